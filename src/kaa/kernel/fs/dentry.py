@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names, and the cache of them: (directory, name) to inode, or to the knowledge that there is none.
+
+The cache owns the dentries in it; a dentry owns its parent. So an ancestor of anything is alive, '..' is a field, and
+there is no ring. A dentry taken out of the cache (unlinked, evicted) lives as long as somebody holds it.
+A negative dentry (inode None) answers ENOENT without asking the file system.
+
+Lock: `cache.lock`, a spinlock, guards the chains and every dentry's name, parent, inode and mark bits; it is held over
+whole runs of components (namei.py), so that a path that is all in the cache costs one lock. Dentries are dropped outside it,
+as that may release inodes. The lock of the parent's inode is taken first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.lang import Array, Atomic, Bytes, inline, u32, u64, wrapping_add, wrapping_mul
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.inode import Inode
+    from kaa.kernel.fs.superblock import SuperBlock
+
+BUCKETS = 2048
+HASH_START = 0x811C9DC5
+HASH_FACTOR = 0x01000193
+"""FNV-1a's constants (Fowler, Noll, Vo), 32 bits wide."""
+EVICT_BATCH = 64
+
+
+class Dentry:
+    """One name in one directory. See the module's docstring for what guards the fields."""
+
+    name: bytes
+    hash: u32
+    parent: Dentry | None
+    inode: Inode | None
+    next: Dentry | None = None
+    serial: Final[u32]
+    pins: Atomic[u32]
+    """Paths and mounts that hold it: never evicted while there are any."""
+    children: Atomic[u32]
+    mounts: u32 = 0
+    """How many mounts sit on it, in whatever mount it is seen through."""
+    hashed: bool = False
+    dead: bool = False
+    """Its name was taken away by unlink, rmdir or a rename over it."""
+    recent: bool = True
+
+    def __init__(self, name: bytes, hash_: u32, parent: Dentry | None, inode: Inode | None) -> None:
+        self.name = name
+        self.hash = hash_
+        self.parent = parent
+        self.inode = inode
+        self.serial = cache.serial.fetch_add(1)
+        self.pins = Atomic(0)
+        self.children = Atomic(0)
+        if parent is not None:
+            parent.children.fetch_add(1)
+
+    def __del__(self) -> None:
+        parent = self.parent
+        if parent is not None:
+            parent.children.fetch_sub(1)
+
+    def parent_or_self(self) -> Dentry:
+        """What '..' means inside its own file system."""
+        parent = self.parent
+        return self if parent is None else parent
+
+
+@inline
+def hash_step(hash_: u32, byte: u32) -> u32:
+    """One more byte of a name (FNV-1a)."""
+    return wrapping_mul(hash_ ^ byte, HASH_FACTOR)
+
+
+def hash_name(name: Bytes) -> u32:
+    """The hash of a whole component."""
+    hash_ = u32(HASH_START)
+    for byte in name:
+        hash_ = hash_step(hash_, u32(byte))
+    return hash_
+
+
+class DentryCache:
+    """All hashed dentries, by parent and name."""
+
+    lock: Final[SpinLock]
+    buckets: Array[Dentry | None, BUCKETS]
+    count: u32
+    limit: u32
+    hand: u32
+    serial: Atomic[u32]
+
+    def __init__(self) -> None:
+        self.lock = SpinLock("dentry cache")
+        self.buckets = Array[Dentry | None, BUCKETS]()
+        self.count = 0
+        self.limit = 20000
+        self.hand = 0
+        self.serial = Atomic(1)
+
+    @inline
+    def bucket(self, parent: Dentry, hash_: u32) -> u32:
+        """Which chain: children of different parents with one name are spread by the parent's serial number."""
+        mixed = wrapping_mul(wrapping_add(hash_, parent.serial), u32(0x9E3779B1))
+        return mixed >> 21
+
+    def find_locked(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
+        """The dentry of `name` in `parent`, or None when the cache knows nothing. The lock is held."""
+        entry = self.buckets[self.bucket(parent, hash_)]
+        while entry is not None:
+            if entry.hash == hash_ and entry.parent is parent and entry.name == name:
+                entry.recent = True
+                return entry
+            entry = entry.next
+        return None
+
+    def find(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
+        """As find_locked, taking the lock."""
+        with self.lock:
+            return self.find_locked(parent, name, hash_)
+
+    def insert(self, dentry: Dentry) -> None:
+        """Put a dentry in; its parent's inode lock is held, and the name is not there yet."""
+        if self.count >= self.limit:
+            self.shrink(EVICT_BATCH)
+        with self.lock:
+            self._link(dentry)
+
+    def _link(self, dentry: Dentry) -> None:
+        parent = dentry.parent
+        assert parent is not None and not dentry.hashed
+        index = self.bucket(parent, dentry.hash)
+        dentry.next = self.buckets[index]
+        self.buckets[index] = dentry
+        dentry.hashed = True
+        self.count += 1
+
+    def _unlink(self, dentry: Dentry) -> None:
+        if not dentry.hashed:
+            return
+        parent = dentry.parent
+        assert parent is not None
+        index = self.bucket(parent, dentry.hash)
+        before = self.buckets[index]
+        if before is dentry:
+            self.buckets[index] = dentry.next
+        else:
+            while before is not None and before.next is not dentry:
+                before = before.next
+            assert before is not None
+            before.next = dentry.next
+        dentry.next = None
+        dentry.hashed = False
+        self.count -= 1
+
+    def remove(self, dentry: Dentry) -> None:
+        """The name is gone: out of the cache, and marked so for getcwd and /proc."""
+        with self.lock:
+            self._unlink(dentry)
+            dentry.dead = True
+
+    def forget(self, dentry: Dentry) -> None:
+        """Out of the cache without saying that the name is gone."""
+        with self.lock:
+            self._unlink(dentry)
+
+    def instantiate(self, dentry: Dentry, inode: Inode) -> None:
+        """A negative dentry got its file."""
+        with self.lock:
+            dentry.inode = inode
+
+    def move(self, dentry: Dentry, parent: Dentry, name: bytes, hash_: u32) -> None:
+        """Rename: the dentry is from now on `name` in `parent`. Whatever was there has been removed."""
+        old = dentry.parent
+        assert old is not None
+        with self.lock:
+            self._unlink(dentry)
+            dentry.name = name
+            dentry.hash = hash_
+            if old is not parent:
+                parent.children.fetch_add(1)
+                old.children.fetch_sub(1)
+                dentry.parent = parent
+            self._link(dentry)
+
+    def exchange(self, one: Dentry, other: Dentry) -> None:
+        """RENAME_EXCHANGE: two dentries swap their places."""
+        one_parent = one.parent
+        other_parent = other.parent
+        assert one_parent is not None and other_parent is not None
+        with self.lock:
+            self._unlink(one)
+            self._unlink(other)
+            one_name = one.name
+            one_hash = one.hash
+            one.name = other.name
+            one.hash = other.hash
+            one.parent = other_parent
+            other.name = one_name
+            other.hash = one_hash
+            other.parent = one_parent
+            self._link(one)
+            self._link(other)
+
+    def shrink(self, wanted: u32) -> u32:
+        """Evict up to `wanted` unused dentries by second chance (clock). Returns how many. Takes the lock."""
+        victims: Dentry | None = None
+        freed: u32 = u32(0)
+        steps: u32 = u32(0)
+        with self.lock:
+            while freed < wanted and steps < 2 * BUCKETS:
+                entry = self.buckets[self.hand]
+                while entry is not None:
+                    following = entry.next
+                    if entry.recent:
+                        entry.recent = False
+                    elif evictable(entry):
+                        self._unlink(entry)
+                        entry.next = victims
+                        victims = entry
+                        freed += 1
+                    entry = following
+                self.hand = (self.hand + 1) % BUCKETS
+                steps += 1
+        drop_chain(victims)
+        return freed
+
+    def purge(self, superblock: SuperBlock) -> None:
+        """Take out every dentry of a file system that goes away, children before parents."""
+        found = True
+        while found:
+            found = False
+            victims: Dentry | None = None
+            with self.lock:
+                for index in range(BUCKETS):
+                    entry = self.buckets[index]
+                    while entry is not None:
+                        following = entry.next
+                        if belongs(entry, superblock):
+                            self._unlink(entry)
+                            entry.next = victims
+                            victims = entry
+                            found = True
+                        entry = following
+            drop_chain(victims)
+
+
+def evictable(dentry: Dentry) -> bool:
+    """Nobody holds it: no path, no child, no mount."""
+    return dentry.pins.load_relaxed() == 0 and dentry.children.load_relaxed() == 0 and dentry.mounts == 0
+
+
+def belongs(dentry: Dentry, superblock: SuperBlock) -> bool:
+    """Whether the dentry is of `superblock`: by its inode, or a negative one by its parent's."""
+    inode = dentry.inode
+    if inode is not None:
+        return inode.superblock is superblock
+    parent = dentry.parent
+    if parent is None:
+        return False
+    above = parent.inode
+    return above is not None and above.superblock is superblock
+
+
+def drop_chain(victims: Dentry | None) -> None:
+    """Let go of evicted dentries one by one; their links are cut so that none keeps the next alive."""
+    entry = victims
+    while entry is not None:
+        following = entry.next
+        entry.next = None
+        entry = following
+
+
+cache = DentryCache()
