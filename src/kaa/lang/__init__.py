@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vocabulary of Kaa's Python: machine integers, structs, arrays and views, sharing, and marks for the compiler.
+
+docs/language.md is the reference. Under CPython all of this works as said there, in plain Python; the compiler recognises these
+names by identity, or by the notes that decorators leave (`fn.__kaa__`, `cls.__kaa_struct__`, `cls.__kaa_width__`).
+Raw addresses are apart, in `kaa.lang.unsafe`.
+"""
+
+from __future__ import annotations
+
+from kaa.lang.codecs import sizeof
+from kaa.lang.integers import (
+    byteswap,
+    i8,
+    i16,
+    i32,
+    i64,
+    isize,
+    leading_zeros,
+    popcount,
+    rotate_left,
+    trailing_zeros,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    wrapping_add,
+    wrapping_mul,
+    wrapping_sub,
+)
+from kaa.lang.markers import borrowed, cold, export, inline, naked, noinline, unreachable, width
+from kaa.lang.sequences import Array, Bytes, Slice
+from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu
+from kaa.lang.structs import as_bytes, copy, struct
+from kaa.lang.trampoline import Trampoline
+
+__all__ = [
+    "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
+    "as_bytes", "borrowed", "byteswap", "cold", "copy", "export",
+    "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
+    "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",
+    "width", "wrapping_add", "wrapping_mul", "wrapping_sub",
+]  # fmt: skip
