@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process: the threads that share an id, and what wait(2), signals and limits know it by.
+
+Fields are grouped by lock:
+- "tree": `tree.lock` (parents, children, threads, process groups, sessions);
+- "signals": `signal_lock`, which interrupts take too (timers send signals);
+- the rest is said beside them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.kernel.process.limits import Limits
+from kaa.kernel.signal.pending import PendingSignals
+from kaa.lang import Guarded, i32, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.drivers.tty.tty import Tty
+    from kaa.kernel.fs.file import File
+    from kaa.kernel.process.pid import Pid
+    from kaa.kernel.process.task import Task
+    from kaa.kernel.time.interval import IntervalTimer
+    from kaa.kernel.time.posix_timer import PosixTimers
+
+# group.state
+ALIVE: Final = 0
+ZOMBIE: Final = 1
+# Taken by one waiter; nobody else may reap it.
+REAPED: Final = 2
+
+# group.flags
+SUBREAPER: Final = 1
+# pid 1: signals without a handler do not touch it.
+UNKILLABLE: Final = 2
+EXECED: Final = 4
+# Its descendants are under a subreaper: orphans look for one.
+UNDER_SUBREAPER: Final = 8
+
+# group.job: what waitid(2) may report.
+JOB_STOPPED: Final = 1
+JOB_STOP_REPORTED: Final = 2
+JOB_CONTINUED: Final = 4
+
+
+class Usage:
+    """What struct rusage counts; ns for times."""
+
+    user_ns: u64
+    system_ns: u64
+    minor_faults: u64
+    major_faults: u64
+    voluntary_switches: u64
+    involuntary_switches: u64
+    # KiB
+    peak_resident: u64
+
+    def __init__(self) -> None:
+        self.user_ns = 0
+        self.system_ns = 0
+        self.minor_faults = 0
+        self.major_faults = 0
+        self.voluntary_switches = 0
+        self.involuntary_switches = 0
+        self.peak_resident = 0
+
+    def add(self, other: Usage) -> None:
+        """Add another's counts to these."""
+        self.user_ns += other.user_ns
+        self.system_ns += other.system_ns
+        self.minor_faults += other.minor_faults
+        self.major_faults += other.major_faults
+        self.voluntary_switches += other.voluntary_switches
+        self.involuntary_switches += other.involuntary_switches
+        self.peak_resident = max(self.peak_resident, other.peak_resident)
+
+
+class ThreadGroup:
+    """A process."""
+
+    tgid: i32
+    flags: u32
+
+    # -- tree
+    state: u32
+    leader: Task | None
+    # All threads that are not dead, through Task.next_thread.
+    first_thread: Task | None
+    thread_count: u32
+    live_threads: u32
+    parent: ThreadGroup | None
+    # The thread that forked this process: __WNOTHREAD.
+    parent_thread: i32
+    first_child: ThreadGroup | None
+    next_sibling: ThreadGroup | None
+    previous_sibling: ThreadGroup | None
+    process_group: Pid | None
+    next_in_group: ThreadGroup | None
+    previous_in_group: ThreadGroup | None
+    session: Pid | None
+    next_in_session: ThreadGroup | None
+    previous_in_session: ThreadGroup | None
+    tty: Tty | None
+    exit_signal: i32
+    # wait status once a zombie
+    exit_status: i32
+    child_waiters: WaitQueue
+
+    # -- signals
+    signal_lock: Final[IrqSpinLock]
+    pending: Guarded[PendingSignals, "signal_lock"]
+    # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
+    group_exit: bool
+    group_exit_status: i32
+    # The thread that execs while the others die.
+    exec_task: Task | None
+    job: u32
+    job_status: i32
+    stop_signal: i32
+    # Threads that have still to stop before the parent is told.
+    stop_pending: u32
+    stopped: bool
+    # Woken when a signal that signalfd may read arrives.
+    signalfd_waiters: WaitQueue
+
+    # -- limits and accounts; single words, written by the process's threads
+    limits: Limits
+    usage: Usage
+    children_usage: Usage
+    start_time: u64
+    cpu_timers: u32
+    real_timer: IntervalTimer | None
+    virtual_timer: IntervalTimer | None
+    profile_timer: IntervalTimer | None
+    posix_timers: PosixTimers | None
+    # Address ranges for /proc: what exec laid out.
+    executable: File | None
+    oom_score_adjust: i32
+
+    def __init__(self, tgid: i32) -> None:
+        self.tgid = tgid
+        self.flags = 0
+        self.signal_lock = IrqSpinLock("signals")
+        self.pending = PendingSignals()
+        self.child_waiters = WaitQueue()
+        self.signalfd_waiters = WaitQueue()
+        self.limits = Limits()
+        self.usage = Usage()
+        self.children_usage = Usage()
+        self._blank_tree()
+        self._blank_signals()
+        self._blank_timers()
+
+    def _blank_tree(self) -> None:
+        self.state = ALIVE
+        self.leader = None
+        self.first_thread = None
+        self.thread_count = 0
+        self.live_threads = 0
+        self.parent = None
+        self.parent_thread = 0
+        self.first_child = None
+        self.next_sibling = None
+        self.previous_sibling = None
+        self.process_group = None
+        self.next_in_group = None
+        self.previous_in_group = None
+        self.session = None
+        self.next_in_session = None
+        self.previous_in_session = None
+        self.tty = None
+        self.exit_signal = 0
+        self.exit_status = 0
+
+    def _blank_signals(self) -> None:
+        self.group_exit = False
+        self.group_exit_status = 0
+        self.exec_task = None
+        self.job = 0
+        self.job_status = 0
+        self.stop_signal = 0
+        self.stop_pending = 0
+        self.stopped = False
+
+    def _blank_timers(self) -> None:
+        self.start_time = 0
+        self.cpu_timers = 0
+        self.real_timer = None
+        self.virtual_timer = None
+        self.profile_timer = None
+        self.posix_timers = None
+        self.executable = None
+        self.oom_score_adjust = 0
+
+    def group_number(self) -> i32:
+        """Process group id; 0 when none is set (kernel threads)."""
+        pid = self.process_group
+        return 0 if pid is None else pid.number
+
+    def session_number(self) -> i32:
+        """Session id; 0 when none."""
+        pid = self.session
+        return 0 if pid is None else pid.number

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process's resource limits and the calls that read and set them (getrlimit(2)).
+
+Each is one pair of words; a reader takes the soft one without a lock. Enforcement is where the resource is.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.resource import INFINITY, RESOURCES, Resource, RLimit
+from kaa.kernel.abi.syscall import syscall
+from kaa.kernel.arch import machine
+from kaa.kernel.mm.user import UserPtr
+from kaa.lang import Array, i32, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.group import ThreadGroup
+
+NR_OPEN: Final = 1 << 20
+"""No process may have more descriptors (proc(5), /proc/sys/fs/nr_open)."""
+MEBIBYTE: Final = 1 << 20
+
+
+class Limits:
+    """Sixteen soft and hard limits."""
+
+    soft: Array[u64, 16]
+    hard: Array[u64, 16]
+
+    def __init__(self) -> None:
+        self.soft = Array[u64, 16]()
+        self.hard = Array[u64, 16]()
+
+    def copy_from(self, other: Limits) -> None:
+        """Take over another process's limits (fork)."""
+        self.soft[:].copy_from(other.soft[:])
+        self.hard[:].copy_from(other.hard[:])
+
+    def set_defaults(self) -> None:
+        """What pid 1 starts with; the values are those that Linux gives it."""
+        for resource in range(RESOURCES):
+            self._set(resource, INFINITY, INFINITY)
+        self._set(Resource.RLIMIT_STACK, 8 * MEBIBYTE, INFINITY)
+        self._set(Resource.RLIMIT_CORE, 0, INFINITY)
+        self._set(Resource.RLIMIT_NOFILE, 1024, 4096)
+        self._set(Resource.RLIMIT_MEMLOCK, 8 * MEBIBYTE, 8 * MEBIBYTE)
+        self._set(Resource.RLIMIT_NPROC, 16384, 16384)
+        self._set(Resource.RLIMIT_SIGPENDING, 16384, 16384)
+        self._set(Resource.RLIMIT_MSGQUEUE, 819200, 819200)
+        self._set(Resource.RLIMIT_NICE, 0, 0)
+        self._set(Resource.RLIMIT_RTPRIO, 0, 0)
+
+    def _set(self, resource: u32, soft: u64, hard: u64) -> None:
+        self.soft[resource] = soft
+        self.hard[resource] = hard
+
+
+def limit(resource: u32) -> u64:
+    """The caller's soft limit."""
+    return machine.percpu.current().group.limits.soft[resource]
+
+
+def _change(group: ThreadGroup, resource: u32, wanted: RLimit, privileged: bool) -> None:
+    limits = group.limits
+    if wanted.soft > wanted.hard:
+        raise OSError(errno.EINVAL)
+    if resource == Resource.RLIMIT_NOFILE and wanted.hard > NR_OPEN:
+        raise PermissionError
+    if wanted.hard > limits.hard[resource] and not privileged:
+        raise PermissionError
+    limits.soft[resource] = wanted.soft
+    limits.hard[resource] = wanted.hard
+    if resource == Resource.RLIMIT_CPU:
+        from kaa.kernel.time import cpu_timer
+
+        cpu_timer.watch_limit(group)
+
+
+def _target(pid: i32) -> ThreadGroup:
+    from kaa.kernel.process import credentials, ids
+
+    me = machine.percpu.current()
+    if pid == 0 or pid == me.pid:
+        return me.group
+    task = ids.find_task(pid)
+    if task is None:
+        raise ProcessLookupError
+    if not credentials.same_user(me.credentials, task.credentials) and not me.credentials.capable(
+        credentials.Capability.CAP_SYS_RESOURCE
+    ):
+        raise PermissionError
+    return task.group
+
+
+@syscall(x86_64=302, arm64=261)
+def prlimit64(pid: i32, resource: u32, new_limit: UserPtr[RLimit], old_limit: UserPtr[RLimit]) -> None:
+    """prlimit(2): read and set a limit of any process one may touch."""
+    from kaa.kernel.process import credentials
+
+    if resource >= RESOURCES:
+        raise OSError(errno.EINVAL)
+    wanted = RLimit()
+    if not new_limit.is_null():
+        wanted = new_limit.read()
+    group = _target(pid)
+    before = RLimit(group.limits.soft[resource], group.limits.hard[resource])
+    if not new_limit.is_null():
+        me = machine.percpu.current()
+        _change(group, resource, wanted, me.credentials.capable(credentials.Capability.CAP_SYS_RESOURCE))
+    if not old_limit.is_null():
+        old_limit.write(before)
+
+
+@syscall(x86_64=97, arm64=163)
+def getrlimit(resource: u32, into: UserPtr[RLimit]) -> None:
+    """getrlimit(2): the caller's soft and hard limit."""
+    if resource >= RESOURCES:
+        raise OSError(errno.EINVAL)
+    limits = machine.percpu.current().group.limits
+    into.write(RLimit(limits.soft[resource], limits.hard[resource]))
+
+
+@syscall(x86_64=160, arm64=164)
+def setrlimit(resource: u32, wanted: UserPtr[RLimit]) -> None:
+    """setrlimit(2): set the caller's soft and hard limit."""
+    from kaa.kernel.process import credentials
+
+    value = wanted.read()
+    if resource >= RESOURCES:
+        raise OSError(errno.EINVAL)
+    me = machine.percpu.current()
+    _change(me.group, resource, value, me.credentials.capable(credentials.Capability.CAP_SYS_RESOURCE))

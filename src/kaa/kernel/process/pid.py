@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers for threads, processes, process groups and sessions.
+
+One `Pid` stands for one number as long as anything is called by it: a thread, a process group, a session. The number is
+free for reuse when all three are gone (POSIX "Process ID Reuse"). Under `tree.lock`.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.lang import Array, i32, u32
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.group import ThreadGroup
+    from kaa.kernel.process.task import Task
+
+PID_MAX: Final = 32768
+"""Numbers stay below this (proc(5), pid_max)."""
+RESERVED: Final = 300
+"""After the first wrap, numbers below are left to what started with the system."""
+BLOCK: Final = 256
+BLOCKS: Final = PID_MAX // BLOCK
+
+
+class Pid:
+    """A number and who is called by it."""
+
+    number: i32
+    task: Task | None
+    # The process group and the session of this number, as lists through ThreadGroup.
+    group_first: ThreadGroup | None
+    session_first: ThreadGroup | None
+
+    def __init__(self, number: i32) -> None:
+        self.number = number
+        self.task = None
+        self.group_first = None
+        self.session_first = None
+
+    def unused(self) -> bool:
+        """Whether nothing is called by the number any more."""
+        return self.task is None and self.group_first is None and self.session_first is None
+
+
+class PidBlock:
+    """256 consecutive numbers."""
+
+    entries: Array[Pid | None, 256]
+    used: u32
+
+    def __init__(self) -> None:
+        self.entries = Array[Pid | None, 256]()
+        self.used = 0
+
+
+class PidTable:
+    """All numbers: a table of blocks, each made when its first number is given out and kept."""
+
+    blocks: Array[PidBlock | None, 128]
+    last: i32
+    count: u32
+
+    def __init__(self) -> None:
+        self.blocks = Array[PidBlock | None, 128]()
+        self.last = 0
+        self.count = 0
+
+    def find(self, number: i32) -> Pid | None:
+        """The Pid of a number in use."""
+        if number <= 0 or number >= PID_MAX:
+            return None
+        block = self.blocks[number // BLOCK]
+        if block is None:
+            return None
+        return block.entries[number % BLOCK]
+
+    def allocate(self) -> Pid:
+        """A fresh number: the next free one after the last given. Raises OSError(EAGAIN), MemoryError."""
+        number = self.last
+        for _ in range(PID_MAX):
+            number += 1
+            if number >= PID_MAX:
+                number = RESERVED
+            if self.find(number) is None:
+                return self._take(number)
+        raise OSError(errno.EAGAIN)
+
+    def _take(self, number: i32) -> Pid:
+        block = self.blocks[number // BLOCK]
+        if block is None:
+            block = PidBlock()
+            self.blocks[number // BLOCK] = block
+        pid = Pid(number)
+        block.entries[number % BLOCK] = pid
+        block.used += 1
+        self.last = number
+        self.count += 1
+        return pid
+
+    def free_if_unused(self, pid: Pid) -> None:
+        """Give the number back when nothing is called by it."""
+        if not pid.unused():
+            return
+        block = self.blocks[pid.number // BLOCK]
+        if block is not None and block.entries[pid.number % BLOCK] is pid:
+            block.entries[pid.number % BLOCK] = None
+            block.used -= 1
+            self.count -= 1
+
+
+table = PidTable()

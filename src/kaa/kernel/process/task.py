@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thread: what the processor runs, and what `current()` gives.
+
+What a process's threads have in common is in `ThreadGroup`. A task is owned by its `Pid` from birth until it is reaped
+(the leader) or gone (any other thread); the run queue owns it besides while it runs.
+
+Fields are grouped by who may write them:
+- "own": only the task itself, or its creator before it first runs. Others may read a single word.
+- "queue": with interrupts off on the CPU whose run queue it is (the run queue's lock).
+- "signals": under `group.signal_lock`.
+- "tree": under `process.tree.lock`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.arch import machine
+from kaa.kernel.locking.wait_queue import Waiter
+from kaa.kernel.sched.heap import HeapNode
+from kaa.kernel.signal.pending import PendingSignals
+from kaa.kernel.time.timer import WakeTimer
+from kaa.lang import Array, Bytes, i32, u8, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.context import FsContext
+    from kaa.kernel.fs.descriptors import FileTable
+    from kaa.kernel.mm.address_space import AddressSpace
+    from kaa.kernel.process.credentials import Credentials
+    from kaa.kernel.process.group import ThreadGroup
+    from kaa.kernel.process.pid import Pid
+    from kaa.kernel.signal.handlers import SignalHandlers
+
+# task.state
+RUNNING: Final = 0
+INTERRUPTIBLE: Final = 1
+UNINTERRUPTIBLE: Final = 2
+STOPPED: Final = 4
+DEAD: Final = 64
+# Woken also by SIGKILL only.
+KILLABLE: Final = 8
+SLEEPING: Final = INTERRUPTIBLE | UNINTERRUPTIBLE | KILLABLE
+
+# task.work: looked at, as one word, before each return to user mode.
+WORK_SIGNAL: Final = 1
+WORK_RESCHEDULE: Final = 2
+WORK_RESTORE_MASK: Final = 4
+
+# task.flags
+KERNEL_THREAD: Final = 1
+EXITING: Final = 2
+FORKED_NO_EXEC: Final = 4
+VFORKED: Final = 8
+# SIGKILL was taken by this task, or its group is going down: no more sleeping for user's sake.
+DYING: Final = 16
+# Chosen by the OOM killer: may use the memory reserve.
+MEMORY_VICTIM: Final = 32
+
+COMM_LENGTH: Final = 16
+
+# task.restart_kind: what restart_syscall(2) goes on with.
+RESTART_NOTHING: Final = 0
+RESTART_NANOSLEEP: Final = 1
+RESTART_FUTEX: Final = 2
+RESTART_POLL: Final = 3
+
+
+class Task(HeapNode):
+    """One thread. `key` and the links of HeapNode are the run queue's."""
+
+    # -- own: looked at on each entry or exit
+    work: u32
+    flags: u32
+    state: u64
+    pid: i32
+    tgid: i32
+    exit_code: i32
+    group: ThreadGroup
+    identity: Pid
+    mm: AddressSpace | None
+    files: FileTable
+    fs: FsContext
+    credentials: Credentials
+    context: machine.context.Context
+    kernel_stack: u64
+    comm: Array[u8, 16]
+
+    # -- queue (sched/run_queue.py)
+    on_queue: bool
+    policy: u32
+    nice: i32
+    rt_priority: u32
+    reset_on_fork: bool
+    weight: u64
+    inverse_weight: u64
+    # Weighted run time, ns at nice 0; and when the present request for a slice is due, on the same clock.
+    vruntime: u64
+    # ns of processor time had, and when the present stint began (monotonic ns).
+    run_time: u64
+    started: u64
+    slice_end: u64
+
+    # -- signals
+    signals: SignalHandlers
+    pending: PendingSignals
+    blocked: u64
+    # The mask to go back to when WORK_RESTORE_MASK is set (sigsuspend, ppoll, pselect, epoll_pwait).
+    saved_mask: u64
+    # What sigtimedwait(2) sleeps for, although it is blocked.
+    waited_for: u64
+    alternate_sp: u64
+    alternate_size: u64
+    alternate_flags: u32
+
+    # -- tree
+    next_thread: Task | None
+    parent_death_signal: i32
+    exit_signal: i32
+
+    # -- own
+    clear_child_tid: u64
+    set_child_tid: u64
+    robust_list: u64
+    start_time: u64
+    user_ns: u64
+    system_ns: u64
+    minor_faults: u64
+    major_faults: u64
+    voluntary_switches: u64
+    involuntary_switches: u64
+    # Fault injection: the nth allocation from now fails (mm/slab.py); 0: none.
+    fail_nth: u64
+    timer_slack: u64
+    personality: u32
+    no_new_privileges: bool
+    restart_kind: u32
+    restart_address: u64
+    restart_value: u64
+    restart_bitset: u64
+    restart_flags: u64
+    restart_deadline: u64
+    # The timer of whatever sleep this task is in, and its places in wait queues and in sleeping locks' queues: made with
+    # the task, so that sleeping needs no memory.
+    timer: Final[WakeTimer]
+    waiter: Final[Waiter]
+    lock_waiter: Final[Waiter]
+    # vfork: set while a parent waits for this task to exec or exit.
+    vfork_parent: Task | None
+
+    def __init__(self, group: ThreadGroup, identity: Pid) -> None:
+        super().__init__()
+        self.group = group
+        self.identity = identity
+        self.pid = identity.number
+        self.tgid = identity.number
+        self.context = machine.context.Context()
+        self.comm = Array[u8, 16]()
+        self.pending = PendingSignals()
+        self.timer = WakeTimer()
+        self.waiter = Waiter()
+        self.lock_waiter = Waiter()
+        self._blank()
+
+    def _blank(self) -> None:
+        self.work = 0
+        self.flags = 0
+        self.state = RUNNING
+        self.exit_code = 0
+        self.mm = None
+        self.kernel_stack = 0
+        self.on_queue = False
+        self.policy = 0
+        self.nice = 0
+        self.rt_priority = 0
+        self.reset_on_fork = False
+        self.weight = 1024
+        self.inverse_weight = 1 << 22
+        self.vruntime = 0
+        self.run_time = 0
+        self.started = 0
+        self.slice_end = 0
+        self._blank_signals()
+        self._blank_accounts()
+
+    def _blank_signals(self) -> None:
+        self.blocked = 0
+        self.saved_mask = 0
+        self.waited_for = 0
+        self.alternate_sp = 0
+        self.alternate_size = 0
+        self.alternate_flags = 2
+        self.restart_kind = 0
+        self.restart_address = 0
+        self.restart_value = 0
+        self.restart_bitset = 0
+        self.restart_flags = 0
+        self.restart_deadline = 0
+        self.next_thread = None
+        self.parent_death_signal = 0
+        self.exit_signal = 0
+
+    def _blank_accounts(self) -> None:
+        self.clear_child_tid = 0
+        self.set_child_tid = 0
+        self.robust_list = 0
+        self.start_time = 0
+        self.user_ns = 0
+        self.system_ns = 0
+        self.minor_faults = 0
+        self.major_faults = 0
+        self.voluntary_switches = 0
+        self.involuntary_switches = 0
+        self.fail_nth = 0
+        self.timer_slack = 50_000
+        self.personality = 0
+        self.no_new_privileges = False
+        self.vfork_parent = None
+
+    def is_kernel_thread(self) -> bool:
+        """Whether it runs in the kernel only."""
+        return (self.flags & KERNEL_THREAD) != 0
+
+    def is_leader(self) -> bool:
+        """Whether it is the thread whose id is the process's."""
+        return self.pid == self.tgid
+
+    def set_name(self, name: Bytes) -> None:
+        """Take up to 15 bytes of `name` as the program's name (prctl(2), PR_SET_NAME)."""
+        length = min(len(name), COMM_LENGTH - 1)
+        for index in range(COMM_LENGTH):
+            self.comm[index] = name[index] if index < length else 0
+
+
+def program_name(task: Task) -> Bytes:
+    """The name without its padding; valid as long as the task."""
+    length = 0
+    while length < COMM_LENGTH - 1 and task.comm[length] != 0:
+        length += 1
+    return task.comm[0:length]

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process does with each signal: the table of sigaction(2), shared by CLONE_SIGHAND."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kaa.kernel.abi.signal import IGNORED_BY_DEFAULT, SIG_DFL, SIG_IGN, SIGNAL_COUNT, SigAction, SignalFlags
+from kaa.lang import Array, i32, u64
+
+EVERY_SIGNAL: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class SignalHandlers:
+    """Sixty-four actions. Changed and read under the `signal_lock` of the group; shared between groups only as
+    CLONE_SIGHAND without CLONE_THREAD allows, where single words are all that readers rely on."""
+
+    actions: Array[SigAction, 64]
+    # Bits of the signals whose handler is SIG_IGN, and of those whose handler is SIG_DFL: what sending looks at.
+    ignored: u64
+    defaults: u64
+    # Which entries were ever written: all that a fork has to copy.
+    touched: u64
+
+    def __init__(self) -> None:
+        self.actions = Array[SigAction, 64]()
+        self.ignored = 0
+        self.defaults = EVERY_SIGNAL
+        self.touched = 0
+
+    def fork(self) -> SignalHandlers:
+        """A copy for a child. Raises MemoryError."""
+        other = SignalHandlers()
+        for index in range(SIGNAL_COUNT):
+            if ((self.touched >> u64(index)) & 1) != 0:
+                other.actions[index] = self.actions[index]
+        other.ignored = self.ignored
+        other.defaults = self.defaults
+        other.touched = self.touched
+        return other
+
+    def set(self, signo: i32, action: SigAction) -> None:
+        """Install `action` for `signo`."""
+        self.actions[signo - 1] = action
+        bit = u64(1) << u64(signo - 1)
+        self.touched |= bit
+        self.ignored = (self.ignored | bit) if action.handler == SIG_IGN else (self.ignored & ~bit)
+        self.defaults = (self.defaults | bit) if action.handler == SIG_DFL else (self.defaults & ~bit)
+
+    def will_ignore(self, signo: i32) -> bool:
+        """Whether `signo` would do nothing: SIG_IGN, or SIG_DFL of a signal whose default is nothing."""
+        return (((self.ignored | (self.defaults & IGNORED_BY_DEFAULT)) >> u64(signo - 1)) & 1) != 0
+
+    def reset_for_exec(self) -> None:
+        """Handlers become SIG_DFL, ignored stays ignored (execve(2))."""
+        for index in range(SIGNAL_COUNT):
+            bit = u64(1) << u64(index)
+            if (self.touched & bit) != 0 and (self.ignored & bit) == 0:
+                self.actions[index] = SigAction()
+        self.defaults = EVERY_SIGNAL ^ self.ignored
+        self.touched = self.ignored
+
+    def reset(self, signo: i32) -> None:
+        """Back to SIG_DFL."""
+        self.set(signo, SigAction())
+
+
+def flag(action: SigAction, which: SignalFlags) -> bool:
+    """Whether sa_flags has `which`."""
+    return (action.flags & u64(which)) != 0
