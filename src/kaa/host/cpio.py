@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """cpio archives in the "newc" format, written and read: what an initramfs is. Source: cpio(5), "New ASCII Format".
 
-Written archives depend on their entries alone (no times, no inode numbers of the host), so equal input gives equal bytes.
+Written archives depend on their entries alone (no times, no inode numbers of the host), so equal input gives equal
+bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Malformed(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One member. `data` is a file's content or a symbolic link's target; `device` is (major, minor) of a device node."""
+    """One member. `data` is a file's content or a symbolic link's target; `device` is (major, minor) of a device
+    node."""
 
     name: str
     mode: int
@@ -57,7 +59,8 @@ def character_device(name: str, major: int, minor: int, permissions: int = 0o666
 
 
 def write(entries: Iterable[Entry]) -> bytes:
-    """The archive's bytes, trailer included, padded to 512. Each entry gets its place as inode number unless it names one."""
+    """The archive's bytes, trailer included, padded to 512. Each entry gets its place as inode number unless it names
+    one."""
     archive = bytearray()
     for number, entry in enumerate([*entries, Entry(TRAILER, 0)], start=1):
         name = os.fsencode(entry.name) + b"\0"

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machine: boots a kernel in QEMU, carries its streams, and tells how it ended. The SDK that `./kaa run` and the boot tests use.
+"""Machine: boots a kernel in QEMU, carries its streams, and tells how it ended. The SDK that `./kaa run` and the boot
+tests use.
 
     with Machine(kernel, initrd=archive, append="rdinit=/bin/init") as machine:
         result = machine.run(stdin=b"...")
     assert result.status == 0, result.log
 
-Every stream is a socket pair of which QEMU holds one end: standard input, output and error (virtio serial ports 1, 2, 3), or one terminal
-(port 0), the serial console (the kernel's log), and the status byte. QEMU is killed when this process dies, on leaving the `with` block,
-and at the timeout.
+Every stream is a socket pair of which QEMU holds one end: standard input, output and error (virtio serial ports 1, 2,
+3), or one terminal (port 0), the serial console (the kernel's log), and the status byte. QEMU is killed when this
+process dies, on leaving the `with` block, and at the timeout.
 """
 
 from __future__ import annotations
@@ -79,12 +80,13 @@ class Machine:
         self.status_bytes = BufferSink()
         self.process: subprocess.Popen[bytes] | None = None
         self._sockets: dict[str, socket.socket] = {}
-        self._complaint = tempfile.TemporaryFile()  # noqa: SIM115: closed in __exit__
+        self._complaint = tempfile.TemporaryFile()
 
     def __enter__(self) -> Machine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self.kill()
         for sock in self._sockets.values():
             sock.close()
@@ -127,7 +129,8 @@ class Machine:
         return theirs
 
     def _initrd_path(self) -> tuple[str | None, list[int]]:
-        """What to give to -initrd, and the descriptors that QEMU must inherit for it: bytes go through a memory file."""
+        """What to give to -initrd, and the descriptors that QEMU must inherit for it: bytes go through a memory
+        file."""
         if self.initrd is None or isinstance(self.initrd, pathlib.Path):
             return (None if self.initrd is None else str(self.initrd)), []
         fd = os.memfd_create("kaa-initrd")
@@ -138,9 +141,11 @@ class Machine:
 
     def run(self, stdin: bytes | Source = b"", stdout: Sink | None = None, stderr: Sink | None = None,
             log: Sink | None = None, until: Callable[[], bool] | None = None) -> Result:
-        """Starts the machine and carries its streams until it ends. Sinks not given are kept and returned in the Result.
+        """Starts the machine and carries its streams until it ends. Sinks not given are kept and returned in the
+        Result.
 
-        `log` sees the kernel's log as it comes (it is kept as well). `until`, asked after every turn, ends the run early.
+        `log` sees the kernel's log as it comes (it is kept as well). `until`, asked after every turn, ends the run
+        early.
         """
         out, err, kept_log = stdout or BufferSink(), stderr or BufferSink(), BufferSink(log)
         began = time.monotonic()

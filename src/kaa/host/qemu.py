@@ -34,7 +34,8 @@ class Share:
 
 @dataclasses.dataclass(frozen=True)
 class Port:
-    """A virtio serial port `number` called `name`, whose host end is socket `fd` of ours. Number 0 is a console (hvc0)."""
+    """A virtio serial port `number` called `name`, whose host end is socket `fd` of ours. Number 0 is a console
+    (hvc0)."""
 
     number: int
     name: str

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes carried between the host's file descriptors (or buffers) and the sockets that QEMU's ports end in.
 
-One loop, no threads: `Carrier.turn` waits for whatever can move and moves it. Each `Flow` holds at most one chunk, so that a slow reader
-slows the writer (back pressure) and nothing grows. End of file travels: into the guest as a shutdown of the socket's sending side
-(never a close, which QEMU would take as a hang-up before it has read what is left), out of it as the end of the flow.
+One loop, no threads: `Carrier.turn` waits for whatever can move and moves it. Each `Flow` holds at most one chunk, so
+that a slow reader slows the writer (back pressure) and nothing grows. End of file travels: into the guest as a
+shutdown of the socket's sending side (never a close, which QEMU would take as a hang-up before it has read what is
+left), out of it as the end of the flow.
 """
 
 from __future__ import annotations
@@ -198,7 +199,8 @@ class Carrier:
         self.flows = flows
 
     def turn(self, timeout: float | None, also: int | None = None) -> bool:
-        """Waits until something can move (or `also` is readable, or `timeout` seconds passed) and moves it. False: nothing moved."""
+        """Waits until something can move (or `also` is readable, or `timeout` seconds passed) and moves it. False:
+        nothing moved."""
         ready: list[Flow] = []
         waiting: dict[tuple[int, int], list[Flow]] = {}
         for flow in self.flows:

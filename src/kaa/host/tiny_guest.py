@@ -2,7 +2,8 @@
 """A guest of a few dozen instructions: an ELF image with a PVH entry note whose code is given in bytes.
 
 It stands in for a kernel where only the machine around it matters: the probe for KVM, and the tests of Machine.
-Sources: ELF-64 object file format; Xen's "x86/HVM direct boot ABI" (PVH: 32-bit protected mode, paging off, ebx = start info).
+Sources: ELF-64 object file format; Xen's "x86/HVM direct boot ABI" (PVH: 32-bit protected mode, paging off, ebx =
+start info).
 """
 
 from __future__ import annotations

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `./kaa run|build|test|bench|compile|gdb|check`. Bad input is told in one sentence; a traceback
+here is a bug."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from kaa.host import run as running
+from kaa.host.accelerator import CHOICES
+from kaa.host.errors import INTERRUPTED, USAGE, Refusal
+from kaa.host.qemu import MACHINES
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True,
+                  help="Kaa: a Linux-compatible kernel in Python, compiled ahead of time.")
+REST = {"allow_interspersed_args": False}
+"""What follows the first word that is no option belongs to the command."""
+PASS = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+"""All words belong to the tool that is called."""
+
+Root = Annotated[
+    pathlib.Path | None, typer.Option("--root", metavar="DIR|CPIO", help="another root: a folder or a cpio archive")]
+Writable = Annotated[bool, typer.Option("--rw", help="the current directory is shared for writing")]
+Memory = Annotated[str, typer.Option("--mem", help="the machine's memory", metavar="SIZE")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="S", help="end the command after that many seconds (status 124)")]
+Kind = Annotated[str, typer.Option("--machine", help="QEMU's machine", metavar="|".join(MACHINES))]
+Append = Annotated[str, typer.Option("--append", help="more words for the kernel's command line")]
+Accelerator = Annotated[str, typer.Option("--accel", help="QEMU's accelerator", metavar="|".join(CHOICES))]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="show the kernel's log and what was chosen")]
+Command = Annotated[list[str], typer.Argument(metavar="CMD", help="the command and its arguments")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="passed on")]
+
+
+def options(root: pathlib.Path | None, writable: bool, memory: str, timeout: float | None, machine: str, append: str,
+            accelerator: str, verbose: bool) -> running.Options:
+    if machine not in MACHINES:
+        raise Refusal(f"--machine {machine}: choose one of {', '.join(MACHINES)}", USAGE)
+    if accelerator not in CHOICES:
+        raise Refusal(f"--accel {accelerator}: choose one of {', '.join(CHOICES)}", USAGE)
+    if timeout is not None and timeout <= 0:
+        raise Refusal(f"--timeout {timeout:g}: a time above zero is needed", USAGE)
+    return running.Options(root, writable, memory, timeout, machine, append, accelerator, verbose)
+
+
+@app.command(context_settings=REST)
+def run(command: Command, root: Root = None, rw: Writable = False, mem: Memory = "512M", timeout: Timeout = None,
+        machine: Kind = "microvm", append: Append = "", accel: Accelerator = "auto", verbose: Verbose = False) -> int:
+    """Run a command of this machine on the kernel."""
+    from kaa.host import build
+    chosen = options(root, rw, mem, timeout, machine, append, accel, verbose)
+    running.refuse_early(command, chosen)
+    return running.run(command, chosen, build.ensure())
+
+
+@app.command()
+def build(cc: Annotated[str, typer.Option("--cc", help="C compiler: zig, gcc, clang")] = "zig",
+          clean: Annotated[bool, typer.Option("--clean", help="forget what was built before")] = False) -> int:
+    """Build the kernel image build/kaa.elf."""
+    from kaa.host import build as building
+    building.build(cc=cc, clean=clean).show()
+    return 0
+
+
+@app.command(context_settings=PASS)
+def test(words: Words = None) -> int:
+    """Run the tests; arguments go to pytest."""
+    from kaa.host import testing
+    return testing.test(words or [])
+
+
+@app.command(context_settings=PASS)
+def bench(which: Annotated[str, typer.Argument(metavar="language|linux")], words: Words = None) -> int:
+    """Measure: the price of Python, or this kernel beside Linux."""
+    from kaa.host import bench as benching
+    from kaa.host import build
+    if which == "language":
+        return benching.language(words or [])
+    if which == "linux":
+        return benching.linux(build.ensure(), words or [])
+    raise Refusal(f"bench {which}: choose language or linux", USAGE)
+
+
+@app.command("compile", context_settings=PASS)
+def compile_(words: Words = None) -> int:
+    """Call the compiler: --dump ast|types|ir|c FILE:FUNCTION, and more."""
+    from kaa.host import build
+    return build.compiler(words or [])
+
+
+@app.command(context_settings=REST)
+def gdb(command: Command, ex: Annotated[list[str] | None, typer.Option("-ex", "--ex", help="a gdb command")] = None,
+        breakpoint_at: Annotated[list[str] | None, typer.Option("-b", "--break", metavar="FILE:LINE")] = None,
+        batch: Annotated[bool, typer.Option("--batch", help="leave gdb after the commands")] = False,
+        root: Root = None, rw: Writable = False, mem: Memory = "512M", timeout: Timeout = None,
+        machine: Kind = "microvm", append: Append = "", verbose: Verbose = False) -> int:
+    """Debug the kernel by Python file and line while it runs a command."""
+    from kaa.host import build
+    from kaa.host import gdb as debugging
+    chosen = options(root, rw, mem, timeout, machine, append, "tcg", verbose)
+    running.refuse_early(command, chosen)
+    return debugging.debug(command, chosen, build.ensure(), breakpoint_at or [], ex or [], batch)
+
+
+@app.command()
+def check() -> int:
+    """ruff, pyright and the house rules."""
+    from kaa.host import check as checking
+    return checking.check()
+
+
+def main(words: list[str] | None = None) -> int:
+    """The exit status."""
+    try:
+        result = app(args=words, prog_name="kaa", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except Refusal as refusal:
+        print(f"kaa: {refusal}", file=sys.stderr)
+        return refusal.status
+    except typer.TyperException as error:
+        print(f"kaa: {_sentence(error)}", file=sys.stderr)
+        return USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 141
+
+
+def _sentence(error: typer.TyperException) -> str:
+    message = error.format_message()
+    return message[:1].lower() + message[1:].rstrip(".")
