@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locks and sleeping.
+
+- `spinlock`: `SpinLock` (preemption off), `IrqSpinLock` (also interrupts off: for what interrupt handlers share).
+- `mutex`: `Mutex`, one owner, first come first served. `rwsem`: `RwSem`, readers or one writer.
+- `wait_queue`: `WaitQueue` and `Waiter`: sleep until a condition holds, poll many queues.
+
+Only spinlocks may be taken in interrupts. Nothing here allocates in order to sleep: a task brings its own `Waiter`s
+(`Task.waiter` for wait queues, `Task.lock_waiter` for mutexes and semaphores), made with the task.
+
+Added to docs/architecture.md: `WaitQueue.wait_until_timeout`, `Mutex.try_acquire`, `RwSem.try_read`, and `Waiter.notify`,
+which a poller may override to learn of events without being woken (epoll).
+"""

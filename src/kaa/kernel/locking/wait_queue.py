@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait queues: sleep until a condition holds.
+
+The sleeper puts itself on the queue and marks itself sleeping *before* it looks at the condition for the last time; the
+waker changes the condition and then looks at the queue. So one of the two always sees the other, and no wake-up is lost.
+A waker may be an interrupt handler. The condition is evaluated with the task marked as sleeping: should it sleep itself
+(for a mutex, say), the task comes back as running and the loop simply goes round once more.
+
+Waiters are linked through themselves and never counted: one stands on a queue only while its owner sleeps or polls, and
+the owner takes it off before it lets it go. `exclusive` waiters (ordinary sleepers) are taken off the queue by the
+`wake_one` that reaches them; the others (pollers) stay until they are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kaa.kernel.abi.restart import Restart
+from kaa.kernel.arch import machine
+from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.lang import inline, noinline, u64
+from kaa.lang.unsafe import Unowned
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.task import Task
+
+from kaa.kernel import signal  # noqa: E402  (rooms that know each other import modules, not names)
+from kaa.kernel.sched import core  # noqa: E402
+
+
+class Waiter:
+    """A place in a wait queue: made by each task for itself, or one per polled queue. `notify` may be overridden."""
+
+    task: Unowned[Task | None] = None
+    queue: Unowned[WaitQueue | None] = None
+    next: Unowned[Waiter | None] = None
+    previous: Unowned[Waiter | None] = None
+    exclusive: bool = False
+    woken: bool = False
+    """Set by the waker; cleared by who waits."""
+
+    def __init__(self, task: Task | None = None) -> None:
+        self.task = task
+
+    def notify(self) -> None:
+        """Called under the queue's lock, maybe in an interrupt, when the queue is woken. Must neither sleep nor wait."""
+        self.woken = True
+        task = self.task
+        if task is not None:
+            core.wake(task)
+
+
+class WaitQueue(IrqSpinLock):
+    """Tasks that wait for one thing, in order of arrival. The queue is its own lock."""
+
+    first: Unowned[Waiter | None] = None
+    last: Unowned[Waiter | None] = None
+
+    def __init__(self, name: str = "wait queue") -> None:
+        super().__init__(name)
+
+    @inline
+    def has_waiters(self) -> bool:
+        """Whether anyone stands here; exact only under the lock, but never a false no after the waiter looked."""
+        return self.first is not None
+
+    def add(self, waiter: Waiter) -> None:
+        """Put a poller on the queue; it stays until `remove`."""
+        with self:
+            if waiter.queue is None:
+                self._link(waiter)
+
+    def remove(self, waiter: Waiter) -> None:
+        """Take a waiter off, if it is (still) on this queue."""
+        with self:
+            if waiter.queue is self:
+                self._unlink(waiter)
+
+    @inline
+    def wake_one(self) -> None:
+        """Wake every poller, and the sleeper that has waited longest."""
+        if self.first is not None:
+            self._wake(1)
+
+    @inline
+    def wake_all(self) -> None:
+        """Wake everyone."""
+        if self.first is not None:
+            self._wake(0xFFFF_FFFF)
+
+    @noinline
+    def _wake(self, sleepers: u64) -> None:
+        with self:
+            left = sleepers
+            waiter = self.first
+            while waiter is not None and left > 0:
+                following = waiter.next
+                if waiter.exclusive:
+                    self._unlink(waiter)
+                    left -= 1
+                waiter.notify()
+                waiter = following
+
+    def _link(self, waiter: Waiter) -> None:
+        last = self.last
+        waiter.queue = self
+        waiter.previous = last
+        waiter.next = None
+        if last is None:
+            self.first = waiter
+        else:
+            last.next = waiter
+        self.last = waiter
+
+    def _unlink(self, waiter: Waiter) -> None:
+        following, previous = waiter.next, waiter.previous
+        if previous is None:
+            self.first = following
+        else:
+            previous.next = following
+        if following is None:
+            self.last = previous
+        else:
+            following.previous = previous
+        waiter.queue = None
+        waiter.next = None
+        waiter.previous = None
+
+    @inline
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Sleep until condition() holds; signals do not disturb."""
+        if not condition():
+            task = machine.percpu.current()
+            waiter = self.begin(task)
+            while True:
+                self.prepare(waiter, task, core.UNINTERRUPTIBLE)
+                if condition():
+                    break
+                core.schedule()
+            self.finish(waiter, task)
+
+    @inline
+    def wait_interruptible(self, condition: Callable[[], bool]) -> None:
+        """Sleep until condition() holds. Raises Restart when a signal comes first (the condition is looked at before)."""
+        if not condition():
+            task = machine.percpu.current()
+            waiter = self.begin(task)
+            try:
+                while True:
+                    self.prepare(waiter, task, core.INTERRUPTIBLE)
+                    if condition():
+                        break
+                    if signal.has_pending(task):
+                        raise Restart
+                    core.schedule()
+            finally:
+                self.finish(waiter, task)
+
+    @inline
+    def wait_interruptible_timeout(self, condition: Callable[[], bool], deadline_ns: u64) -> bool:
+        """As wait_interruptible, but gives up at a monotonic time: False then, unless the condition holds."""
+        if condition():
+            return True
+        task = machine.percpu.current()
+        waiter = self.begin(task)
+        met = False
+        try:
+            while True:
+                self.prepare(waiter, task, core.INTERRUPTIBLE)
+                met = condition()
+                if met or machine.clock.monotonic_ns() >= deadline_ns:
+                    break
+                if signal.has_pending(task):
+                    raise Restart
+                core.schedule_until(deadline_ns)
+        finally:
+            self.finish(waiter, task)
+        return met
+
+    @inline
+    def wait_until_timeout(self, condition: Callable[[], bool], deadline_ns: u64) -> bool:
+        """As wait_until, but gives up at a monotonic time: False then, unless the condition holds."""
+        if condition():
+            return True
+        task = machine.percpu.current()
+        waiter = self.begin(task)
+        met = False
+        while True:
+            self.prepare(waiter, task, core.UNINTERRUPTIBLE)
+            met = condition()
+            if met or machine.clock.monotonic_ns() >= deadline_ns:
+                break
+            core.schedule_until(deadline_ns)
+        self.finish(waiter, task)
+        return met
+
+    @noinline
+    def begin(self, task: Task) -> Waiter | None:
+        """The caller's own waiter. None when it is in use already (a condition that waits): the sleep then becomes
+        a series of yields, which is right if not cheap, and needs no memory."""
+        waiter = task.waiter
+        if waiter.exclusive:
+            return None
+        waiter.exclusive = True
+        waiter.task = task
+        return waiter
+
+    @noinline
+    def prepare(self, waiter: Waiter | None, task: Task, state: u64) -> None:
+        """Stand in the queue, marked as sleeping: what happens from here on wakes the task."""
+        if waiter is None:
+            core.yield_now()
+            return
+        with self:
+            if waiter.queue is None:
+                self._link(waiter)
+            waiter.woken = False
+            core.set_state(task, state)
+
+    @noinline
+    def finish(self, waiter: Waiter | None, task: Task) -> None:
+        """Leave the queue, running."""
+        core.set_state(task, core.RUNNING)
+        if waiter is not None:
+            self.remove(waiter)
+            waiter.exclusive = False
