@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A terminal: settings, line discipline state, and who waits for it.
+
+`lock` is a spin lock and covers every field but the wait queues; nothing sleeps or sends signals under it. Input
+comes in by `receive`, in process context (a driver's thread, or the writer of a pseudo terminal's master). The
+lock comes before a driver's own lock and before a wait queue's.
+
+`generation` counts hang-ups: a file that was opened in an earlier one is hung up (tty/file.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.termios import DISABLED, Input, Local, Mode, Output, Termios, Winsize
+from kaa.kernel.drivers.tty import input as input_side
+from kaa.kernel.drivers.tty.driver import TtyDriver
+from kaa.kernel.drivers.tty.line_buffer import LineBuffer
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.lang import Bytes, u8, u32, u64, usize
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.pid import Pid
+
+SERIAL = 1
+PTY_SLAVE = 2
+"""`Tty.kind`."""
+
+DEFAULT_CONTROLS = bytes([3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0])
+"""^C ^\\ ^? ^U ^D, VTIME 0, VMIN 1, none, ^Q ^S ^Z, none, ^R ^O ^W ^V, none: in order of `Control`."""
+
+
+class Tty:
+    """One terminal. See the module's docstring for the locks."""
+
+    lock: Final[SpinLock]
+    driver: Final[TtyDriver]
+    device: Final[u64]
+    """Device number, as stat(2)'s st_rdev."""
+    kind: Final[u32]
+    termios: Termios
+    winsize: Winsize
+    input: Final[LineBuffer]
+    column: u32 = 0
+    line_column: u32 = 0
+    literal_next: bool = False
+    stopped: bool = False
+    raised: u32 = 0
+    """Signal that the character just accepted stands for; `receive` sends it."""
+    writing: bool = False
+    exclusive: bool = False
+    generation: u32 = 0
+    opens: u32 = 0
+    session: Pid | None = None
+    foreground: Pid | None = None
+    read_wait: Final[WaitQueue]
+    write_wait: Final[WaitQueue]
+
+    def __init__(self, driver: TtyDriver, device: u64, kind: u32) -> None:
+        self.lock = SpinLock("tty")
+        self.driver = driver
+        self.device = device
+        self.kind = kind
+        self.termios = Termios()
+        self.winsize = Winsize()
+        self.input = LineBuffer()
+        self.read_wait = WaitQueue()
+        self.write_wait = WaitQueue()
+        self.reset_settings()
+
+    def reset_settings(self) -> None:
+        """The settings that a terminal has when it is first opened (stty sane, 38400 bits per second)."""
+        self.termios.c_iflag = Input.ICRNL | Input.IXON
+        self.termios.c_oflag = Output.OPOST | Output.ONLCR
+        self.termios.c_cflag = Mode.B38400 | Mode.CS8 | Mode.CREAD | Mode.HUPCL | Mode.CLOCAL
+        self.termios.c_lflag = (
+            Local.ISIG | Local.ICANON | Local.ECHO | Local.ECHOE | Local.ECHOK | Local.ECHOCTL | Local.ECHOKE | Local.IEXTEN
+        )
+        self.termios.c_line = 0
+        for index in range(19):
+            self.termios.c_cc[index] = DEFAULT_CONTROLS[index]
+
+    def canonical(self) -> bool:
+        """Whether input is read by lines."""
+        return self.termios.c_lflag & Local.ICANON != 0
+
+    def extended(self) -> bool:
+        """Whether Linux's own special characters are seen."""
+        return self.termios.c_lflag & Local.IEXTEN != 0
+
+    def echoes(self) -> bool:
+        """Whether input is shown."""
+        return self.termios.c_lflag & Local.ECHO != 0
+
+    def matches(self, byte: u8, control: u32) -> bool:
+        """Whether `byte` is the special character `control`, and that is not disabled."""
+        return byte != DISABLED and byte == self.termios.c_cc[control]
+
+    def receive(self, data: Bytes) -> usize:
+        """Input from the far side; how much was taken. Less than all: call again after `read_wait`'s reader made room."""
+        done: usize = 0
+        while done < len(data):
+            taken, signo = self.receive_some(data[done:])
+            done += taken
+            if signo != 0:
+                signal_foreground(self, signo)
+            elif taken == 0:
+                break
+        if done > 0:
+            self.read_wait.wake_all()
+        return done
+
+    def receive_some(self, data: Bytes) -> tuple[usize, u32]:
+        """Input up to a character that raises a signal: how much was taken, and the signal or 0."""
+        with self.lock:
+            taken = input_side.accept(self, data)
+            signo = self.raised
+            self.raised = 0
+        return taken, signo
+
+    def has_room(self) -> bool:
+        """Whether `receive` would take something."""
+        return input_side.has_room(self)
+
+    def input_ready(self) -> bool:
+        """Whether a read finds something: a line in canonical mode, a byte otherwise."""
+        return self.input.lines() > 0 if self.canonical() else self.input.unread() > 0
+
+    def output_ready(self) -> bool:
+        """Whether a write would take something."""
+        return not self.stopped and self.driver.room() > 8
+
+    def output_drained(self) -> None:
+        """The driver has room again, or sent everything."""
+        self.write_wait.wake_all()
+
+    def stop_output(self) -> None:
+        """XOFF, TCOOFF. `lock` is held."""
+        if not self.stopped:
+            self.stopped = True
+            self.driver.stop()
+
+    def start_output(self) -> None:
+        """XON, TCOON. `lock` is held."""
+        if self.stopped:
+            self.stopped = False
+            self.driver.start()
+            self.write_wait.wake_all()
+
+    def flush_input(self) -> None:
+        """Throw received input away, TCIFLUSH."""
+        with self.lock:
+            self.input.clear()
+        self.write_wait.wake_all()
+
+    def flush_output(self) -> None:
+        """Throw output away that was not sent, TCOFLUSH."""
+        with self.lock:
+            self.driver.flush_output()
+        self.write_wait.wake_all()
+
+    def change_settings(self, settings: Termios) -> None:
+        """Take new settings; input on hand becomes a line when canonical mode begins."""
+        with self.lock:
+            was_canonical = self.canonical()
+            self.termios = settings
+            if self.canonical() and not was_canonical:
+                self.input.complete()
+                self.line_column = self.column
+            if not settings.c_iflag & Input.IXON:
+                self.start_output()
+            self.driver.configure(settings)
+        self.read_wait.wake_all()
+        self.write_wait.wake_all()
+
+
+def signal_foreground(tty: Tty, signo: u32) -> None:
+    """Send a signal to the foreground process group."""
+    from kaa.kernel.drivers.tty import job_control
+
+    job_control.signal_foreground(tty, signo)
