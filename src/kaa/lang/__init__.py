@@ -9,6 +9,7 @@ Raw addresses are apart, in `kaa.lang.unsafe`.
 from __future__ import annotations
 
 from kaa.lang.codecs import sizeof
+from kaa.lang.errors import ERRNO_OF_CLASS
 from kaa.lang.integers import (
     byteswap,
     i8,
@@ -36,7 +37,7 @@ from kaa.lang.structs import as_bytes, copy, struct
 from kaa.lang.trampoline import Trampoline
 
 __all__ = [
-    "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
+    "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
     "as_bytes", "borrowed", "byteswap", "cold", "copy", "export",
     "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",

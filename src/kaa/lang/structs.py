@@ -105,6 +105,7 @@ class StructMethods:
     """What every @struct class is given."""
 
     __kaa_struct__: ClassVar[dict[str, Any]]
+    __kaa_defaults__: ClassVar[dict[str, object]]
     _storage: Storage
     _offset: int
 
@@ -115,7 +116,7 @@ class StructMethods:
         given = dict(zip(layout.fields, values, strict=False))
         if len(values) > len(layout.fields) or given.keys() & named.keys() or named.keys() - layout.fields.keys():
             raise TypeError(f"{cls.__name__}() got fields it does not have, or one twice")
-        for name, value in {**cls.__kaa_struct__["defaults"], **given, **named}.items():
+        for name, value in {**cls.__kaa_defaults__, **given, **named}.items():
             setattr(self, name, value)
 
     @classmethod
@@ -151,7 +152,8 @@ class StructMethods:
 def _make_struct(cls: Any, packed: bool) -> Any:
     names = [n for n, a in cls.__dict__.get("__annotations__", {}).items() if not str(a).startswith("ClassVar")]
     defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
-    cls.__kaa_struct__ = {"packed": packed, "fields": names, "defaults": defaults}
+    cls.__kaa_struct__ = {"packed": packed, "fields": names}
+    cls.__kaa_defaults__ = defaults
     for name in ("__init__", "at_place", "__kaa_layout__", "__kaa_codec__", "__repr__"):
         if name not in cls.__dict__:
             setattr(cls, name, StructMethods.__dict__[name])

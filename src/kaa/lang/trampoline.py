@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kaa.lang.annotations import evaluate, strip_qualifiers
+from kaa.lang.errors import errno_of
 from kaa.lang.integers import i64, u64, width_of
 from kaa.lang.structs import struct_class
 
@@ -35,7 +36,7 @@ class Trampoline:
         except MemoryError:
             return -errno.ENOMEM
         except OSError as error:
-            return -_errno_of(error)
+            return -errno_of(error)
         return 0 if result is None else i64(int(result))
 
     def __repr__(self) -> str:
@@ -54,29 +55,3 @@ def _convert(kind: Any, word: int) -> Any:
     assert width is not None, f"a system call cannot take a parameter of type {kind!r}"
     low = getattr(kind, "__kaa_width__", i64)(word)
     return low if kind is int else kind(low)
-
-
-def _errno_of(error: OSError) -> int:
-    """The errno of an OSError that may have been raised without one, e.g. `raise FileNotFoundError`."""
-    code = getattr(error, "code", None) or error.errno or ERRNO_OF_CLASS.get(type(error))
-    assert code is not None, f"{type(error).__name__} has no errno"
-    return code
-
-
-ERRNO_OF_CLASS: dict[type[OSError], int] = {
-    BlockingIOError: errno.EAGAIN,
-    BrokenPipeError: errno.EPIPE,
-    ChildProcessError: errno.ECHILD,
-    ConnectionAbortedError: errno.ECONNABORTED,
-    ConnectionRefusedError: errno.ECONNREFUSED,
-    ConnectionResetError: errno.ECONNRESET,
-    FileExistsError: errno.EEXIST,
-    FileNotFoundError: errno.ENOENT,
-    InterruptedError: errno.EINTR,
-    IsADirectoryError: errno.EISDIR,
-    NotADirectoryError: errno.ENOTDIR,
-    PermissionError: errno.EACCES,
-    ProcessLookupError: errno.ESRCH,
-    TimeoutError: errno.ETIMEDOUT,
-}
-"""PEP 3151's classes, as raised by name. (`raise OSError(errno.EPERM)` is also a PermissionError.)"""
