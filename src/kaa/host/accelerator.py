@@ -35,6 +35,16 @@ def _host() -> str:
     return hashlib.sha256("\n".join([platform.release(), version, *processor]).encode()).hexdigest()[:16]
 
 
+def _answer(machine: str) -> pathlib.Path:
+    return cache_folder() / f"kvm-{machine}-{_host()}"
+
+
+def remember(machine: str, works: bool) -> None:
+    answer = _answer(machine)
+    answer.parent.mkdir(parents=True, exist_ok=True)
+    answer.write_text("works\n" if works else "does not boot\n")
+
+
 def probe(kernel: pathlib.Path, machine: str) -> bool:
     """Boots `kernel` under KVM with a command that does not exist: it must say so within a second."""
     request = Request(["/kaa/probe"])
@@ -52,12 +62,9 @@ def choose(kernel: pathlib.Path, machine: str, wanted: str = "auto") -> tuple[st
         return wanted, "as asked"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg", "/dev/kvm cannot be opened"
-    answer = cache_folder() / f"kvm-{machine}-{_host()}"
     try:
-        works = answer.read_text().strip() == "works"
-        why = "remembered"
+        works, why = _answer(machine).read_text().strip() == "works", "remembered"
     except OSError:
         works, why = probe(kernel, machine), "probed just now"
-        answer.parent.mkdir(parents=True, exist_ok=True)
-        answer.write_text("works\n" if works else "does not boot\n")
-    return ("kvm", f"KVM works here ({why})") if works else ("tcg", f"KVM does not boot here ({why}: {answer})")
+        remember(machine, works)
+    return ("kvm", f"KVM works here ({why})") if works else ("tcg", f"KVM does not work here ({why})")

@@ -39,6 +39,8 @@ STREAM_PORTS: dict[Streams, tuple[str, ...]] = {
 }
 SOCKET_BUFFER = 1 << 20
 PR_SET_PDEATHSIG = 1
+KVM_LOOK = 0.5
+"""Seconds between looks at whether KVM gave up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,10 +183,18 @@ class Machine:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return True
+                if self.hardware.accelerator == "kvm":
+                    if self._kvm_gave_up():
+                        return False
+                    left = min(left or KVM_LOOK, KVM_LOOK)
                 carrier.turn(left, also=pidfd)
         finally:
             os.close(pidfd)
         return False
+
+    def _kvm_gave_up(self) -> bool:
+        """KVM met an instruction that it cannot carry out: QEMU says so, stops the CPU and waits for ever."""
+        return b"KVM internal error" in os.pread(self._complaint.fileno(), 4096, 0)
 
     def _result(self, out: Sink, err: Sink, log: BufferSink, seconds: float, timed_out: bool) -> Result:
         assert self.process is not None

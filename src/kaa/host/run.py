@@ -145,6 +145,9 @@ def run(words: list[str], options: Options, kernel: pathlib.Path) -> int:
                 result = machine.run(FdSource(0), FdSink(1), FdSink(2), FdSink(2) if options.verbose else None)
         except KeyboardInterrupt:
             return INTERRUPTED
+    if kind == "kvm" and "KVM internal error" in result.complaint:
+        accelerator.remember(options.machine, False)
+        raise Refusal("KVM cannot carry out what the guest does on this host; from now on TCG is used: try again")
     return conclude(result, options)
 
 

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and order common to all tests: the cheap ones first, booted machines last."""
+
+from __future__ import annotations
+
+import pytest
+
+ORDER = ("tests/lang", "tests/compiler", "tests/kernel", "tests/host", "tests/test_house.py", "tests/boot", "tests/fuzz")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-seconds", type=float, default=0.0,
+                     help="how long each fuzzer goes on beyond its fixed seeds (default: not at all)")
+    parser.addoption("--fuzz-seed", type=int, default=1, help="the first seed of the fuzzers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        return next((i for i, start in enumerate(ORDER) if item.nodeid.startswith(start)), len(ORDER))
+    items.sort(key=rank)
