@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
     from kaa.kernel.process.pid import Pid
     from kaa.kernel.process.task import Task
+    from kaa.kernel.signal.handlers import SignalHandlers
     from kaa.kernel.time.interval import IntervalTimer
     from kaa.kernel.time.posix_timer import PosixTimers
 
@@ -89,8 +90,13 @@ class ThreadGroup:
     # All threads that are not dead, through Task.next_thread.
     first_thread: Task | None
     thread_count: u32
+    # Threads that have not begun to end (written under both locks).
     live_threads: u32
+    # The leader has ended and waits for the other threads, to be a zombie.
+    leader_done: bool
     parent: ThreadGroup | None
+    # The parent's number, as getppid(2) gives it: one word, so that reading it needs no lock.
+    parent_id: i32
     # The thread that forked this process: __WNOTHREAD.
     parent_thread: i32
     first_child: ThreadGroup | None
@@ -111,6 +117,8 @@ class ThreadGroup:
     # -- signals
     signal_lock: Final[IrqSpinLock]
     pending: Guarded[PendingSignals, "signal_lock"]
+    # Shared with other processes only by CLONE_SIGHAND without CLONE_THREAD.
+    handlers: SignalHandlers
     # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
     group_exit: bool
     group_exit_status: i32
@@ -122,6 +130,8 @@ class ThreadGroup:
     # Threads that have still to stop before the parent is told.
     stop_pending: u32
     stopped: bool
+    # The parent has still to be told of SIGCONT.
+    job_notify: bool
     # Woken when a signal that signalfd may read arrives.
     signalfd_waiters: WaitQueue
 
@@ -139,7 +149,8 @@ class ThreadGroup:
     executable: File | None
     oom_score_adjust: i32
 
-    def __init__(self, tgid: i32) -> None:
+    def __init__(self, tgid: i32, handlers: SignalHandlers) -> None:
+        self.handlers = handlers
         self.tgid = tgid
         self.flags = 0
         self.signal_lock = IrqSpinLock("signals")
@@ -159,7 +170,9 @@ class ThreadGroup:
         self.first_thread = None
         self.thread_count = 0
         self.live_threads = 0
+        self.leader_done = False
         self.parent = None
+        self.parent_id = 0
         self.parent_thread = 0
         self.first_child = None
         self.next_sibling = None
@@ -183,6 +196,7 @@ class ThreadGroup:
         self.stop_signal = 0
         self.stop_pending = 0
         self.stopped = False
+        self.job_notify = False
 
     def _blank_timers(self) -> None:
         self.start_time = 0

@@ -99,6 +99,16 @@ class PidTable:
         self.count += 1
         return pid
 
+    def skip_empty_blocks(self, number: i32) -> i32:
+        """`number`, or the first number of the next block in use when its own has none in use."""
+        index = number // BLOCK
+        while index < BLOCKS:
+            block = self.blocks[index]
+            if block is not None and block.used != 0:
+                return max(number, i32(index * BLOCK))
+            index += 1
+        return i32(PID_MAX)
+
     def free_if_unused(self, pid: Pid) -> None:
         """Give the number back when nothing is called by it."""
         if not pid.unused():

@@ -13,6 +13,7 @@ Fields are grouped by who may write them:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
@@ -45,6 +46,8 @@ SLEEPING: Final = INTERRUPTIBLE | UNINTERRUPTIBLE | KILLABLE
 WORK_SIGNAL: Final = 1
 WORK_RESCHEDULE: Final = 2
 WORK_RESTORE_MASK: Final = 4
+# CLONE_CHILD_SETTID: the child writes its id into its memory before it first returns.
+WORK_CHILD_TID: Final = 8
 
 # task.flags
 KERNEL_THREAD: Final = 1
@@ -55,6 +58,11 @@ VFORKED: Final = 8
 DYING: Final = 16
 # Chosen by the OOM killer: may use the memory reserve.
 MEMORY_VICTIM: Final = 32
+# To stop, for job control, at the next return to user mode (signal/stop.py).
+STOP_WANTED: Final = 64
+# Another task was made with CLONE_VM, or with CLONE_FILES but not as a thread.
+SHARES_MEMORY: Final = 128
+SHARES_FILES: Final = 256
 
 COMM_LENGTH: Final = 16
 
@@ -101,7 +109,6 @@ class Task(HeapNode):
     slice_end: u64
 
     # -- signals
-    signals: SignalHandlers
     pending: PendingSignals
     blocked: u64
     # The mask to go back to when WORK_RESTORE_MASK is set (sigsuspend, ppoll, pselect, epoll_pwait).
@@ -144,8 +151,12 @@ class Task(HeapNode):
     timer: Final[WakeTimer]
     waiter: Final[Waiter]
     lock_waiter: Final[Waiter]
-    # vfork: set while a parent waits for this task to exec or exit.
-    vfork_parent: Task | None
+    # vfork: the id of the task that waits for this one (VFORKED), and of the one that this one waits for.
+    vfork_parent: i32
+    vfork_child: i32
+    # A kernel thread's first function.
+    kernel_entry: Callable[[u64], None] | None
+    kernel_argument: u64
 
     def __init__(self, group: ThreadGroup, identity: Pid) -> None:
         super().__init__()
@@ -214,7 +225,20 @@ class Task(HeapNode):
         self.timer_slack = 50_000
         self.personality = 0
         self.no_new_privileges = False
-        self.vfork_parent = None
+        self.vfork_parent = 0
+        self.vfork_child = 0
+        self.kernel_entry = None
+        self.kernel_argument = 0
+
+    def __del__(self) -> None:
+        """A task that never ran still has its stack; one that did gave it up at its last switch."""
+        if self.kernel_stack != 0:
+            machine.context.free_stack(self.kernel_stack)
+
+    @property
+    def signals(self) -> SignalHandlers:
+        """What the process does with each signal."""
+        return self.group.handlers
 
     def is_kernel_thread(self) -> bool:
         """Whether it runs in the kernel only."""

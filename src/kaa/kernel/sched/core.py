@@ -190,17 +190,19 @@ def _make_runnable(task: Task) -> None:
         return
     task.on_queue = True
     queue = run_queue
-    queue.place_woken(task)
-    _consider_preemption(task, machine.percpu.current())
+    running = machine.percpu.current()
+    if running is queue.idle:
+        queue.place_woken(task)
+        machine.percpu.set_need_resched()
+    else:
+        now = machine.clock.monotonic_ns()
+        queue.account(running, now)
+        queue.place_woken(task)
+        _consider_preemption(task, running, now)
     queue.insert(task)
 
 
-def _consider_preemption(task: Task, running: Task) -> None:
-    if running is run_queue.idle:
-        machine.percpu.set_need_resched()
-        return
-    now = machine.clock.monotonic_ns()
-    run_queue.account(running, now)
+def _consider_preemption(task: Task, running: Task, now: u64) -> None:
     if not is_real_time(running) and FAIR + running.vruntime >= running.key:
         run_queue.request(running)
     if task.key + WAKE_GRANULARITY < running.key:

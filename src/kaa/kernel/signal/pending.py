@@ -34,16 +34,19 @@ class PendingSignals:
     mask: u64
     first: QueuedSignal | None
     last: QueuedSignal | None
+    count: u64
 
     def __init__(self) -> None:
         self.mask = 0
         self.first = None
         self.last = None
+        self.count = 0
 
     def append(self, signal: QueuedSignal) -> None:
         """Put `signal` at the end, and its bit up."""
         signal.next = None
         signal.queued = True
+        self.count += 1
         self.mask |= u64(1) << u64(signal.info.signo - 1)
         last = self.last
         if last is None:
@@ -88,6 +91,7 @@ class PendingSignals:
             self.last = before
         entry.next = None
         entry.queued = False
+        self.count -= 1
 
     def _holds(self, signo: i32) -> bool:
         entry = self.first

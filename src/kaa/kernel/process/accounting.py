@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process has used, and what /proc tells of it: times, faults, state letters, command line, environment.
+
+Processor time is exact (charged at each switch). How it divides between user and system is sampled: see `Task.system_ns`;
+kernel threads' time is all system time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.arch import machine
+from kaa.kernel.process.group import ThreadGroup, Usage
+from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KILLABLE, KERNEL_THREAD, STOPPED, UNINTERRUPTIBLE, Task
+from kaa.kernel.sched import core
+from kaa.lang import u8, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.mm.address_space import AddressSpace
+
+NS_PER_TICK: Final = 10_000_000
+"""Clock ticks of times(2) and /proc: 100 a second."""
+
+
+def state_letter(task: Task) -> u8:
+    """R, S, D, T, Z as proc(5) has them."""
+    if task.group.state != 0 and task.is_leader():
+        return u8(0x5A)
+    state = task.state
+    if (state & DEAD) != 0:
+        return u8(0x5A if task.is_leader() else 0x58)
+    if (state & STOPPED) != 0:
+        return u8(0x54)
+    if (state & (UNINTERRUPTIBLE | KILLABLE)) != 0:
+        return u8(0x44)
+    if (state & INTERRUPTIBLE) != 0:
+        return u8(0x53)
+    return u8(0x52)
+
+
+def user_ns(task: Task) -> u64:
+    """ns in user mode."""
+    total = core.run_time(task)
+    return total - min(system_ns(task), total)
+
+
+def system_ns(task: Task) -> u64:
+    """ns in the kernel."""
+    if (task.flags & KERNEL_THREAD) != 0:
+        return core.run_time(task)
+    return task.system_ns
+
+
+def add_task(usage: Usage, task: Task) -> None:
+    """Add what a thread has used so far."""
+    usage.user_ns += user_ns(task)
+    usage.system_ns += system_ns(task)
+    usage.minor_faults += task.minor_faults
+    usage.major_faults += task.major_faults
+    usage.voluntary_switches += task.voluntary_switches
+    usage.involuntary_switches += task.involuntary_switches
+
+
+def group_usage(group: ThreadGroup) -> Usage:
+    """What a process has used: its dead threads (`group.usage`) and its live ones. Raises MemoryError."""
+    from kaa.kernel.process import tree
+
+    total = Usage()
+    with tree.lock:
+        total.add(group.usage)
+        thread = group.first_thread
+        while thread is not None:
+            add_task(total, thread)
+            thread = thread.next_thread
+    leader = group.leader
+    if leader is not None and leader.mm is not None:
+        total.peak_resident = max(total.peak_resident, resident_kib(leader.mm))
+    return total
+
+
+def group_run_time(group: ThreadGroup) -> u64:
+    """ns of processor time of all threads, dead ones included."""
+    total = group.usage.user_ns + group.usage.system_ns
+    thread = group.first_thread
+    while thread is not None:
+        total += core.run_time(thread)
+        thread = thread.next_thread
+    return total
+
+
+def resident_kib(mm: AddressSpace) -> u64:
+    """Resident set in KiB."""
+    return mm.resident_pages() * 4
+
+
+def ticks(ns: u64) -> u64:
+    """ns in clock ticks."""
+    return ns // NS_PER_TICK
+
+
+def age_ns(group: ThreadGroup) -> u64:
+    """ns since the process began."""
+    return machine.clock.monotonic_ns() - group.start_time

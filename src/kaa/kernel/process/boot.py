@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first tasks: the boot thread that becomes the idle task, and what all kernel threads share.
+
+`initialise` runs once, as soon as memory and the per-CPU area work: from then on there is a `current()`. The boot code goes on
+in the idle task, which must not sleep; it spawns what may, and ends in `core.idle_loop()`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaa.kernel.arch import machine
+from kaa.kernel.fs.descriptors import FileTable
+from kaa.kernel.process.credentials import ROOT
+from kaa.kernel.process.group import ThreadGroup
+from kaa.kernel.process.pid import Pid
+from kaa.kernel.process.task import KERNEL_THREAD, SHARES_FILES, Task
+from kaa.kernel.sched import core
+from kaa.kernel.signal.handlers import SignalHandlers
+from kaa.lang import i32
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.context import FsContext
+
+no_files = FileTable()
+"""The table of tasks that have none: kernel threads and the dead. Nothing is ever put into it."""
+
+
+class System:
+    """What the kernel's own tasks have."""
+
+    # The kernel's root; None until the first file system is mounted.
+    fs: FsContext | None
+    idle_group: ThreadGroup | None
+    started: bool
+
+    def __init__(self) -> None:
+        self.fs = None
+        self.idle_group = None
+        self.started = False
+
+
+system = System()
+
+
+def initialise() -> None:
+    """Make the running code the idle task of this processor. Once."""
+    assert not system.started
+    system.started = True
+    group = ThreadGroup(i32(0), SignalHandlers())
+    group.limits.set_defaults()
+    task = Task(group, Pid(i32(0)))
+    task.flags = KERNEL_THREAD | SHARES_FILES
+    task.credentials = ROOT
+    task.files = no_files
+    task.set_name(b"idle")
+    group.leader = task
+    system.idle_group = group
+    task.on_queue = True
+    core.run_queue.idle = task
+    core.run_queue.current = task
+    machine.percpu.set_current(task)
+
+
+def set_root(fs: FsContext) -> None:
+    """The first root is mounted: `fs` is the kernel's from now on, and that of the tasks it makes. The caller gets it too."""
+    system.fs = fs
+    machine.percpu.current().fs = fs

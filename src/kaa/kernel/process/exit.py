@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a thread, and with its last thread a process, ends (exit(2), exit_group(2)).
+
+Order matters: first everything that needs the thread's memory (robust futexes, the word at clear_child_tid), then memory and
+files are given up, while the thread may still sleep; then, under `tree.lock`, its place in the tree; then the last switch.
+What a `Task` still holds after that is dropped with interrupts off, so it must be nothing whose end may sleep.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from kaa.kernel.abi.syscall import syscall
+from kaa.kernel.arch import machine
+from kaa.kernel.process import accounting, boot, fork, notify, pid as pids, reparent, tree
+from kaa.kernel.process.group import ZOMBIE, ThreadGroup
+from kaa.kernel.process.task import (
+    DEAD,
+    DYING,
+    EXITING,
+    INTERRUPTIBLE,
+    KILLABLE,
+    SHARES_FILES,
+    SHARES_MEMORY,
+    STOP_WANTED,
+    STOPPED,
+    WORK_SIGNAL,
+    Task,
+)
+from kaa.kernel.sched import core, robust
+from kaa.kernel.signal import stop
+from kaa.lang import i32, noinline, u32, u64, unreachable
+
+
+@syscall(x86_64=60, arm64=93)
+def exit(code: i32) -> None:
+    """_exit(2) of one thread."""
+    exit_thread((code & 0xFF) << 8)
+
+
+@syscall(x86_64=231, arm64=94)
+def exit_group(code: i32) -> None:
+    """exit_group(2): all threads of the process end."""
+    begin_group_exit(machine.percpu.current().group, (code & 0xFF) << 8)
+    exit_thread(status_of(machine.percpu.current()))
+
+
+def begin_group_exit(group: ThreadGroup, status: i32) -> None:
+    """Let every thread of the process end, with this wait status unless one was set before."""
+    with group.signal_lock:
+        if not group.group_exit:
+            group.group_exit = True
+            group.group_exit_status = status
+            kill_threads(group, None)
+
+
+def kill_threads(group: ThreadGroup, survivor: Task | None) -> None:
+    """Make every thread but one end at its next return to user mode. Under `signal_lock`."""
+    thread = group.first_thread
+    while thread is not None:
+        if thread is not survivor and (thread.flags & EXITING) == 0:
+            thread.flags |= DYING
+            thread.work |= WORK_SIGNAL
+            core.wake_if(thread, u64(INTERRUPTIBLE | KILLABLE | STOPPED))
+        thread = thread.next_thread
+
+
+def status_of(task: Task) -> i32:
+    """The wait status a dying thread leaves: the group's, when that ends as a whole."""
+    return task.group.group_exit_status if task.group.group_exit else task.exit_code
+
+
+def exit_thread(status: i32) -> NoReturn:
+    """End the calling thread. The caller's frames hold no counted reference."""
+    _exit_parts(machine.percpu.current(), status)
+    machine.irq.disable()
+    core.set_state(machine.percpu.current(), u64(DEAD))
+    core.schedule()
+    unreachable()
+
+
+@noinline
+def _exit_parts(task: Task, status: i32) -> None:
+    task.exit_code = status
+    last = _announce(task)
+    if last:
+        _check_init(task, status)
+        _stop_timers(task.group)
+    _leave_memory(task)
+    _leave_files(task, last)
+    _leave_tree(task)
+
+
+def _announce(task: Task) -> bool:
+    """No more signals for this thread; says whether it is the process's last."""
+    group = task.group
+    told = False
+    with group.signal_lock:
+        task.flags |= EXITING | DYING
+        group.live_threads -= 1
+        last = group.live_threads == 0
+        if last and not group.group_exit:
+            group.group_exit = True
+            group.group_exit_status = task.exit_code
+        if (task.flags & STOP_WANTED) != 0:
+            task.flags &= ~u32(STOP_WANTED)
+            told = stop.leave_pending(group)
+        if not last:
+            _pass_signals_on(group, task)
+    if told and not last:
+        stop.tell_stopped(group)
+    return last
+
+
+def _pass_signals_on(group: ThreadGroup, task: Task) -> None:
+    """The process's pending signals that this thread was to take are another's now."""
+    thread = group.first_thread
+    while thread is not None:
+        if (thread.flags & EXITING) == 0 and (group.pending.mask & ~thread.blocked) != 0:
+            thread.work |= WORK_SIGNAL
+            core.wake_if(thread, u64(INTERRUPTIBLE))
+        thread = thread.next_thread
+
+
+def _check_init(task: Task, status: i32) -> None:
+    if task.tgid == 1:
+        from kaa.kernel import log
+
+        log.panic(f"process 1 ended, wait status {status:#x}")
+
+
+def _stop_timers(group: ThreadGroup) -> None:
+    from kaa.kernel.time import interval, posix_timer
+
+    interval.cancel_all(group)
+    posix_timer.delete_all(group)
+
+
+def _leave_memory(task: Task) -> None:
+    """Robust futexes, the thread-exit word, a waiting vfork parent, and then the memory itself."""
+    mm = task.mm
+    if mm is None:
+        return
+    if task.robust_list != 0:
+        robust.release(task)
+    if task.clear_child_tid != 0 and (task.flags & SHARES_MEMORY) != 0:
+        robust.clear_tid(task)
+    usage = task.group.usage
+    usage.peak_resident = max(usage.peak_resident, accounting.resident_kib(mm))
+    task.mm = None
+    fork.release_vfork_parent(task)
+
+
+def _leave_files(task: Task, last: bool) -> None:
+    """Descriptors are closed with the last thread; a table that another process shares is left to it."""
+    if last and (task.flags & SHARES_FILES) == 0:
+        task.files.close_all()
+    task.files = boot.no_files
+    fs = boot.system.fs
+    if fs is not None:
+        task.fs = fs
+    if last:
+        task.group.executable = None
+
+
+def _leave_tree(task: Task) -> None:
+    group = task.group
+    with tree.lock:
+        if task.is_leader():
+            group.leader_done = True
+        else:
+            _vanish(group, task)
+        if group.leader_done and group.thread_count == 1 and group.exec_task is None:
+            _become_zombie(group)
+        waiter = group.exec_task
+        if waiter is not None:
+            core.wake_if(waiter, u64(KILLABLE))
+
+
+def _vanish(group: ThreadGroup, task: Task) -> None:
+    """A thread other than the leader leaves nothing behind but its accounts."""
+    accounting.add_task(group.usage, task)
+    with group.signal_lock:
+        tree.remove_thread(group, task)
+    identity = task.identity
+    identity.task = None
+    pids.table.free_if_unused(identity)
+
+
+def _become_zombie(group: ThreadGroup) -> None:
+    """The whole process is dead: hand its children on, tell its parent, and wait to be reaped. Under `tree.lock`."""
+    leader = group.leader
+    assert leader is not None
+    accounting.add_task(group.usage, leader)
+    group.exit_status = group.group_exit_status
+    reparent.children_of(group)
+    reparent.tell_orphaned_group(group)
+    parent = group.parent
+    group.state = ZOMBIE
+    if parent is None or notify.child_exit(group, parent):
+        reap(group)
+
+
+def reap(group: ThreadGroup) -> None:
+    """Forget a zombie: its numbers are free. Under `tree.lock`."""
+    group.state = ZOMBIE + 1
+    leader = group.leader
+    tree.remove_child(group)
+    tree.leave_group(group)
+    tree.leave_session(group)
+    if leader is not None:
+        identity = leader.identity
+        identity.task = None
+        pids.table.free_if_unused(identity)
+        tree.remove_thread(group, leader)
+    group.leader = None
+    group.tty = None
+
+
+def kill_for_signal(signo: i32) -> NoReturn:
+    """End the calling process as if by a fatal signal; for faults that leave no way on (execve past its point of no return)."""
+    begin_group_exit(machine.percpu.current().group, signo)
+    exit_thread(status_of(machine.percpu.current()))

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making tasks: fork, vfork, clone, clone3 (clone(2)).
+
+A child is built completely before anyone can see it; whatever fails on the way, dropping the half-built task undoes it.
+Only then, under `tree.lock`, it gets its place in the tree, and after that it is let run. A signal that came to the parent
+in between makes fork begin again, so that a signal to a process group reaches either parent and child or a parent that has
+not forked yet (POSIX, fork, rationale).
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.resource import Resource
+from kaa.kernel.abi.restart import RestartAlways
+from kaa.kernel.abi.sched import NAMESPACES, Clone
+from kaa.kernel.arch import machine
+from kaa.kernel.mm.user import UserPtr
+from kaa.kernel.process import pid as pids
+from kaa.kernel.process import tree
+from kaa.kernel.process.group import SUBREAPER, UNDER_SUBREAPER, UNKILLABLE, ThreadGroup
+from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_FILES, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
+from kaa.kernel.sched import core
+from kaa.kernel.signal import has_pending
+from kaa.lang import i32, struct, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.pid import Pid
+
+MAX_TASKS: Final = 16384
+
+
+@struct
+class CloneRequest:
+    """What the callers of clone agree on."""
+
+    flags: u64 = 0
+    exit_signal: i32 = 0
+    stack: u64 = 0
+    tls: u64 = 0
+    parent_tid: u64 = 0
+    child_tid: u64 = 0
+
+
+def clone_task(request: CloneRequest) -> i32:
+    """Make a child of the caller as `request` says, let it run, and give its id. Raises OSError, MemoryError."""
+    flags = request.flags
+    check_flags(flags)
+    parent = machine.percpu.current()
+    child = _build(parent, request)
+    number = child.pid
+    if (flags & Clone.CLONE_PARENT_SETTID) != 0:
+        _store_quietly(request.parent_tid, number)
+    if (flags & Clone.CLONE_VFORK) == 0:
+        core.start(child)
+        return number
+    child.vfork_parent = parent.pid
+    child.flags |= VFORKED
+    core.start(child)
+    del child
+    _wait_for_vfork(parent, number)
+    return number
+
+
+def check_flags(flags: u64) -> None:
+    """Refuse combinations that make no sense (clone(2), EINVAL) and namespaces, which this kernel has not."""
+    if (flags & NAMESPACES) != 0:
+        _refuse_namespaces(flags)
+    if (flags & Clone.CLONE_SIGHAND) != 0 and (flags & Clone.CLONE_VM) == 0:
+        raise OSError(errno.EINVAL)
+    if (flags & Clone.CLONE_THREAD) != 0 and (flags & Clone.CLONE_SIGHAND) == 0:
+        raise OSError(errno.EINVAL)
+    if (flags & Clone.CLONE_PIDFD) != 0 or (flags & Clone.CLONE_INTO_CGROUP) != 0:
+        raise OSError(errno.EINVAL)
+    if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0 and (flags & Clone.CLONE_SIGHAND) != 0:
+        raise OSError(errno.EINVAL)
+    if (flags & Clone.CLONE_PARENT) != 0 and (machine.percpu.current().group.flags & UNKILLABLE) != 0:
+        raise OSError(errno.EINVAL)
+
+
+def _refuse_namespaces(flags: u64) -> None:
+    from kaa.kernel.process import credentials
+
+    if (flags & Clone.CLONE_NEWUSER) == 0:
+        credentials.require(u32(credentials.Capability.CAP_SYS_ADMIN))
+    raise OSError(errno.EINVAL)
+
+
+def _store_quietly(address: u64, number: i32) -> None:
+    """Put the child's id where the caller wants it; a bad address is the caller's own loss (clone(2) does not fail)."""
+    try:
+        UserPtr[i32](address).write(number)
+    except OSError:
+        pass
+
+
+def _build(parent: Task, request: CloneRequest) -> Task:
+    flags = request.flags
+    thread = (flags & Clone.CLONE_THREAD) != 0
+    check_task_limit(parent)
+    identity = allocate_pid()
+    try:
+        group = parent.group if thread else _new_group(parent, identity.number, flags)
+        child = Task(group, identity)
+        _inherit(child, parent)
+        child.kernel_stack = machine.context.allocate_stack()
+        _share_or_copy(child, parent, flags)
+        _prepare_return(child, parent, request)
+        if thread:
+            child.tgid = parent.tgid
+            child.exit_signal = 0
+        else:
+            child.exit_signal = request.exit_signal
+        _publish(child, parent, request)
+    except OSError:
+        forget(identity)
+        raise
+    except MemoryError:
+        forget(identity)
+        raise
+    return child
+
+
+def allocate_pid() -> Pid:
+    """A fresh number. Raises OSError(EAGAIN), MemoryError."""
+    with tree.lock:
+        return pids.table.allocate()
+
+
+def forget(identity: Pid) -> None:
+    """Give back a number that nothing came of."""
+    with tree.lock:
+        identity.task = None
+        pids.table.free_if_unused(identity)
+
+
+def check_task_limit(parent: Task) -> None:
+    """RLIMIT_NPROC (for all but root) and the system's own limit. Raises OSError(EAGAIN)."""
+    from kaa.kernel.process import credentials
+
+    count = u64(pids.table.count)
+    over = count >= parent.group.limits.soft[Resource.RLIMIT_NPROC]
+    if over and parent.credentials.uid != 0 and not parent.credentials.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
+        raise OSError(errno.EAGAIN)
+    if count >= MAX_TASKS:
+        raise OSError(errno.EAGAIN)
+
+
+def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:
+    origin = parent.group
+    handlers = origin.handlers
+    if (flags & Clone.CLONE_SIGHAND) == 0:
+        handlers = handlers.fork()
+        if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0:
+            handlers.reset_for_exec()
+    group = ThreadGroup(number, handlers)
+    group.limits.copy_from(origin.limits)
+    group.executable = origin.executable
+    group.oom_score_adjust = origin.oom_score_adjust
+    group.start_time = machine.clock.monotonic_ns()
+    if (origin.flags & (SUBREAPER | UNDER_SUBREAPER)) != 0:
+        group.flags |= UNDER_SUBREAPER
+    return group
+
+
+def _inherit(child: Task, parent: Task) -> None:
+    """The words that a child has from its parent."""
+    child.comm[:].copy_from(parent.comm[:])
+    child.flags = FORKED_NO_EXEC
+    child.blocked = parent.blocked
+    child.personality = parent.personality
+    child.no_new_privileges = parent.no_new_privileges
+    child.timer_slack = parent.timer_slack
+    child.credentials = parent.credentials
+    child.start_time = machine.clock.monotonic_ns()
+    child.policy = parent.policy
+    child.nice = parent.nice
+    child.rt_priority = parent.rt_priority
+    child.weight = parent.weight
+    child.inverse_weight = parent.inverse_weight
+    if parent.reset_on_fork:
+        from kaa.kernel.sched import policy
+
+        policy.reset(child)
+
+
+def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:
+    child.files = parent.files if (flags & Clone.CLONE_FILES) != 0 else parent.files.fork()
+    child.fs = parent.fs if (flags & Clone.CLONE_FS) != 0 else parent.fs.fork()
+    mm = parent.mm
+    if (flags & Clone.CLONE_VM) == 0 and mm is not None:
+        child.mm = mm.fork()
+    else:
+        child.mm = mm
+    if (flags & (Clone.CLONE_FILES | Clone.CLONE_THREAD)) == Clone.CLONE_FILES:
+        child.flags |= SHARES_FILES
+        parent.flags |= SHARES_FILES
+    if (flags & Clone.CLONE_VM) != 0:
+        child.flags |= SHARES_MEMORY
+        if (flags & Clone.CLONE_VFORK) == 0:
+            parent.flags |= SHARES_MEMORY
+    if (flags & (Clone.CLONE_VM | Clone.CLONE_VFORK)) != Clone.CLONE_VM:
+        child.alternate_sp = parent.alternate_sp
+        child.alternate_size = parent.alternate_size
+        child.alternate_flags = parent.alternate_flags
+
+
+def _prepare_return(child: Task, parent: Task, request: CloneRequest) -> None:
+    flags = request.flags
+    machine.context.fork_return(child, machine.context.user_registers(parent))
+    if request.stack != 0:
+        machine.context.user_registers(child).set_stack_pointer(request.stack)
+    if (flags & Clone.CLONE_SETTLS) != 0:
+        machine.context.set_tls(child, request.tls)
+    if (flags & Clone.CLONE_CHILD_CLEARTID) != 0:
+        child.clear_child_tid = request.child_tid
+    if (flags & Clone.CLONE_CHILD_SETTID) != 0:
+        _set_child_tid(child, request.child_tid)
+
+
+def _set_child_tid(child: Task, address: u64) -> None:
+    """CLONE_CHILD_SETTID writes into the child's memory: the child does it itself before it first returns."""
+    child.set_child_tid = address
+    child.work |= WORK_CHILD_TID
+
+
+def _publish(child: Task, parent: Task, request: CloneRequest) -> None:
+    """Give the finished child its place. Raises RestartAlways when a signal came, OSError(EAGAIN) when the caller dies."""
+    flags = request.flags
+    with tree.lock:
+        if has_pending(parent):
+            raise RestartAlways
+        child.identity.task = child
+        group = child.group
+        if (flags & Clone.CLONE_THREAD) != 0:
+            with group.signal_lock:
+                group.live_threads += 1
+                tree.add_thread(group, child)
+        else:
+            _publish_process(group, child, parent, flags)
+
+
+def _publish_process(group: ThreadGroup, child: Task, parent: Task, flags: u64) -> None:
+    group.leader = child
+    group.exit_signal = child.exit_signal
+    group.live_threads = 1
+    tree.add_thread(group, child)
+    origin = parent.group
+    real_parent = origin
+    group.parent_thread = parent.pid
+    if (flags & Clone.CLONE_PARENT) != 0:
+        grandparent = origin.parent
+        if grandparent is not None:
+            real_parent = grandparent
+            group.parent_thread = origin.parent_thread
+            group.exit_signal = origin.exit_signal
+    tree.add_child(real_parent, group)
+    group.tty = origin.tty
+    process_group = origin.process_group
+    session = origin.session
+    if process_group is not None:
+        tree.join_group(group, process_group)
+    if session is not None:
+        tree.join_session(group, session)
+
+
+def _wait_for_vfork(parent: Task, number: i32) -> None:
+    """Sleep until the child has exec'd or ended; only death disturbs."""
+    from kaa.kernel.process import ids
+
+    while True:
+        child = ids.find_task(number)
+        if child is None or (child.flags & VFORKED) == 0 or child.vfork_parent != parent.pid:
+            return
+        parent.vfork_child = number
+        core.set_state(parent, core.KILLABLE)
+        if (child.flags & VFORKED) == 0 or parent.group.group_exit:
+            core.set_state(parent, core.RUNNING)
+            return
+        del child
+        core.schedule()
+
+
+def release_vfork_parent(task: Task) -> None:
+    """The child of a vfork no longer uses its parent's memory."""
+    if (task.flags & VFORKED) == 0:
+        return
+    task.flags &= ~u32(VFORKED)
+    from kaa.kernel.process import ids
+
+    waiter = ids.find_task(task.vfork_parent)
+    if waiter is not None and waiter.vfork_child == task.pid:
+        core.wake_if(waiter, u64(core.KILLABLE))
+

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking tasks and processes up by number, and the calls that tell a thread its own numbers."""
+
+from __future__ import annotations
+
+from kaa.kernel.abi.syscall import syscall
+from kaa.kernel.arch import machine
+from kaa.kernel.process import pid as pids
+from kaa.kernel.process import tree
+from kaa.kernel.process.group import ThreadGroup
+from kaa.kernel.process.task import Task
+from kaa.lang import i32, u64
+
+
+def find_task(number: i32) -> Task | None:
+    """The thread with this id; also one that is a zombie."""
+    with tree.lock:
+        pid = pids.table.find(number)
+        return None if pid is None else pid.task
+
+
+def find_group(number: i32) -> ThreadGroup | None:
+    """The process with this id, zombies included."""
+    task = find_task(number)
+    if task is None or task.tgid != number:
+        return None
+    return task.group
+
+
+def next_task(after: i32) -> Task | None:
+    """The thread with the smallest id above `after`: a walk over all that needs no lock between steps."""
+    number = after + 1
+    while number < pids.PID_MAX:
+        if number % pids.BLOCK == 0 or number == after + 1:
+            number = pids.table.skip_empty_blocks(number)
+            if number >= pids.PID_MAX:
+                return None
+        task = find_task(number)
+        if task is not None:
+            return task
+        number += 1
+    return None
+
+
+def next_process(after: i32) -> ThreadGroup | None:
+    """The process with the smallest id above `after`."""
+    task = next_task(after)
+    while task is not None and task.tgid != task.pid:
+        task = next_task(task.pid)
+    return None if task is None else task.group
+
+
+@syscall(x86_64=39, arm64=172)
+def getpid() -> i32:
+    """getpid(2): the caller's process id."""
+    return machine.percpu.current().tgid
+
+
+@syscall(x86_64=186, arm64=178)
+def gettid() -> i32:
+    """gettid(2): the caller's thread id."""
+    return machine.percpu.current().pid
+
+
+@syscall(x86_64=110, arm64=173)
+def getppid() -> i32:
+    """getppid(2): the id of the caller's parent process; 0 when it has none."""
+    return machine.percpu.current().group.parent_id
+
+
+@syscall(x86_64=218, arm64=96)
+def set_tid_address(address: u64) -> i32:
+    """set_tid_address(2): where to put 0 and wake a futex when the caller ends; gives the caller's thread id."""
+    task = machine.percpu.current()
+    task.clear_child_tid = address
+    return task.pid

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling a parent what became of its child: SIGCHLD (or the signal clone(2) was given) and waking its wait calls."""
+
+from __future__ import annotations
+
+from kaa.kernel.abi.signal import SIG_IGN, Code, SigInfo, Signal, SignalFlags
+from kaa.kernel.process import accounting, tree
+from kaa.kernel.process.group import ThreadGroup
+from kaa.kernel.signal import send
+from kaa.lang import i32, u64
+
+
+def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
+    """A child stopped or went on: SIGCHLD unless the parent said SA_NOCLDSTOP."""
+    with tree.lock:
+        parent = group.parent
+        if parent is None:
+            return
+        action = parent.handlers.actions[Signal.SIGCHLD - 1]
+        if action.handler != SIG_IGN and (action.flags & SignalFlags.SA_NOCLDSTOP) == 0:
+            send.send_group(parent, i32(Signal.SIGCHLD), _child_info(group, i32(Signal.SIGCHLD), code, status))
+        parent.child_waiters.wake_all()
+
+
+def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
+    """A process has become a zombie. True when the parent does not care and it must reap itself. Under `tree.lock`."""
+    signo = group.exit_signal
+    reaps_itself = False
+    if signo == Signal.SIGCHLD:
+        action = parent.handlers.actions[Signal.SIGCHLD - 1]
+        ignored = action.handler == SIG_IGN
+        reaps_itself = ignored or (action.flags & SignalFlags.SA_NOCLDWAIT) != 0
+        if ignored:
+            signo = 0
+    if signo != 0:
+        status = group.exit_status
+        code = Code.CLD_EXITED if (status & 0x7F) == 0 else Code.CLD_KILLED
+        value = (status >> 8) & 0xFF if (status & 0x7F) == 0 else status & 0x7F
+        send.send_group(parent, signo, _child_info(group, signo, i32(code), value))
+    parent.child_waiters.wake_all()
+    return reaps_itself
+
+
+def _child_info(group: ThreadGroup, signo: i32, code: i32, status: i32) -> SigInfo:
+    info = SigInfo(signo, 0, code)
+    leader = group.leader
+    uid = 0
+    if leader is not None:
+        uid = leader.credentials.uid
+    info.set_sender(group.tgid, uid)
+    info.word1 = u64(status)
+    info.word2 = accounting.ticks(group.usage.user_ns)
+    info.word3 = accounting.ticks(group.usage.system_ns)
+    return info

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sending signals, from system calls, from the kernel, from interrupts.
+
+The sender puts the signal into the pending set of the thread or of the process, picks a thread that does not block it,
+raises that thread's WORK_SIGNAL and wakes it. The thread takes it in `deliver` on its way back to user mode.
+Nothing here sleeps. A siginfo is allocated; without memory the signal is sent without one (see `pending`).
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from kaa.kernel.abi.resource import Resource
+from kaa.kernel.abi.signal import KILL_AND_STOP, SIGRTMIN, Code, SigInfo, Signal
+from kaa.kernel.arch import machine
+from kaa.kernel.process import pid as pids
+from kaa.kernel.process import tree
+from kaa.kernel.process.group import UNKILLABLE, ZOMBIE, ThreadGroup
+from kaa.kernel.process.task import DYING, EXITING, INTERRUPTIBLE, KILLABLE, STOP_WANTED, STOPPED, WORK_SIGNAL, Task
+from kaa.kernel.sched import core
+from kaa.kernel.signal import stop
+from kaa.kernel.signal.pending import PendingSignals, QueuedSignal
+from kaa.lang import i32, inline, u32, u64
+
+CANNOT_CATCH: Final = KILL_AND_STOP
+
+
+def kernel_info(signo: i32) -> SigInfo:
+    """The siginfo of a signal that the kernel sends of itself."""
+    return SigInfo(signo, 0, Code.SI_KERNEL)
+
+
+def send(task: Task, signo: i32, info: SigInfo) -> None:
+    """Send to one thread (tgkill(2), SIGPIPE). Raises OSError(EAGAIN) when too many real-time signals are queued."""
+    group = task.group
+    with group.signal_lock:
+        if (task.flags & EXITING) == 0:
+            _send_locked(group, task, signo, info)
+
+
+def send_group(group: ThreadGroup, signo: i32, info: SigInfo) -> None:
+    """Send to a process (kill(2)). Raises OSError(EAGAIN) when too many real-time signals are queued."""
+    with group.signal_lock:
+        _send_locked(group, None, signo, info)
+
+
+def send_kernel(task: Task, signo: i32) -> None:
+    """Send to one thread, on the kernel's behalf."""
+    send(task, signo, kernel_info(signo))
+
+
+def send_group_kernel(group: ThreadGroup, signo: i32) -> None:
+    """Send to a process, on the kernel's behalf."""
+    send_group(group, signo, kernel_info(signo))
+
+
+def send_to_process_group(number: i32, signo: i32) -> bool:
+    """Send to every member of a process group, on the kernel's behalf: the terminal's ^C. False when it has no members."""
+    found = False
+    with tree.lock:
+        pid = pids.table.find(number)
+        member = None if pid is None else pid.group_first
+        while member is not None:
+            found = True
+            send_group_kernel(member, signo)
+            member = member.next_in_group
+    return found
+
+
+def _send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> None:
+    if group.state >= ZOMBIE:
+        return
+    stop.prepare(group, signo)
+    probe = target if target is not None else group.first_thread
+    if probe is None or _is_moot(group, probe, signo, info):
+        return
+    pending = group.pending if target is None else target.pending
+    if not _queue(group, pending, signo, info):
+        return
+    _notify(group, target, signo)
+
+
+def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool:
+    """Whether sending changes nothing: ignored and not blocked; or pid 1 has no handler and the sender is no kernel."""
+    bit = u64(1) << u64(signo - 1)
+    handlers = group.handlers
+    if (group.flags & UNKILLABLE) != 0 and (handlers.defaults & bit) != 0 and info.code != Code.SI_KERNEL:
+        return True
+    if (group.flags & UNKILLABLE) != 0 and (CANNOT_CATCH & bit) != 0:
+        return True
+    if (probe.blocked & bit) != 0 or (probe.waited_for & bit) != 0:
+        return False
+    return handlers.will_ignore(signo)
+
+
+def _queue(group: ThreadGroup, pending: PendingSignals, signo: i32, info: SigInfo) -> bool:
+    """Put it into the set; False if a standard signal was there already."""
+    bit = u64(1) << u64(signo - 1)
+    if signo < SIGRTMIN and (pending.mask & bit) != 0:
+        return False
+    if signo >= SIGRTMIN and pending.count >= group.limits.soft[Resource.RLIMIT_SIGPENDING] and info.code != Code.SI_USER:
+        raise OSError(errno.EAGAIN)
+    if signo == Signal.SIGKILL:
+        pending.raise_bit(signo)
+        return True
+    try:
+        entry = QueuedSignal()
+        entry.info = info
+        pending.append(entry)
+    except MemoryError:
+        pending.raise_bit(signo)
+    return True
+
+
+def queue_timer_signal(group: ThreadGroup, target: Task | None, entry: QueuedSignal) -> bool:
+    """Send a POSIX timer's own preallocated signal; False when it is still in line (an overrun) or ignored."""
+    with group.signal_lock:
+        if entry.queued:
+            return False
+        signo = entry.info.signo
+        probe = target if target is not None else group.first_thread
+        if group.state >= ZOMBIE or probe is None or _is_moot(group, probe, signo, entry.info):
+            return True
+        pending = group.pending if target is None else target.pending
+        pending.append(entry)
+        _notify(group, target, signo)
+    return True
+
+
+def _notify(group: ThreadGroup, target: Task | None, signo: i32) -> None:
+    """Let a thread that can take the signal know."""
+    if group.signalfd_waiters.has_waiters():
+        group.signalfd_waiters.wake_all()
+    chosen = target if target is not None else _choose(group, signo)
+    if chosen is not None and _wants(chosen, signo):
+        alert(chosen, signo == Signal.SIGKILL)
+
+
+def _choose(group: ThreadGroup, signo: i32) -> Task | None:
+    leader = group.leader
+    if leader is not None and _wants(leader, signo):
+        return leader
+    thread = group.first_thread
+    while thread is not None and not _wants(thread, signo):
+        thread = thread.next_thread
+    return thread
+
+
+@inline
+def _wants(task: Task, signo: i32) -> bool:
+    bit = u64(1) << u64(signo - 1)
+    if (task.flags & EXITING) != 0:
+        return False
+    return ((task.blocked & ~task.waited_for) & bit) == 0 or signo == Signal.SIGKILL
+
+
+def alert(task: Task, kill: bool) -> None:
+    """Make `task` come by `deliver`: raise its flag, end its interruptible sleep (for SIGKILL: also a stop)."""
+    task.work |= WORK_SIGNAL
+    if kill:
+        core.wake_if(task, u64(INTERRUPTIBLE | KILLABLE | STOPPED))
+    else:
+        core.wake_if(task, u64(INTERRUPTIBLE))
+
+
+def recalculate(task: Task) -> None:
+    """Set WORK_SIGNAL by what is pending and not blocked. Of the caller, or under its signal lock when only raising."""
+    group = task.group
+    deliverable = (task.pending.mask | group.pending.mask) & ~task.blocked
+    if deliverable != 0 or (task.flags & (STOP_WANTED | DYING)) != 0 or group.job_notify:
+        task.work |= WORK_SIGNAL
+    elif task is machine.percpu.current():
+        task.work &= ~u32(WORK_SIGNAL)
+
+
+def force(task: Task, info: SigInfo) -> None:
+    """A signal that cannot be escaped, to the caller: a fault. Blocked or ignored, it gets the default action."""
+    group = task.group
+    signo = info.signo
+    bit = u64(1) << u64(signo - 1)
+    with group.signal_lock:
+        if (task.blocked & bit) != 0 or (group.handlers.ignored & bit) != 0:
+            group.handlers.reset(signo)
+            task.blocked &= ~bit
+        if (group.handlers.defaults & bit) != 0:
+            group.flags &= ~u32(UNKILLABLE)
+        pending = task.pending
+        if (pending.mask & bit) == 0:
+            _queue(group, pending, signo, info)
+        alert(task, False)
+
+
+def force_default(task: Task, signo: i32) -> None:
+    """The same, and the default action whatever the handler: when no frame could be pushed for it."""
+    with task.group.signal_lock:
+        task.group.handlers.reset(signo)
+    force(task, kernel_info(signo))
