@@ -6,7 +6,7 @@ from __future__ import annotations
 from kaa.lang.integers import i64, usize
 from kaa.lang.memory import memory
 from kaa.lang.sequences import Bytes
-from kaa.lang.unsafe import extern
+from kaa.lang.unsafe import asm, extern
 
 emitted: list[int | bytes] = []
 """Under CPython: what the program has emitted. Tests clear and read it."""
@@ -34,3 +34,8 @@ def live_objects() -> usize:
 def fail_allocation_after(count: i64) -> None:
     """Let `count` allocations succeed and then one fail; negative: never. Under CPython: raw allocations only."""
     memory.fail_after = count
+
+
+@asm("int3", clobber="memory")
+def marker() -> None:
+    """Where the counting of instructions begins and ends (bench/language)."""

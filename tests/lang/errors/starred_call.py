@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refused: starred call."""
+
+from __future__ import annotations
+
+from kaa.lang.testing import emit
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def case_bad() -> None:
+    pair = (1, 2)
+    emit(add(*pair))

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refused: too many arguments."""
+
+from __future__ import annotations
+
+from kaa.lang.testing import emit
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def case_bad() -> None:
+    emit(add(1, 2, 3))

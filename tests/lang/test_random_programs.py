@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random programs do as machine code what they do under CPython. Many functions go into one compilation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import random_programs
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from kaa.lang import testing
+
+hostrun = pytest.importorskip("kaa.compiler.hostrun")
+
+CASES = 40
+
+
+class Trap(Exception):
+    """Native code would have stopped here."""
+
+
+def check(bits: int, signed: bool, value: int) -> int:
+    """What native arithmetic does: trap if the value does not fit."""
+    least = -(1 << (bits - 1)) if signed else 0
+    if not least <= value < least + (1 << bits):
+        raise Trap("overflow")
+    return int(value)
+
+
+def under_cpython(namespace: dict[str, object], case: str) -> tuple[list[int | bytes], str]:
+    """(emitted, how it ended: '', 'trap: kind', 'exception')."""
+    testing.emitted.clear()
+    try:
+        namespace[case]()  # type: ignore[operator]
+        end = ""
+    except Trap as trap:
+        end = f"trap: {trap}"
+    except ZeroDivisionError:
+        end = "trap: divide"
+    except Exception:
+        end = "exception"
+    return list(testing.emitted), end
+
+
+@given(seed=st.integers(0, 2**48))
+@settings(max_examples=2, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
+def test_random_programs_agree(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    native_text, oracle_text = random_programs.program(seed, CASES)
+    folder: Path = tmp_path_factory.mktemp("random")
+    file, oracle_file = folder / f"random_{seed}.py", folder / f"oracle_{seed}.py"
+    file.write_text(native_text)
+    oracle_file.write_text(oracle_text)
+    namespace: dict[str, object] = {"_c": check, "__name__": f"oracle_{seed}"}
+    exec(compile(oracle_text, str(oracle_file), "exec"), namespace)
+    program = hostrun.build(file, sanitize=True)
+    for number in range(CASES):
+        emitted, end = under_cpython(namespace, f"case_{number}")
+        result = program.run(f"case_{number}")
+        where = f"seed {seed}, case_{number} of {file}"
+        if end.startswith("trap"):
+            assert result.trap is not None and result.trap.startswith(end[6:]), f"{where}: {end}, native {result.trap}"
+            shown = min(len(emitted), len(result.emitted))
+            assert result.emitted == emitted[:shown] or result.emitted[:shown] == emitted[:shown], where
+        else:
+            assert result.trap is None or end == "exception", f"{where}: native traps: {result.trap}"
+            assert result.emitted == emitted, where
+            assert end == "exception" or result.leaked == 0, where
