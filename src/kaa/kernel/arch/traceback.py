@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracebacks of the kernel, as a Python programmer expects them, innermost call last. And the format of section .kaa_lines.
+
+The stack is walked along the frame pointers; each return address is looked up in a table that the build puts into the
+section after the first link (src/kaa/compiler/line_table.py). Empty or foreign, addresses are shown instead.
+
+Format of .kaa_lines, little endian, all offsets from the section's start:
+
+    header   8 words of u32: magic 0x314c414b ("KAL1"), number of sites, number of frames, number of strings,
+             offset of the frames, offset of the string index, 0, 0
+    sites    u32 × sites: addresses - kaa_image_base, ascending. A call's site is its return address; a trapping
+             instruction's is its own address.
+    starts   u32 × sites: index of the site's first frame
+    frames   two u32 each,  word 0: bits 0-14 function name (string id), bits 15-29 source text (string
+             id), bit 31: more frames follow (this one was inlined into the next). word 1: bits 0-15 line, bits 16-31 file (string id).
+             A site's frames go from the innermost inlined function outwards. String ids above 32767 for names and texts
+             are stored as 0 ("?").
+    index    u32 × number of strings: offset of each string from the end of the index; then the strings, NUL-terminated. Id 0 is "?".
+
+Sites that have equal chains share them; so 15,000 sites take 120 KB, their distinct chains and texts about as much.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from kaa.lang import Array, Bytes, cold, export, u8, u32, u64, usize
+from kaa.lang.unsafe import Ptr, symbol
+
+from kaa.kernel import log
+from kaa.kernel.arch import machine
+from kaa.kernel.arch.x86_64 import instructions, power
+from kaa.kernel.arch.x86_64.regs import Registers
+
+MAGIC = 0x314C414B
+HEADER_WORDS = 8
+DEEPEST = 64
+LAST_LINES = 10
+MORE = 1 << 31
+NOT_FOUND = 0xFFFF_FFFF
+
+KINDS: list[bytes] = [
+    b"OverflowError: integer overflow", b"IndexError: index out of range", b"AttributeError: None used",
+    b"ZeroDivisionError: division by zero", b"AssertionError", b"AssertionError: unreachable code was reached",
+    b"OverflowError: value does not fit", b"OSError: an error was not handled", b"AssertionError: no case matched",
+    b"IndexError: pop from an empty container", b"ValueError: shift count out of range",
+]  # fmt: skip
+EXCEPTIONS: list[bytes] = [
+    b"divide error", b"debug", b"non-maskable interrupt", b"breakpoint", b"overflow", b"bound range exceeded", b"invalid opcode",
+    b"device not available", b"double fault (kernel stack overflow?)", b"coprocessor overrun", b"invalid TSS",
+    b"segment not present", b"stack fault", b"general protection", b"page fault", b"reserved exception", b"floating point error",
+    b"alignment check", b"machine check", b"SIMD error", b"virtualization exception", b"control protection",
+]  # fmt: skip
+
+
+def _kind(kind: u32) -> bytes:
+    """What Python would call the bug."""
+    return KINDS[kind] if kind < len(KINDS) else b"SystemError"
+
+
+def _exception(vector: u32) -> bytes:
+    """The processor's exception in words."""
+    return EXCEPTIONS[vector] if vector < len(EXCEPTIONS) else b"exception"
+
+
+class Walk:
+    """The addresses of a stack, innermost first. One walk at a time: only the panic uses it."""
+
+    addresses: Array[u64, 64]
+    count: u32
+
+    def __init__(self) -> None:
+        self.addresses = Array[u64, 64]()
+        self.count = u32(0)
+
+    def add(self, address: u64) -> None:
+        """One more frame; beyond DEEPEST they are dropped."""
+        if self.count < DEEPEST:
+            self.addresses[self.count] = address
+            self.count += 1
+
+
+walk = Walk()
+
+
+def _word(index: u64) -> u32:
+    """A word of the table."""
+    return Ptr[u32](symbol("kaa_lines_start"))[index]
+
+
+def _present() -> bool:
+    """Did the build put a table there?"""
+    size = symbol("kaa_lines_end") - symbol("kaa_lines_start")
+    return size > 4 * HEADER_WORDS and _word(u64(0)) == MAGIC
+
+
+def _string(identity: u32) -> Bytes:
+    """A string of the table."""
+    start = symbol("kaa_lines_start") + _word(u64(5))
+    count = _word(u64(3))
+    if identity >= count:
+        return b"?"
+    text = Ptr[u8](start + 4 * u64(count) + Ptr[u32](start)[identity])
+    length: usize = usize(0)
+    while text[length] != 0:
+        length += 1
+    return text.slice(length)
+
+
+def _find(address: u64) -> u32:
+    """The site at an address, or the nearest before it within 64 bytes (a trap reported a little late)."""
+    wanted = address - symbol("kaa_image_base")
+    low: u32 = u32(0)
+    high = _word(u64(1))
+    while low < high:
+        middle = (low + high) >> 1
+        if _word(u64(HEADER_WORDS + middle)) <= wanted:
+            low = middle + 1
+        else:
+            high = middle
+    if low == 0 or wanted - _word(u64(HEADER_WORDS + low - 1)) > 64:
+        return u32(NOT_FOUND)
+    return low - 1
+
+
+def _in_text(address: u64) -> bool:
+    return symbol("kaa_text_start") <= address and address < symbol("kaa_rodata_start")
+
+
+def _mapped_stack(frame: u64) -> bool:
+    """Could this be a frame on a kernel stack or in the image's data? Anything else would fault."""
+    if frame & 7 != 0:
+        return False
+    if frame >= symbol("kaa_data_start") and frame < symbol("kaa_image_end"):
+        return True
+    return machine.paging.STACK_AREA <= frame and frame < machine.paging.DEVICE_AREA
+
+
+def _collect(frame: u64) -> None:
+    """Follow the frame pointers: [rbp] is the caller's, [rbp + 8] the return address."""
+    while _mapped_stack(frame) and walk.count < DEEPEST:
+        address = Ptr[u64](frame)[1]
+        if not _in_text(address):
+            return
+        walk.add(address)
+        following = Ptr[u64](frame)[0]
+        if following <= frame:
+            return
+        frame = following
+
+
+@cold
+def _show_site(address: u64) -> None:
+    """The frames of one address, outermost first."""
+    site = _find(address) if _present() else u32(NOT_FOUND)
+    if site == NOT_FOUND:
+        log.raw(f"  at {address:#x}")
+        return
+    first = _word(u64(HEADER_WORDS) + _word(u64(1)) + site)
+    last = first
+    while _frame_word(last, 0) & MORE != 0:
+        last += 1
+    while True:
+        _show_frame(last)
+        if last == first:
+            return
+        last -= 1
+
+
+def _frame_word(frame: u32, half: u32) -> u32:
+    return _word(u64(_word(u64(4)) >> 2) + 2 * u64(frame) + half)
+
+
+@cold
+def _show_frame(frame: u32) -> None:
+    names = _frame_word(frame, 0)
+    place = _frame_word(frame, 1)
+    log.raw(f'  File "{_string(place >> 16)}", line {place & 0xFFFF}, in {_string(names & 0x7FFF)}')
+    source = (names >> 15) & 0x7FFF
+    if source != 0:
+        log.raw(f"    {_string(source)}")
+
+
+@cold
+def _show_walk() -> None:
+    log.raw("Traceback (most recent call last):")
+    index = walk.count
+    while index > 0:
+        index -= 1
+        _show_site(walk.addresses[index])
+
+
+@cold
+def _show_registers(regs: Registers) -> None:
+    log.raw(f"rip {regs.rip:016x} rsp {regs.rsp:016x} rflags {regs.rflags:08x} cs {regs.cs:x} error {regs.orig_rax:x}")
+    log.raw(f"rax {regs.rax:016x} rbx {regs.rbx:016x} rcx {regs.rcx:016x} rdx {regs.rdx:016x}")
+    log.raw(f"rsi {regs.rsi:016x} rdi {regs.rdi:016x} rbp {regs.rbp:016x} r8  {regs.r8:016x}")
+    log.raw(f"r9  {regs.r9:016x} r10 {regs.r10:016x} r11 {regs.r11:016x} r12 {regs.r12:016x}")
+    log.raw(f"r13 {regs.r13:016x} r14 {regs.r14:016x} r15 {regs.r15:016x}")
+
+
+@cold
+def _show_context() -> None:
+    """Which task, and the log's last lines (those before the panic)."""
+    if machine.percpu.has_current():
+        from kaa.kernel.process import task as tasks
+
+        task = machine.percpu.current()
+        log.raw(f"task {tasks.program_name(task)}, pid {task.pid}, cr3 {instructions.read_cr3():#x}")
+    log.raw("Last lines of the log:")
+
+
+def _show_log(start: u64, end: u64) -> None:
+    """The log's text between two positions."""
+    at = start
+    while at < end:
+        early = log.log.ring[at & (log.RING_SIZE - 1)]
+        from kaa.kernel.arch.x86_64 import early_console
+
+        if early == log.NEWLINE:
+            early_console.put(u8(13))
+        early_console.put(early)
+        at += 1
+
+
+@cold
+def _begin() -> None:
+    """Take the log over; a bug within a panic ends the machine at once."""
+    if not log.begin_panic():
+        power.panic_stop()
+    walk.count = 0
+
+
+@cold
+def _finish(start: u64, end: u64) -> NoReturn:
+    _show_context()
+    _show_log(start, end)
+    log.raw("Kernel panic: the machine stops.")
+    power.panic_stop()
+
+
+@cold
+def panic(message: str) -> NoReturn:
+    """Traceback of the caller, the reason, the log."""
+    _begin()
+    start, end = log.tail_start(u32(LAST_LINES)), log.newest()
+    _collect(instructions.frame_pointer())
+    _show_walk()
+    log.raw(f"Panic: {message}")
+    _finish(start, end)
+
+
+@cold
+def _stop_at(frame: u64) -> None:
+    _begin()
+    _collect(frame)
+    _show_walk()
+
+
+@cold
+@export("kaa_trap")
+def trap(code: u32) -> NoReturn:
+    """A bug found by compiled code: `code` is line << 4 | kind."""
+    start, end = log.tail_start(u32(LAST_LINES)), log.newest()
+    _stop_at(instructions.frame_pointer())
+    log.raw(f"{_kind(code & 15)} (line {code >> 4})")
+    _finish(start, end)
+
+
+@cold
+@export("kaa_trap_text")
+def trap_text(code: u32, text: str) -> NoReturn:
+    """A failed assertion with a message, or another bug with words."""
+    start, end = log.tail_start(u32(LAST_LINES)), log.newest()
+    _stop_at(instructions.frame_pointer())
+    log.raw(f"{_kind(code & 15)}: {text} (line {code >> 4})")
+    _finish(start, end)
+
+
+@cold
+def fault(vector: u32, regs: Registers, address: u64) -> NoReturn:
+    """A bug found by the processor."""
+    start, end = log.tail_start(u32(LAST_LINES)), log.newest()
+    _begin()
+    walk.add(regs.rip)
+    _collect(regs.rbp)
+    _show_walk()
+    log.raw(f"SystemError: {_exception(vector)} at {regs.rip:#x}, address {address:#x}, error code {regs.orig_rax:#x}")
+    _show_registers(regs)
+    _finish(start, end)

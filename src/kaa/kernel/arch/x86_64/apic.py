@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local APIC: where interrupts arrive, and the timer (Intel SDM 3 chapter 11). xAPIC mode, registers in memory.
+
+The legacy 8259 pair is moved out of the exceptions' vectors and masked: everything comes through the I/O APIC.
+"""
+
+from __future__ import annotations
+
+from kaa.lang import u32, u64
+from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
+
+from kaa.kernel.arch.x86_64 import instructions, paging
+
+MSR_APIC_BASE = 0x1B
+MSR_TSC_DEADLINE = 0x6E0
+ENABLED = 1 << 11
+
+ID = 0x20
+TASK_PRIORITY = 0x80
+END_OF_INTERRUPT = 0xB0
+SPURIOUS = 0xF0
+LVT_TIMER = 0x320
+LVT_PERFORMANCE = 0x340
+LVT_LINT0 = 0x350
+LVT_LINT1 = 0x360
+LVT_ERROR = 0x370
+TIMER_INITIAL = 0x380
+TIMER_CURRENT = 0x390
+TIMER_DIVIDE = 0x3E0
+
+MASKED = 1 << 16
+DEADLINE_MODE = 2 << 17
+DELIVER_NMI = 4 << 8
+DIVIDE_BY_ONE = 0xB
+
+TIMER_VECTOR = 240
+ERROR_VECTOR = 254
+SPURIOUS_VECTOR = 255
+
+
+class LocalApic:
+    """Where the registers are mapped; 0 before initialise()."""
+
+    base: u64
+
+    def __init__(self) -> None:
+        self.base = u64(0)
+
+
+local_apic = LocalApic()
+
+
+def read(register: u64) -> u32:
+    """A register."""
+    return volatile_load(Ptr[u32](local_apic.base + register))
+
+
+def write(register: u64, value: u32) -> None:
+    """A register."""
+    volatile_store(Ptr[u32](local_apic.base + register), value)
+
+
+def end_of_interrupt() -> None:
+    """The interrupt being handled is done with."""
+    write(END_OF_INTERRUPT, 0)
+
+
+def identity() -> u32:
+    """This processor's APIC id."""
+    return read(ID) >> 24
+
+
+def initialise() -> None:
+    """Mask the old controllers, switch the local APIC on with its timer masked. Raises MemoryError (mapping)."""
+    _mask_pic()
+    base = instructions.read_msr(MSR_APIC_BASE)
+    instructions.write_msr(MSR_APIC_BASE, base | ENABLED)
+    local_apic.base = paging.map_device(base & 0xF_FFFF_F000, 4096)
+    write(TASK_PRIORITY, 0)
+    write(LVT_TIMER, MASKED)
+    write(LVT_PERFORMANCE, MASKED)
+    write(LVT_LINT0, MASKED)
+    write(LVT_LINT1, DELIVER_NMI)
+    write(LVT_ERROR, ERROR_VECTOR)
+    write(SPURIOUS, SPURIOUS_VECTOR | 0x100)
+    write(TIMER_DIVIDE, DIVIDE_BY_ONE)
+
+
+def _mask_pic() -> None:
+    """Initialise both 8259s to vectors 32-47 (a spurious one may still come), then mask every line."""
+    for port in (0x20, 0xA0):
+        instructions.out8(port, 0x11)
+    instructions.out8(0x21, 32)
+    instructions.out8(0xA1, 40)
+    instructions.out8(0x21, 4)
+    instructions.out8(0xA1, 2)
+    for port in (0x21, 0xA1):
+        instructions.out8(port, 1)
+        instructions.out8(port, 0xFF)
+
+
+def timer_mode(deadline: bool) -> None:
+    """Unmask the timer: against the TSC, or one shot of its own count."""
+    write(LVT_TIMER, TIMER_VECTOR | DEADLINE_MODE if deadline else TIMER_VECTOR)
+
+
+def arm_count(count: u32) -> None:
+    """Let the one-shot timer fire after `count` of its ticks; 0 stops it."""
+    write(TIMER_INITIAL, count)
+
+
+def arm_deadline(tsc: u64) -> None:
+    """Let the timer fire when the TSC reaches `tsc`; 0 stops it."""
+    instructions.write_msr(MSR_TSC_DEADLINE, tsc)

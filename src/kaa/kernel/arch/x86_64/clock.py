@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time: nanoseconds from the TSC, and one timer interrupt at a chosen moment.
+
+ns = base_ns + (tsc - base_tsc) * multiplier >> 32, in 128 bits, so that nothing ever has to be folded in; the same numbers lie in
+the vDSO's data page (vdso.py). Realtime is monotonic time plus an offset. The timer is the local APIC's, against the TSC
+where it can, else counted down.
+"""
+
+from __future__ import annotations
+
+from kaa.lang import i64, u32, u64
+from kaa.lang.unsafe import asm
+
+from kaa.kernel.arch.x86_64 import apic, calibrate, cpu, instructions, irq, rtc
+
+GIGAHERTZ = 1_000_000_000
+LONGEST_COUNT = 0x7FFF_FFFF
+SOONEST_NS = 500
+
+
+@asm("mulq %2; shrdq $32, %%rdx, %%rax", out="=a", ins=["a", "r"], clobber="rdx,cc")
+def scale(value: u64, factor: u64) -> u64:
+    """value * factor >> 32, the product in 128 bits."""
+    return u64(int(value) * int(factor) >> 32)
+
+
+class Clock:
+    """The conversion factors (32.32 fixed point), and realtime's offset. Written at boot; the offset by clock_settime."""
+
+    base_tsc: u64
+    multiplier: u64
+    offset_ns: i64
+    tsc_hz: u64
+    apic_hz: u64
+    tsc_per_ns: u64
+    apic_per_ns: u64
+    deadline_mode: bool
+
+    def __init__(self) -> None:
+        self.base_tsc = u64(0)
+        self.multiplier = u64(1 << 32)
+        self.offset_ns = i64(0)
+        self.tsc_hz = u64(GIGAHERTZ)
+        self.apic_hz = u64(GIGAHERTZ)
+        self.tsc_per_ns = u64(1 << 32)
+        self.apic_per_ns = u64(1 << 32)
+        self.deadline_mode = False
+
+
+state = Clock()
+
+
+def cycles() -> u64:
+    """The time stamp counter."""
+    return instructions.read_tsc()
+
+
+def monotonic_ns() -> u64:
+    """Nanoseconds since boot."""
+    return scale(instructions.read_tsc() - state.base_tsc, state.multiplier)
+
+
+def realtime_ns() -> u64:
+    """Nanoseconds since 1970-01-01 00:00 UTC."""
+    return u64(i64(monotonic_ns()) + state.offset_ns)
+
+
+def set_realtime(ns: u64) -> None:
+    """Set the time of day."""
+    from kaa.kernel.arch.x86_64 import vdso
+
+    state.offset_ns = i64(ns) - i64(monotonic_ns())
+    vdso.update()
+
+
+def set_deadline(ns: u64) -> None:
+    """Interrupt once, at monotonic time `ns` or as soon as possible if that is past; 0: not at all. The time may come early when
+    it is far off: the receiver looks at the clock and asks again."""
+    if state.deadline_mode:
+        apic.arm_deadline(u64(0) if ns == 0 else state.base_tsc + scale(ns, state.tsc_per_ns))
+        return
+    if ns == 0:
+        apic.arm_count(0)
+        return
+    now = monotonic_ns()
+    wait: u64 = u64(SOONEST_NS)
+    if ns > now + SOONEST_NS:
+        wait = min(ns - now, 1_000_000_000)
+    apic.arm_count(u32(min(scale(wait, state.apic_per_ns) + 1, LONGEST_COUNT)))
+
+
+def _interrupt(vector: u32) -> None:
+    from kaa.kernel.time import tick
+
+    tick.interrupt()
+
+
+def initialise() -> None:
+    """Find the rates, take the time of day from the battery clock, make the timer ready. The local APIC is on."""
+    rates = calibrate.rates()
+    state.tsc_hz = rates.tsc
+    state.apic_hz = rates.apic
+    state.multiplier = (u64(GIGAHERTZ) << 32) // rates.tsc
+    state.tsc_per_ns = u64(((rates.tsc // 1000) << 32) // 1_000_000)
+    state.apic_per_ns = u64(((rates.apic // 1000) << 32) // 1_000_000)
+    state.base_tsc = instructions.read_tsc()
+    state.offset_ns = i64(rtc.seconds()) * 1_000_000_000
+    state.deadline_mode = cpu.features.tsc_deadline
+    apic.timer_mode(state.deadline_mode)
+    irq.register(apic.TIMER_VECTOR, _interrupt)

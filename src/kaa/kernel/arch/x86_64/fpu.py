@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The user's floating-point and vector state. The kernel is compiled without such registers.
+
+The state of a task lies at the very top of its kernel stack, above the trap frame: `area_size` bytes, 64-byte aligned (Intel SDM 1
+chapter 13). Where the processor has XSAVE, components x87, SSE, AVX and AVX-512 are enabled; otherwise FXSAVE's 512 bytes.
+In a signal frame the same bytes are followed by Linux's FP_XSTATE_MAGIC2 and described in the reserved words at 464.
+"""
+
+from __future__ import annotations
+
+from kaa.lang import u32, u64, usize
+from kaa.lang.unsafe import Ptr, asm, copy_bytes, zero
+
+from kaa.kernel.arch.x86_64 import cpu, instructions
+
+LEGACY_SIZE = 512
+HEADER_SIZE = 64
+WANTED_COMPONENTS = 0xE7
+"""x87, SSE, AVX, and AVX-512's three."""
+X87_CONTROL = 0x037F
+SSE_CONTROL = 0x1F80
+
+
+@asm("fxsaveq (%0)", out=None, ins=["r"], clobber="memory")
+def _fxsave(address: u64) -> None:
+    pass
+
+
+@asm("fxrstorq (%0)", out=None, ins=["r"], clobber="memory")
+def _fxrstor(address: u64) -> None:
+    pass
+
+
+@asm("xsaveq (%0)", out=None, ins=["r", "a", "d"], clobber="memory")
+def _xsave(address: u64, low: u32, high: u32) -> None:
+    pass
+
+
+@asm("xrstorq (%0)", out=None, ins=["r", "a", "d"], clobber="memory")
+def _xrstor(address: u64, low: u32, high: u32) -> None:
+    pass
+
+
+class FpuFormat:
+    """How big the state is, which components it has, which MXCSR bits exist."""
+
+    area_size: usize
+    components: u32
+    mxcsr_mask: u32
+    has_xsave: bool
+
+    def __init__(self) -> None:
+        self.area_size = usize(LEGACY_SIZE)
+        self.components = u32(3)
+        self.mxcsr_mask = u32(0xFFBF)
+        self.has_xsave = False
+
+
+layout = FpuFormat()
+
+
+def initialise() -> None:
+    """Switch the unit on (CR0, CR4) and choose the components of its state. Once for each processor."""
+    instructions.write_cr0(instructions.read_cr0() & 0xFFFF_FFFF_FFFF_FFF3 | 0x22)
+    instructions.write_cr4(instructions.read_cr4() | 0x600)
+    if cpu.features.xsave:
+        instructions.write_cr4(instructions.read_cr4() | 1 << 18)
+        supported = instructions.cpuid(0xD, 0).eax
+        layout.components = supported & WANTED_COMPONENTS
+        instructions.write_xcr0(layout.components, 0)
+        layout.area_size = usize(instructions.cpuid(0xD, 0).ebx)
+        layout.has_xsave = True
+
+
+def save(address: u64) -> None:
+    """Store the processor's state at `address`."""
+    if layout.has_xsave:
+        _xsave(address, layout.components, 0)
+    else:
+        _fxsave(address)
+
+
+def load(address: u64) -> None:
+    """Load the processor's state from `address`: one that the kernel stored, or that check() passed."""
+    if layout.has_xsave:
+        _xrstor(address, layout.components, 0)
+    else:
+        _fxrstor(address)
+
+
+def clear(address: u64) -> None:
+    """The state a program starts with (System V ABI 3.4.1)."""
+    zero(address, layout.area_size)
+    Ptr[u32](address)[0] = X87_CONTROL
+    Ptr[u32](address + 24)[0] = SSE_CONTROL
+    if layout.has_xsave:
+        Ptr[u64](address + LEGACY_SIZE)[0] = 3
+
+
+def duplicate(destination: u64, source: u64) -> None:
+    """Copy a stored state."""
+    copy_bytes(destination, source, layout.area_size)
+
+
+def sanitise(address: u64) -> None:
+    """Make bytes that came from a user loadable: reserved bits of MXCSR and of the XSAVE header would fault (SDM 1, 13.8.1)."""
+    control = Ptr[u32](address + 24)
+    control[0] = control[0] & layout.mxcsr_mask
+    if layout.has_xsave:
+        header = Ptr[u64](address + LEGACY_SIZE)
+        header[0] = header[0] & layout.components
+        for index in range(1, 8):
+            header[index] = 0

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interrupts: the processor's flag, and the table of handlers by vector.
+
+Vectors 0-31 are exceptions; 32-47 the masked legacy PIC's (spurious only); 48-239 are given out by allocate_vector(); above,
+the local APIC's own. A handler runs with interrupts off, must not sleep, and gets its vector.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from kaa.lang import Array, u32, u64
+from kaa.lang.unsafe import asm
+
+from kaa.kernel.arch.x86_64 import apic, percpu
+
+FIRST_VECTOR = 48
+LAST_VECTOR = 239
+FLAG = 0x200
+
+simulated: dict[str, bool] = {"on": True}
+
+
+@asm("cli", out=None, ins=[], clobber="memory")
+def disable() -> None:
+    """Interrupts off on this processor."""
+    simulated["on"] = False
+
+
+@asm("sti", out=None, ins=[], clobber="memory")
+def enable() -> None:
+    """Interrupts on."""
+    simulated["on"] = True
+
+
+@asm("pushfq; popq %0; cli", out="=r", ins=[], clobber="memory")
+def save() -> u64:
+    """Interrupts off; gives the flags for restore()."""
+    was = simulated["on"]
+    simulated["on"] = False
+    return u64(FLAG if was else 0)
+
+
+@asm("pushfq; popq %0", out="=r", ins=[], clobber="memory")
+def flags() -> u64:
+    """The processor's flags."""
+    return u64(FLAG if simulated["on"] else 0)
+
+
+@asm("sti; hlt", out=None, ins=[], clobber="memory")
+def halt() -> None:
+    """Interrupts on and sleep until one comes, without a gap between the two (Intel SDM 2 STI)."""
+    simulated["on"] = True
+
+
+def restore(saved: u64) -> None:
+    """Back to what save() found."""
+    if saved & FLAG != 0:
+        enable()
+
+
+def enabled() -> bool:
+    """Are interrupts on?"""
+    return flags() & FLAG != 0
+
+
+def in_interrupt() -> bool:
+    """Is an interrupt handler running on this processor?"""
+    return percpu.interrupt_depth() != 0
+
+
+class Vectors:
+    """Who handles which vector. Written at boot and by drivers that start; read by interrupts."""
+
+    handlers: Array[Callable[[u32], None] | None, 256]
+    next_free: u32
+    unexpected: u64
+
+    def __init__(self) -> None:
+        self.handlers = Array[Callable[[u32], None] | None, 256]()
+        self.next_free = u32(FIRST_VECTOR)
+        self.unexpected = u64(0)
+
+
+vectors = Vectors()
+
+
+def register(vector: u32, handler: Callable[[u32], None]) -> None:
+    """Let `handler` run at each interrupt of `vector`."""
+    vectors.handlers[vector] = handler
+
+
+def allocate_vector() -> u32:
+    """A vector nobody uses. Raises OSError(ENOSPC) when all are given out."""
+    saved = save()
+    vector = vectors.next_free
+    if vector <= LAST_VECTOR:
+        vectors.next_free = vector + 1
+    restore(saved)
+    if vector > LAST_VECTOR:
+        import errno
+
+        raise OSError(errno.ENOSPC)
+    return vector
+
+
+def connect(line: u32, handler: Callable[[u32], None], level: bool = False, low: bool = False) -> u32:
+    """Connect an interrupt line (ISA or global system interrupt) to `handler`, unmasked; gives its vector."""
+    from kaa.kernel.arch.x86_64 import ioapic
+
+    vector = allocate_vector()
+    register(vector, handler)
+    ioapic.route(line, vector, level, low)
+    return vector
+
+
+def dispatch(vector: u32) -> None:
+    """Run the handler of `vector`, then tell the local APIC that it ended."""
+    handler = vectors.handlers[vector]
+    if handler is None:
+        vectors.unexpected += 1
+    else:
+        handler(vector)
+    apic.end_of_interrupt()

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page table of a user address space, as mm sees it: a map from page addresses to entries, plus fork's and exit's walks.
+
+The lock is mm's: all methods but activate() want the address space's page-table lock. No method touches page counts:
+mm does so for the entries it gets. Flushing the TLB is the caller's, since it knows what it changed and how much.
+`last_region`/`last_table` remember the last-level table used last: faults and walks are mostly sequential.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from kaa.lang import cold, u64
+from kaa.lang.unsafe import Ptr, copy_bytes
+
+from kaa.kernel.arch.x86_64 import instructions, paging, percpu
+
+NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
+TABLE_FLAGS = 0x67
+"""Present, writable, user, accessed, dirty: a table entry forbids nothing, the page entries do."""
+ADDRESS = 0x000F_FFFF_FFFF_F000
+REGION_SHIFT = 21
+REGION_MASK = (1 << REGION_SHIFT) - 1
+ROOT_HALF = 2048
+NOT_WRITE = 0xFFFF_FFFF_FFFF_FFFD
+NOT_EXECUTE = 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _below(entry: u64) -> Ptr[u64]:
+    """The table an entry points to."""
+    return Ptr[u64](paging.direct_map(entry & ADDRESS))
+
+
+def _new_table() -> u64:
+    """An entry with a fresh empty table. Raises MemoryError."""
+    from kaa.kernel.mm import buddy
+
+    return buddy.allocate_zeroed() << 12 | TABLE_FLAGS
+
+
+def _free_table(entry: u64) -> None:
+    from kaa.kernel.mm import buddy
+
+    buddy.free_pages((entry & ADDRESS) >> 12, 0)
+
+
+class PageTable:
+    """A root, and the tables below its user half, which it owns (not the pages)."""
+
+    root: u64
+    tables: u64
+    """Tables in use, for accounts (VmPTE)."""
+    last_region: u64
+    last_table: u64
+
+    def __init__(self) -> None:
+        """An empty user half beside the kernel's half. Raises MemoryError."""
+        from kaa.kernel.mm import buddy
+
+        self.tables = u64(1)
+        self.last_region = u64(NO_REGION)
+        self.last_table = u64(0)
+        self.root = buddy.allocate_zeroed() << 12
+        upper = paging.direct_map(self.root) + ROOT_HALF
+        copy_bytes(upper, paging.direct_map(paging.kernel.root) + ROOT_HALF, ROOT_HALF)
+
+    def __del__(self) -> None:
+        """Free all tables. The pages they named are mm's affair, and gone by now."""
+        if self.root == 0:
+            return
+        if percpu.local().active_root == self.root:
+            activate_kernel()
+        self.free_range(u64(0), u64(1 << 47))
+        _free_table(self.root)
+
+    def activate(self) -> None:
+        """Make this the processor's address space; nothing to do when it is already."""
+        local = percpu.local()
+        if local.active_root != self.root:
+            local.active_root = self.root
+            instructions.write_cr3(self.root)
+
+    # -- single pages
+
+    def _find(self, va: u64) -> Ptr[u64]:
+        """The last-level table for `va`, null when there is none."""
+        region = va >> REGION_SHIFT
+        if region == self.last_region:
+            return Ptr[u64](self.last_table)
+        entry = Ptr[u64](paging.direct_map(self.root))[(va >> 39) & 511]
+        if entry == 0:
+            return Ptr[u64](0)
+        entry = _below(entry)[(va >> 30) & 511]
+        if entry == 0:
+            return Ptr[u64](0)
+        entry = _below(entry)[(va >> REGION_SHIFT) & 511]
+        if entry == 0:
+            return Ptr[u64](0)
+        table = _below(entry)
+        self.last_region = region
+        self.last_table = table.address
+        return table
+
+    @cold
+    def _make(self, va: u64) -> Ptr[u64]:
+        """The last-level table for `va`, made with what is missing above it. Raises MemoryError."""
+        table = Ptr[u64](paging.direct_map(self.root))
+        shift: u64 = u64(39)
+        while shift >= REGION_SHIFT:
+            index = (va >> shift) & 511
+            entry = table[index]
+            if entry == 0:
+                entry = _new_table()
+                self.tables += 1
+                table[index] = entry
+            table = _below(entry)
+            shift -= 9
+        self.last_region = va >> REGION_SHIFT
+        self.last_table = table.address
+        return table
+
+    def get(self, va: u64) -> u64:
+        """The entry of the page of `va`, 0 if none."""
+        table = self._find(va)
+        if not table:
+            return u64(0)
+        return table[(va >> 12) & 511]
+
+    def set_entry(self, va: u64, entry: u64) -> None:
+        """Put an entry. Raises MemoryError when a table is missing and cannot be had."""
+        table = self._find(va)
+        if not table:
+            table = self._make(va)
+        table[(va >> 12) & 511] = entry
+
+    def set(self, va: u64, pfn: u64, writable: bool, executable: bool) -> None:
+        """Map a page for user mode. Raises MemoryError."""
+        self.set_entry(va, paging.make_entry(pfn, writable, executable, True))
+
+    def reserve(self, va: u64) -> None:
+        """Make sure that set() for this page cannot fail. Raises MemoryError."""
+        if not self._find(va):
+            self._make(va)
+
+    def clear(self, va: u64) -> u64:
+        """Take the entry of a page out; gives it, 0 if none."""
+        table = self._find(va)
+        if not table:
+            return u64(0)
+        index = (va >> 12) & 511
+        entry = table[index]
+        table[index] = 0
+        return entry
+
+    def protect(self, va: u64, writable: bool, executable: bool) -> None:
+        """Change what one present page allows."""
+        table = self._find(va)
+        if table:
+            index = (va >> 12) & 511
+            if table[index] != 0:
+                table[index] = _with_protection(table[index], writable, executable)
+
+    # -- walks
+
+    def _next(self, va: u64) -> u64:
+        """Where to look on when `va` has no last-level table: past the missing table's span."""
+        entry = Ptr[u64](paging.direct_map(self.root))[(va >> 39) & 511]
+        if entry == 0:
+            return (va | ((1 << 39) - 1)) + 1
+        entry = _below(entry)[(va >> 30) & 511]
+        if entry == 0:
+            return (va | ((1 << 30) - 1)) + 1
+        return (va | REGION_MASK) + 1
+
+    def tables_between(self, start: u64, end: u64) -> Iterator[tuple[u64, u64, u64]]:
+        """For each last-level table that covers a part of the range: its address, and the part's (start, end)."""
+        va = start
+        while va < end:
+            table = self._find(va)
+            if table:
+                stop = min(end, (va | REGION_MASK) + 1)
+                yield table.address, va, stop
+                va = stop
+            else:
+                va = self._next(va)
+
+    def entries(self, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
+        """(va, entry) for each page present in the range, ascending."""
+        for address, first, stop in self.tables_between(start, end):
+            table = Ptr[u64](address)
+            va = first
+            while va < stop:
+                entry = table[(va >> 12) & 511]
+                if entry != 0:
+                    yield va, entry
+                va += 4096
+
+    def take_range(self, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
+        """Take the entries of the range out, giving each as (va, entry)."""
+        for address, first, stop in self.tables_between(start, end):
+            table = Ptr[u64](address)
+            va = first
+            while va < stop:
+                entry = table[(va >> 12) & 511]
+                if entry != 0:
+                    table[(va >> 12) & 511] = 0
+                    yield va, entry
+                va += 4096
+
+    def copy_range(self, child: PageTable, start: u64, end: u64, share: bool) -> Iterator[u64]:
+        """fork: copy the range's entries to `child`, giving each entry as copied. Unless `share`, they lose the right to
+        write in both (copy on write). Raises MemoryError: then what was given so far is in the child, and only that."""
+        for address, first, stop in self.tables_between(start, end):
+            child.reserve(first)
+            table = Ptr[u64](address)
+            other = Ptr[u64](child.last_table)
+            va = first
+            while va < stop:
+                index = (va >> 12) & 511
+                entry = table[index]
+                if entry != 0:
+                    if not share and entry & 2 != 0:
+                        entry &= NOT_WRITE
+                        table[index] = entry
+                    other[index] = entry
+                    yield entry
+                va += 4096
+
+    def protect_range(self, start: u64, end: u64, writable: bool, executable: bool) -> None:
+        """Change what the pages present in the range allow."""
+        for address, first, stop in self.tables_between(start, end):
+            table = Ptr[u64](address)
+            va = first
+            while va < stop:
+                index = (va >> 12) & 511
+                if table[index] != 0:
+                    table[index] = _with_protection(table[index], writable, executable)
+                va += 4096
+
+    # -- giving tables back
+
+    def free_range(self, start: u64, end: u64) -> None:
+        """Free each table whose whole span lies in the range. The caller took all entries out before, and flushes after."""
+        self.last_region = u64(NO_REGION)
+        self._free_level(Ptr[u64](paging.direct_map(self.root)), u64(39), start, end, u64(0))
+
+    def _free_level(self, table: Ptr[u64], shift: u64, start: u64, end: u64, base: u64) -> None:
+        """Free what hangs below `table` (whose span starts at `base`) within the range. Three levels deep at most."""
+        span: u64 = u64(1) << shift
+        index = (max(start, base) - base) >> shift
+        va = base + (index << shift)
+        while va < end and index < 512:
+            entry = table[index]
+            if entry != 0:
+                if shift > REGION_SHIFT:
+                    self._free_level(_below(entry), shift - 9, start, end, va)
+                if start <= va and va + span <= end:
+                    table[index] = 0
+                    _free_table(entry)
+                    self.tables -= 1
+            index += 1
+            va += span
+
+
+def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:
+    """The entry with other rights."""
+    entry &= NOT_WRITE & NOT_EXECUTE
+    if writable:
+        entry |= 2
+    if not executable:
+        entry |= 1 << 63
+    return entry
+
+
+def activate_kernel() -> None:
+    """Leave user address spaces: run on the kernel's own root."""
+    local = percpu.local()
+    if local.active_root != paging.kernel.root:
+        local.active_root = paging.kernel.root
+        instructions.write_cr3(paging.kernel.root)

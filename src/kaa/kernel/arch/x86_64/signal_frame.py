@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signal frame of the x86-64 ABI on the user's stack: push() before a handler, pop() at rt_sigreturn(2).
+
+From high to low addresses: FPU state (64-byte aligned; with XSAVE, FP_XSTATE_MAGIC1 and sizes in the bytes reserved for software,
+FP_XSTATE_MAGIC2 after it), then siginfo, ucontext, return address (SA_RESTORER's function; required on this machine). At the
+handler's first instruction rsp is 8 below a multiple of 16, as after a call.
+Nothing in the frame is trusted at pop(): selectors are the user's whatever it says, flags and FPU state are masked.
+Sources: System V ABI AMD64; <ucontext.h>, sigaction(2), sigreturn(2), Intel SDM 1 chapter 13.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from kaa.lang import Array, Slice, sizeof, struct, u8, u16, u32, u64
+from kaa.lang.unsafe import Ptr, address_of
+
+from kaa.kernel.arch.x86_64 import fpu, irq, percpu, user
+from kaa.kernel.arch.x86_64.regs import (
+    DIRECTION_FLAG, NO_SYSTEM_CALL, RESUME_FLAG, TRAP_FLAG, USER_CODE, USER_DATA, USER_FLAGS, Registers,
+)  # fmt: skip
+
+SA_ONSTACK = 0x0800_0000
+SA_RESTORER = 0x0400_0000
+SS_ONSTACK = 1
+SS_DISABLE = 2
+SS_AUTODISARM = 1 << 31
+RED_ZONE = 128
+MAGIC1 = 0x46505853
+MAGIC2 = 0x46505845
+SOFTWARE_BYTES = 464
+UC_FP_XSTATE = 1
+UC_SIGCONTEXT_SS = 2
+UC_STRICT_RESTORE_SS = 4
+
+
+@struct
+class Delivery:
+    """What to deliver, and the signal state that travels in the frame."""
+
+    signo: u32 = 0
+    handler: u64 = 0
+    restorer: u64 = 0
+    flags: u64 = 0
+    mask: u64 = 0
+    alt_sp: u64 = 0
+    alt_size: u64 = 0
+    alt_flags: u32 = 0
+
+
+@struct
+class MachineContext:
+    """struct sigcontext."""
+
+    r8: u64
+    r9: u64
+    r10: u64
+    r11: u64
+    r12: u64
+    r13: u64
+    r14: u64
+    r15: u64
+    rdi: u64
+    rsi: u64
+    rbp: u64
+    rbx: u64
+    rdx: u64
+    rax: u64
+    rcx: u64
+    rsp: u64
+    rip: u64
+    rflags: u64
+    cs: u16
+    gs: u16
+    fs: u16
+    ss: u16
+    error: u64
+    trap: u64
+    old_mask: u64
+    cr2: u64
+    fpu_state: u64
+    reserved: Array[u64, 8]
+
+
+@struct
+class Frame:
+    """struct rt_sigframe: return address, struct ucontext, siginfo."""
+
+    return_address: u64
+    uc_flags: u64
+    uc_link: u64
+    stack_sp: u64
+    stack_flags: u32
+    stack_pad: u32
+    stack_size: u64
+    context: MachineContext
+    mask: u64
+    info: Array[u8, 128]
+
+
+def _on_alternate(delivery: Delivery, sp: u64) -> bool:
+    """Is `sp` within the alternate stack?"""
+    if delivery.alt_flags & SS_AUTODISARM != 0:
+        return False
+    return delivery.alt_size != 0 and sp > delivery.alt_sp and sp - delivery.alt_sp <= delivery.alt_size
+
+
+def _top(regs: Registers, delivery: Delivery) -> u64:
+    """Where the frame's upper end may lie."""
+    wanted = delivery.flags & SA_ONSTACK != 0 and delivery.alt_size != 0 and delivery.alt_flags & SS_DISABLE == 0
+    if wanted and not _on_alternate(delivery, regs.rsp):
+        return delivery.alt_sp + delivery.alt_size
+    return regs.rsp - min(regs.rsp, RED_ZONE)
+
+
+def _state_size() -> u64:
+    """Bytes of the FPU state in a frame."""
+    return fpu.layout.area_size + (4 if fpu.layout.has_xsave else 0)
+
+
+def push(regs: Registers, delivery: Delivery, info: Slice[u8]) -> None:
+    """Put the frame on the user's stack and point `regs` at the handler. Raises OSError(EFAULT): nothing has changed then."""
+    top = _top(regs, delivery)
+    needed = _state_size() + sizeof(Frame) + 128
+    if delivery.flags & SA_RESTORER == 0 or top < needed or top > user.USER_END:
+        raise OSError(errno.EFAULT)
+    if _on_alternate(delivery, regs.rsp) and top - needed < delivery.alt_sp:
+        raise OSError(errno.EFAULT)
+    state = (top - _state_size()) & 0xFFFF_FFFF_FFFF_FFC0
+    place = ((state - sizeof(Frame)) & 0xFFFF_FFFF_FFFF_FFF0) - 8
+    _write_state(state)
+    frame = Frame()
+    _fill(frame, regs, delivery, state)
+    frame.info[:].copy_from(info[0:128])
+    if user.copy_to_user(place, address_of(frame), sizeof(Frame)) != 0:
+        raise OSError(errno.EFAULT)
+    _enter(regs, delivery, place)
+
+
+def _fill(frame: Frame, regs: Registers, delivery: Delivery, state: u64) -> None:
+    frame.return_address = delivery.restorer
+    frame.uc_flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (UC_FP_XSTATE if fpu.layout.has_xsave else 0)
+    frame.stack_sp = delivery.alt_sp
+    frame.stack_size = delivery.alt_size
+    frame.stack_flags = delivery.alt_flags
+    if _on_alternate(delivery, regs.rsp):
+        frame.stack_flags = delivery.alt_flags | SS_ONSTACK
+    frame.mask = delivery.mask
+    _save_registers(frame.context, regs)
+    frame.context.fpu_state = state
+    frame.context.old_mask = delivery.mask
+
+
+def _save_registers(context: MachineContext, regs: Registers) -> None:
+    context.r8 = regs.r8
+    context.r9 = regs.r9
+    context.r10 = regs.r10
+    context.r11 = regs.r11
+    context.r12 = regs.r12
+    context.r13 = regs.r13
+    context.r14 = regs.r14
+    context.r15 = regs.r15
+    context.rdi = regs.rdi
+    context.rsi = regs.rsi
+    context.rbp = regs.rbp
+    context.rbx = regs.rbx
+    context.rdx = regs.rdx
+    context.rax = regs.rax
+    context.rcx = regs.rcx
+    context.rsp = regs.rsp
+    context.rip = regs.rip
+    context.rflags = regs.rflags
+    context.cs = USER_CODE
+    context.ss = USER_DATA
+
+
+def _enter(regs: Registers, delivery: Delivery, frame: u64) -> None:
+    """The handler's arguments: signal number, siginfo, ucontext. Direction, trap and resume flags are clear."""
+    regs.rdi = delivery.signo
+    regs.rsi = frame + (sizeof(Frame) - 128)
+    regs.rdx = frame + 8
+    regs.rax = 0
+    regs.rsp = frame
+    regs.rip = delivery.handler
+    regs.rflags = regs.rflags & (0xFFFF_FFFF_FFFF_FFFF - (DIRECTION_FLAG | TRAP_FLAG | RESUME_FLAG))
+    regs.orig_rax = NO_SYSTEM_CALL
+
+
+def _write_state(address: u64) -> None:
+    """The running task's FPU state to the user's stack; it is saved to its own area first. Raises OSError(EFAULT)."""
+    own = percpu.current().context.fpu_state
+    saved = irq.save()
+    fpu.save(own)
+    irq.restore(saved)
+    software = Ptr[u32](own + SOFTWARE_BYTES)
+    if fpu.layout.has_xsave:
+        software[0] = MAGIC1
+        software[1] = fpu.layout.area_size + 4
+        software[2] = fpu.layout.components
+        software[3] = 0
+        software[4] = fpu.layout.area_size
+    if user.copy_to_user(address, own, fpu.layout.area_size) != 0:
+        raise OSError(errno.EFAULT)
+    if fpu.layout.has_xsave and user.store_user(address + fpu.layout.area_size, u32(MAGIC2)) < 0:
+        raise OSError(errno.EFAULT)
+
+
+def pop(regs: Registers, delivery: Delivery) -> None:
+    """Take the frame at the user's stack pointer down: registers and FPU state as it says, mask and alternate stack into `delivery`.
+    Raises OSError(EFAULT) for a frame that cannot be read."""
+    frame = Frame()
+    if user.copy_from_user(address_of(frame), regs.rsp - 8, sizeof(Frame)) != 0:
+        raise OSError(errno.EFAULT)
+    _restore_registers(frame.context, regs)
+    delivery.mask = frame.mask
+    delivery.alt_sp = frame.stack_sp
+    delivery.alt_size = frame.stack_size
+    delivery.alt_flags = frame.stack_flags
+    _read_state(frame.context.fpu_state)
+
+
+def _restore_registers(context: MachineContext, regs: Registers) -> None:
+    regs.r8 = context.r8
+    regs.r9 = context.r9
+    regs.r10 = context.r10
+    regs.r11 = context.r11
+    regs.r12 = context.r12
+    regs.r13 = context.r13
+    regs.r14 = context.r14
+    regs.r15 = context.r15
+    regs.rdi = context.rdi
+    regs.rsi = context.rsi
+    regs.rbp = context.rbp
+    regs.rbx = context.rbx
+    regs.rdx = context.rdx
+    regs.rax = context.rax
+    regs.rcx = context.rcx
+    regs.rsp = context.rsp
+    regs.rip = context.rip
+    regs.rflags = regs.rflags & (0xFFFF_FFFF_FFFF_FFFF - USER_FLAGS) | context.rflags & USER_FLAGS
+    regs.orig_rax = NO_SYSTEM_CALL
+
+
+def _read_state(address: u64) -> None:
+    """FPU state from the user's stack; a null address means a fresh one. Raises OSError(EFAULT)."""
+    own = percpu.current().context.fpu_state
+    saved: u64 = u64(0)
+    if address == 0:
+        saved = irq.save()
+        fpu.clear(own)
+    else:
+        _copy_state(own, address)
+        saved = irq.save()
+    fpu.load(own)
+    irq.restore(saved)
+
+
+def _copy_state(own: u64, address: u64) -> None:
+    """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the registers:
+    so preemption stays off, the pages being read beforehand."""
+    size = fpu.layout.area_size
+    if user.load_user(address) < 0 or user.load_user(address + size - 4) < 0:
+        raise OSError(errno.EFAULT)
+    percpu.preempt_disable()
+    missing = user.copy_from_user(own, address, size)
+    if missing != 0:
+        fpu.save(own)
+    fpu.sanitise(own)
+    percpu.preempt_enable()
+    if missing != 0:
+        raise OSError(errno.EFAULT)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the SYSCALL instruction to the table: one bounds check, one indirect call."""
+
+from __future__ import annotations
+
+from kaa.lang import export, u64
+
+from kaa.kernel.abi import syscall as calls
+from kaa.kernel.arch.x86_64 import irq, percpu, traps
+from kaa.kernel.arch.x86_64.regs import Registers
+
+TABLE_SIZE = 512
+
+
+@export("kaa_syscall")
+def system_call(regs: Registers) -> None:
+    """Make the call that `regs` asks for, then what is due before user mode; comes back with interrupts off."""
+    number = regs.orig_rax
+    if number < TABLE_SIZE:
+        result = calls.TABLE[number](regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9)
+    else:
+        result = calls.unknown(number)
+    regs.rax = u64(result)
+    irq.disable()
+    if percpu.current().work != 0 or percpu.need_resched():
+        traps.leave_to_user(regs)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MADT: which interrupt controllers there are (ACPI 6.5, 5.2.12): I/O APICs, and ISA lines that do not go straight."""
+
+from __future__ import annotations
+
+from kaa.lang import Bytes, u32, u64, usize
+
+from kaa.kernel.arch.x86_64 import ioapic
+from kaa.kernel.drivers.acpi import tables
+
+FIRST_ENTRY = 44
+IO_APIC, OVERRIDE = 1, 2
+ACTIVE_LOW, LEVEL_TRIGGERED = 3, 3
+
+
+def _override(entry: Bytes) -> None:
+    """Interrupt source override: bus 0 (ISA), source, line, flags (polarity bits 0-1, trigger bits 2-3)."""
+    flags = entry[8]
+    ioapic.override(entry[3], tables.read32(entry, 4), (flags >> 2) & 3 == LEVEL_TRIGGERED, flags & 3 == ACTIVE_LOW)
+
+
+def read() -> None:
+    """Tell ioapic what the table says. Raises MemoryError."""
+    table = tables.find(b"APIC")
+    at: usize = usize(FIRST_ENTRY)
+    while at + 2 <= len(table):
+        size = usize(table[at + 1])
+        if size < 2 or at + size > len(table):
+            return
+        entry = table[at : at + size]
+        if entry[0] == IO_APIC and size >= 12:
+            ioapic.add(u64(tables.read32(entry, 4)), u32(tables.read32(entry, 8)))
+        elif entry[0] == OVERRIDE and size >= 10:
+            _override(entry)
+        at += size

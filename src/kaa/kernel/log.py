@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's log: `log.info(f"…")`, `log.warn`, `log.error`; `log.panic(f"…")` stops the machine with a traceback.
+
+A ring of text lines, each "<level>[seconds.microseconds] text\n"; the oldest make room. `position` counts bytes ever written, so
+a reader (/dev/kmsg, dmesg) keeps its own place. Lines up to the console level also go to the console: the early serial port
+until a driver calls `take_console`. Anyone may log from anywhere; interrupts are off while a line is written. A panic does
+not ask for the lock.
+Boot parameters: quiet, debug, loglevel=N, console=NAME, earlycon.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, NoReturn
+
+from kaa.lang import Array, Bytes, Slice, cold, u8, u32, u64, usize
+from kaa.lang.builtins import text as texts
+
+from kaa.kernel.arch import machine
+from kaa.kernel.arch.x86_64 import early_console
+from kaa.kernel.init.command_line import boot_param, number
+
+RING_SIZE = 16384
+ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7
+QUIET_LEVEL, DEFAULT_LEVEL = 4, 7
+NEWLINE = 10
+ZERO = 48
+
+
+class Log:
+    """The ring and its console."""
+
+    ring: Array[u8, 16384]
+    position: u64
+    """Bytes ever written; the last RING_SIZE of them are in the ring."""
+    level: u32
+    console_level: u32
+    console: Callable[[Bytes], None] | None
+    serial: bool
+    """The command line wants the serial port for a console."""
+    panicking: bool
+    time: Array[u8, 20]
+
+    def __init__(self) -> None:
+        self.ring = Array[u8, 16384]()
+        self.position = u64(0)
+        self.level = u32(INFO)
+        self.console_level = u32(DEFAULT_LEVEL)
+        self.console = early_console.write
+        self.serial = False
+        self.panicking = False
+        self.time = Array[u8, 20]()
+
+
+log = Log()
+
+
+@boot_param("quiet")
+def _quiet(value: Bytes) -> None:
+    log.console_level = u32(QUIET_LEVEL)
+
+
+@boot_param("debug")
+def _debug(value: Bytes) -> None:
+    log.console_level = u32(DEBUG + 1)
+
+
+@boot_param("loglevel")
+def _loglevel(value: Bytes) -> None:
+    log.console_level = u32(number(value))
+
+
+@boot_param("console")
+def _console(value: Bytes) -> None:
+    if value.startswith(b"ttyS0"):
+        log.serial = True
+
+
+@boot_param("earlycon")
+def _earlycon(value: Bytes) -> None:
+    log.serial = True
+
+
+def _append(piece: Bytes) -> None:
+    """Put bytes into the ring, and on the console if this line goes there."""
+    at = usize(log.position & (RING_SIZE - 1))
+    room = RING_SIZE - at
+    if len(piece) <= room:
+        log.ring[at : at + len(piece)].copy_from(piece)
+    elif len(piece) <= RING_SIZE:
+        log.ring[at:RING_SIZE].copy_from(piece[0:room])
+        log.ring[0 : len(piece) - room].copy_from(piece[room:])
+    log.position += len(piece)
+    console = log.console
+    if console is not None and log.serial and log.level < log.console_level:
+        console(piece)
+
+
+def _stamp(level: u32) -> None:
+    """The beginning of a line: `<6>[    1.234567] `; the level goes into the ring only."""
+    shown = log.console
+    log.console = None
+    log.time[0] = 60
+    log.time[1] = u8(ZERO + level)
+    log.time[2] = 62
+    _append(log.time[0:3])
+    log.console = shown
+    microseconds = machine.clock.monotonic_ns() // 1000
+    _number(log.time[1:6], microseconds // 1_000_000, u8(32))
+    _number(log.time[7:13], microseconds % 1_000_000, u8(ZERO))
+    log.time[0] = 91
+    log.time[6] = 46
+    log.time[13] = 93
+    log.time[14] = 32
+    _append(log.time[0:15])
+
+
+def _number(into: Slice[u8], value: u64, filler: u8) -> None:
+    """A decimal number, right-aligned."""
+    at = len(into)
+    while at > 0:
+        at -= 1
+        into[at] = u8(ZERO + value % 10)
+        value = value // 10
+        if value == 0:
+            break
+    while at > 0:
+        at -= 1
+        into[at] = filler
+
+
+def _line(level: u32, message: str) -> None:
+    saved = machine.irq.save()
+    log.level = level
+    _stamp(level)
+    texts.render(message, _append)
+    _append(b"\n")
+    machine.irq.restore(saved)
+
+
+def debug(message: str) -> None:
+    """For those who develop the kernel."""
+    _line(u32(DEBUG), message)
+
+
+def info(message: str) -> None:
+    """Something an administrator may want to know."""
+    _line(u32(INFO), message)
+
+
+@cold
+def warn(message: str) -> None:
+    """Something is odd; the kernel goes on."""
+    _line(u32(WARNING), message)
+
+
+@cold
+def error(message: str) -> None:
+    """Something failed."""
+    _line(u32(ERROR), message)
+
+
+@cold
+def raw(message: str) -> None:
+    """A line of a panic: no time stamp, always on the console."""
+    log.level = u32(0)
+    texts.render(message, _append)
+    _append(b"\n")
+
+
+@cold
+def panic(message: str) -> NoReturn:
+    """The kernel cannot go on: traceback, the reason, the last log lines; the machine stops with a non-zero status."""
+    from kaa.kernel.arch import traceback
+
+    traceback.panic(message)
+
+
+def begin_panic() -> bool:
+    """Take the log over for a panic; False if one is under way (a panic within a panic)."""
+    machine.irq.disable()
+    first = not log.panicking
+    log.panicking = True
+    log.serial = True
+    log.console = early_console.write
+    return first
+
+
+def take_console(write: Callable[[Bytes], None]) -> None:
+    """A console driver is ready: it writes from now on."""
+    log.console = write
+
+
+def console_on() -> bool:
+    """Does the command line want the serial console?"""
+    return log.serial
+
+
+def oldest() -> u64:
+    """The position of the oldest byte still in the ring."""
+    return log.position - RING_SIZE if log.position > RING_SIZE else u64(0)
+
+
+def newest() -> u64:
+    """The position one past the newest byte."""
+    return log.position
+
+
+def copy_from(position: u64, into: Slice[u8]) -> usize:
+    """Copy what stands in the ring from `position` (at least oldest()) on; gives how many bytes."""
+    start = max(position, oldest())
+    count = usize(min(u64(len(into)), log.position - start))
+    for index in range(count):
+        into[index] = log.ring[(start + index) & (RING_SIZE - 1)]
+    return count
+
+
+def tail_start(lines: u32) -> u64:
+    """Where the last `lines` lines begin."""
+    at = log.position
+    wanted = lines + 1
+    while at > oldest():
+        if log.ring[(at - 1) & (RING_SIZE - 1)] == NEWLINE:
+            wanted -= 1
+            if wanted == 0:
+                return at
+        at -= 1
+    return at
