@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Five kernel-like functions in Kaa's Python; price.c has the same ones, written by hand in C.
 
-Each case does its set-up, then its work between two markers, then emits a number that both sides must agree on. The data
-structures, the algorithms and the errors that can happen are the same on both sides; what differs is that here indexes are bounds-checked,
-arithmetic is overflow-checked, references are counted by the compiler, and errors are exceptions.
+Each case does its set-up, then its work between two markers, then emits a number that both sides must agree on. The
+data structures, the algorithms and the errors that can happen are the same on both sides; what differs is that here
+indexes are bounds-checked, arithmetic is overflow-checked, references are counted by the compiler, and errors are
+exceptions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Final
 from kaa.lang import Array, Atomic, Bytes, Guarded, noinline, struct, trailing_zeros, u8, u32, u64, usize, wrapping_mul
 from kaa.lang.testing import emit, marker
 
-# ---- 1. a buddy allocator: allocate and free --------------------------------------------------------------------------
+# ---- 1. a buddy allocator: allocate and free
+# --------------------------------------------------------------------------
 
 ORDERS = 8
 PAGES = 1024
@@ -109,13 +111,16 @@ def case_buddy() -> None:
     emit(int(u32(sum)))
 
 
-# ---- 2. a B-tree: look-up ---------------------------------------------------------------------------------------------
+# ---- 2. a B-tree: look-up
+# ---------------------------------------------------------------------------------------------
 
 FANOUT = 16
 
 
 class Node:
-    """A node: `count` keys in order; inner nodes have a child per key (its keys are at most that key), leaves a value."""
+    """A node: `count` keys in order; inner nodes have a child per key (its keys are at most that key), leaves a
+    value.
+    """
 
     count: u32
     leaf: bool
@@ -183,7 +188,8 @@ def case_tree() -> None:
     emit(int(u32(sum + misses)))
 
 
-# ---- 3. a path walk: hash of each component, look-up in the folder's dictionary ------------------------------------------
+# ---- 3. a path walk: hash of each component, look-up in the folder's dictionary
+# ------------------------------------------
 
 
 class Folder:
@@ -241,7 +247,8 @@ def case_path() -> None:
     emit(int(u32(sum)))
 
 
-# ---- 4. the Internet checksum (RFC 1071) ---------------------------------------------------------------------------------
+# ---- 4. the Internet checksum (RFC 1071)
+# ---------------------------------------------------------------------------------
 
 
 @noinline
@@ -272,7 +279,8 @@ def case_checksum() -> None:
     emit(sum)
 
 
-# ---- 5. a descriptor table: install and close under a lock ---------------------------------------------------------------
+# ---- 5. a descriptor table: install and close under a lock
+# ---------------------------------------------------------------
 
 LIMIT = 64
 ALL = 0xFFFF_FFFF_FFFF_FFFF

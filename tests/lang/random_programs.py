@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random small programs, each in two texts: for the compiler, and for CPython with every check of the language written out.
+"""Random small programs, each in two texts: for the compiler, and for CPython with all checks written out.
 
-The generator knows the type of each expression, so where native code checks for overflow the CPython text says `_c(bits, signed, …)`,
-which raises Trap. Both must emit the same values and end alike: normally, with an exception, or with the same trap.
+The generator knows the type of each expression, so where native code checks for overflow the CPython text says
+`_c(bits, signed, …)`, which raises Trap, and `_d(x)` where it looks for a zero divisor. Both must emit the same
+values and end alike: normally, with an exception, or with the same trap.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Type(NamedTuple):
 
 
 TYPES = [Type(bits, signed) for bits in WIDTHS for signed in (False, True)]
+LIKELY = [1, 1, 2, 2, 6, 6, 6, 6]
+"""Narrow types overflow soon, and a program that traps tests little."""
 
 
 class Expression(NamedTuple):
@@ -122,6 +125,9 @@ class Generator:
     counter: int = 0
     has_list: bool = False
 
+    def type(self) -> Type:
+        return self.rng.choices(TYPES, LIKELY)[0]
+
     # ---- expressions -----------------------------------------------------------------------------------------------
 
     def literal(self, t: Type) -> Expression:
@@ -165,7 +171,8 @@ class Generator:
         return Expression(native, f"_c({t.bits}, {t.signed}, {oracle})")
 
     def arithmetic(self, t: Type, depth: int) -> Expression:
-        a, b, op = self.typed(t, depth), self.narrower(t, depth), self.rng.choice("++-*" if t.signed else "+++-*")
+        a, b = self.typed(t, depth), self.narrower(t, depth)
+        op = self.rng.choice("++++----*" if t.signed else "++++++++-*")
         return self.checked(t, f"({a.native} {op} {b.native})", f"({a.oracle} {op} {b.oracle})")
 
     def bitwise(self, t: Type, depth: int) -> Expression:
@@ -174,9 +181,9 @@ class Generator:
 
     def division(self, t: Type, depth: int) -> Expression:
         a, b, op = self.typed(t, depth), self.expression(t, depth), self.rng.choice(["//", "%"])
-        if b.native == "0":
-            b = Expression("3", "3")
-        return self.checked(t, f"({a.native} {op} {b.native})", f"({a.oracle} {op} {b.oracle})")
+        if b.literal or self.rng.random() < 0.9:
+            b = Expression(f"({b.native} & 15 | 1)", f"({b.oracle} & 15 | 1)")
+        return self.checked(t, f"({a.native} {op} {b.native})", f"({a.oracle} {op} _d({b.oracle}))")
 
     def shift(self, t: Type, depth: int) -> Expression:
         a, n = self.typed(t, depth), self.rng.randrange(t.bits)
@@ -185,7 +192,7 @@ class Generator:
         return self.checked(t, f"({a.native} << {n % 5})", f"({a.oracle} << {n % 5})")
 
     def conversion(self, t: Type, depth: int) -> Expression:
-        inner = self.typed(self.rng.choice(TYPES), depth)
+        inner = self.typed(self.type(), depth)
         return Expression(f"{t.name}({inner.native})", f"{t.name}({inner.oracle})")
 
     def negation(self, t: Type, depth: int) -> Expression:
@@ -227,8 +234,9 @@ class Generator:
         if self.rng.random() < 0.1:
             a = self.condition(depth - 1)
             return Expression(f"(not {a.native})", f"(not {a.oracle})")
-        t = self.rng.choice(TYPES)
-        a, b, op = self.typed(t, depth - 1), self.expression(t, depth - 1), self.rng.choice(["<", "<=", "==", "!=", ">", ">="])
+        t = self.type()
+        a, b = self.typed(t, depth - 1), self.expression(t, depth - 1)
+        op = self.rng.choice(["<", "<=", "==", "!=", ">", ">="])
         return Expression(f"{a.native} {op} {b.native}", f"{a.oracle} {op} {b.oracle}")
 
     # ---- statements ------------------------------------------------------------------------------------------------
@@ -250,7 +258,8 @@ class Generator:
         self.locals = outer
 
     def statement(self, size: int) -> None:
-        choices = [self.assign, self.assign, self.declare, self.report, self.report, self.augment, self.objects, self.lists]
+        choices = [self.assign, self.assign, self.declare, self.report, self.report]
+        choices += [self.augment, self.objects, self.lists]
         if size > 0 and self.indent < 5:
             choices += [self.branch, self.branch, self.loop, self.guarded, self.handled]
         if self.loops:
@@ -258,7 +267,7 @@ class Generator:
         self.rng.choice(choices)(size)
 
     def declare(self, size: int) -> None:
-        t = self.rng.choice(TYPES)
+        t = self.type()
         made = self.expression(t, 2)
         self.counter += 1
         name = f"v{self.counter}"
@@ -280,7 +289,7 @@ class Generator:
         self.line(f"{name} {op}= {made.native}", f"{name} = _c({t.bits}, {t.signed}, {name} {op} {made.oracle})")
 
     def report(self, size: int) -> None:
-        made = self.typed(self.rng.choice(TYPES), 2)
+        made = self.typed(self.type(), 2)
         self.both("emit(i64(@))", made)
 
     def objects(self, size: int) -> None:
@@ -355,7 +364,7 @@ class Generator:
 
     def function(self, number: int) -> None:
         """A function of a few parameters, which later ones may call."""
-        made = Function(f"f{number}", [self.rng.choice(TYPES) for _ in range(self.rng.randint(1, 3))], self.rng.choice(TYPES))
+        made = Function(f"f{number}", [self.type() for _ in range(self.rng.randint(1, 3))], self.type())
         parameters = ", ".join(f"p{n}: {t.name}" for n, t in enumerate(made.parameters))
         self.indent = 0
         self.line("")
@@ -375,6 +384,7 @@ class Generator:
         self.line(f"def case_{number}() -> None:")
         self.indent = 1
         self.locals = {}
+        self.line("box = Box(6)")
         self.declare(0)
         self.line("try:")
         self.indent = 2

@@ -6,7 +6,21 @@ from __future__ import annotations
 import pytest
 
 from kaa.lang import (
-    Array, byteswap, i8, i64, leading_zeros, popcount, rotate_left, trailing_zeros, u8, u16, u32, u64, wrapping_add, wrapping_mul, wrapping_sub,
+    Array,
+    byteswap,
+    i8,
+    i64,
+    leading_zeros,
+    popcount,
+    rotate_left,
+    trailing_zeros,
+    u8,
+    u16,
+    u32,
+    u64,
+    wrapping_add,
+    wrapping_mul,
+    wrapping_sub,
 )  # fmt: skip
 
 

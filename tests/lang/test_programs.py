@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every test program, under CPython and as machine code: the same values, the traps it names, and no leak when memory fails."""
+"""Every test program, under CPython and as machine code: the same values, the traps it names, and no leak when memory
+fails.
+"""
 
 from __future__ import annotations
 

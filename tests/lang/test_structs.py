@@ -8,7 +8,26 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from kaa.lang import Array, Atomic, Bits, Bytes, Guarded, Slice, Trampoline, as_bytes, copy, i32, i64, sizeof, struct, u8, u16, u32, u64, width
+from kaa.lang import (
+    Array,
+    Atomic,
+    Bits,
+    Bytes,
+    Guarded,
+    Slice,
+    Trampoline,
+    as_bytes,
+    copy,
+    i32,
+    i64,
+    sizeof,
+    struct,
+    u8,
+    u16,
+    u32,
+    u64,
+    width,
+)
 from kaa.lang.unsafe import Ptr, Unowned, address_of, allocate, class_at, memory, move, release, zero
 
 T = TypeVar("T")

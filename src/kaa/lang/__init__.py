@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vocabulary of Kaa's Python: machine integers, structs, arrays and views, sharing, and marks for the compiler.
 
-docs/language.md is the reference. Under CPython all of this works as said there, in plain Python; the compiler recognises these
-names by identity, or by the notes that decorators leave (`fn.__kaa__`, `cls.__kaa_struct__`, `cls.__kaa_width__`).
-Raw addresses are apart, in `kaa.lang.unsafe`.
+docs/language.md is the reference. Under CPython all of this works as said there, in plain Python; the compiler
+recognises these names by identity, or by the notes that decorators leave (`fn.__kaa__`, `cls.__kaa_struct__`,
+`cls.__kaa_width__`). Raw addresses are apart, in `kaa.lang.unsafe`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Annotations at run time: evaluation of their strings, and the qualifiers (`Guarded`, `Owned`, `Bits` …).
 
-Modules are written with `from __future__ import annotations`, so annotations are strings, and names that are imported only
-`if TYPE_CHECKING:` do not exist. Such a name evaluates to an `Unresolved` class: good enough for what needs no layout.
+Modules are written with `from __future__ import annotations`, so annotations are strings, and names that are imported
+only `if TYPE_CHECKING:` do not exist. Such a name evaluates to an `Unresolved` class: good enough for what needs no
+layout.
 """
 
 from __future__ import annotations

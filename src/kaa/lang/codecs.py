@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a value of each type lies in memory: size, alignment, load, store (System V ABI for x86-64, natural alignment)."""
+"""How a value of each type lies in memory: size, alignment, load, store (System V ABI for x86-64, natural alignment).
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`raise OSError(errno.ENOENT)` and `raise FileNotFoundError` mean the same, as natively.
 
-CPython maps an errno to its class (PEP 3151), and sets `e.errno`, only when OSError is called with two arguments, and gives a class
-raised by name no errno at all. In compiled code an OSError *is* its errno. So the missing arguments are supplied here, below
-the constructors: the built-in classes cannot be subclassed for this, as `except OSError` looks at the real class.
+CPython maps an errno to its class (PEP 3151), and sets `e.errno`, only when OSError is called with two arguments, and
+gives a class raised by name no errno at all. In compiled code an OSError *is* its errno. So the missing arguments are
+supplied here, below the constructors: the built-in classes cannot be subclassed for this, as `except OSError` looks
+at the real class.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machine integers under CPython: int subclasses whose call truncates, and the wrapping and bit helpers.
 
-`u32(x)` keeps the low 32 bits; the result is an `int` that remembers its width, which arithmetic forgets (checked overflow
-is the compiler's). Helpers whose result depends on a width take it from the first operand that has one: from the value, or,
-for a plain int, from what the calling function says of that operand (see `widths`).
+`u32(x)` keeps the low 32 bits; the result is an `int` that remembers its width, which arithmetic forgets (checked
+overflow is the compiler's). Helpers whose result depends on a width take it from the first operand that has one: from
+the value, or, for a plain int, from what the calling function says of that operand (see `widths`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Array, Slice and Bytes under CPython.
 
-An Array is N values at a place (in a struct, in a local, in simulated memory); a Slice is a view of some of them, or of a
-pointer's target. `Bytes` is what a read-only view is called: `bytes` objects and `Slice[u8]` both are, so both have its methods.
+An Array is N values at a place (in a struct, in a local, in simulated memory); a Slice is a view of some of them, or
+of a pointer's target. `Bytes` is what a read-only view is called: `bytes` objects and `Slice[u8]` both are, so both
+have its methods.
 """
 
 from __future__ import annotations
@@ -238,7 +239,9 @@ def _bytes_copy_to(data: bytes, target: Slice[u8]) -> None:
 
 
 def _complete_bytes() -> None:
-    """Give `bytes` the one method of Bytes that Python's lacks. A built-in type's dict has to be reached through the collector."""
+    """Give `bytes` the one method of Bytes that Python's lacks. A built-in type's dict has to be reached through the
+    collector.
+    """
     methods = cast("dict[str, object]", gc.get_referents(bytes.__dict__)[0])
     methods["copy_to"] = _bytes_copy_to
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(bytes))

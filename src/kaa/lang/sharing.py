@@ -27,7 +27,9 @@ else:
 
 
 class Atomic(Generic[T]):
-    """A machine integer (or bool, or enum) that threads share. Operations are sequentially consistent; arithmetic wraps."""
+    """A machine integer (or bool, or enum) that threads share. Operations are sequentially consistent; arithmetic
+    wraps.
+    """
 
     __kaa_element__: ClassVar[object] = None
     _storage: Storage

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """@struct: values with C layout, under CPython.
 
-An instance is a *place*: a storage and an offset. Its fields are descriptors that load and store there, so a struct inside
-an array, inside another struct or behind a pointer is written through. The layout is worked out at first use, when the types that the
-annotations name all exist.
+An instance is a *place*: a storage and an offset. Its fields are descriptors that load and store there, so a struct
+inside an array, inside another struct or behind a pointer is written through. The layout is worked out at first use,
+when the types that the annotations name all exist.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transf
 from kaa.lang.annotations import Qualified, evaluate
 from kaa.lang.codecs import Codec, IntegerCodec, PlaceCodec, codec_of
 from kaa.lang.integers import u8
-from kaa.lang.memory import Buffer, Storage, copy as copy_storage
+from kaa.lang.memory import Buffer, Storage
+from kaa.lang.memory import copy as copy_storage
 from kaa.lang.sequences import Slice
 
 S = TypeVar("S")
@@ -168,7 +169,9 @@ def struct(cls: type[S], /) -> type[S]: ...
 def struct(*, packed: bool = False) -> Callable[[type[S]], type[S]]: ...
 @dataclass_transform(kw_only_default=False)
 def struct(cls: Any = None, /, *, packed: bool = False) -> Any:
-    """A value with C layout. The constructor takes fields in order or by keyword; missing ones are their default, or zero."""
+    """A value with C layout. The constructor takes fields in order or by keyword; missing ones are their default, or
+    zero.
+    """
     if cls is None:
         return lambda decorated: _make_struct(decorated, packed)
     return _make_struct(cls, packed)

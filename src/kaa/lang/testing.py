@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the language's test programs say: values to compare between CPython and native code, and questions to the allocator."""
+"""What the language's test programs say: values to compare between CPython and native code, and questions to the
+allocator.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw addresses, for the modules on the compiler's unsafe list. Under CPython it works on `memory`, a simulated address space.
+"""Raw addresses, for the modules on the compiler's unsafe list. Under CPython: on `memory`, a simulated space.
 
 What native code does not check, this does where it can: a release of a buffer that is none, an access to page 0.
 """
@@ -22,9 +22,33 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 __all__ = [
-    "ClassInfo", "Lookup", "Ptr", "Unowned", "address_of", "adopt", "allocate", "asm", "class_at", "compiler_barrier", "copy_bytes", "extern",
-    "fence", "function_address", "hash_key", "leak", "memory", "move", "release", "retain", "same", "symbol", "text_pieces", "volatile_load", "volatile_store", "zero",
-]  # fmt: skip
+    "ClassInfo",
+    "Lookup",
+    "Ptr",
+    "Unowned",
+    "address_of",
+    "adopt",
+    "allocate",
+    "asm",
+    "class_at",
+    "compiler_barrier",
+    "copy_bytes",
+    "extern",
+    "fence",
+    "function_address",
+    "hash_key",
+    "leak",
+    "memory",
+    "move",
+    "release",
+    "retain",
+    "same",
+    "symbol",
+    "text_pieces",
+    "volatile_load",
+    "volatile_store",
+    "zero",
+]
 
 if TYPE_CHECKING:
     Unowned = Annotated[T, "unowned"]
@@ -168,7 +192,9 @@ def adopt(cls: type[T], address: u64) -> T:
 
 
 def same(a: object, b: object) -> bool:
-    """`a is b or a == b`, as containers compare: by value for numbers and bytes, else identity, or __eq__ where there is one."""
+    """`a is b or a == b`, as containers compare: by value for numbers and bytes, else identity, or __eq__ where there
+    is one.
+    """
     return a is b or a == b
 
 
@@ -240,8 +266,8 @@ def function_address(function: Callable[..., object]) -> u64:
 def asm(template: str, out: str | None = None, ins: list[str] | None = None, clobber: str = "") -> Callable[[F], F]:
     """A function that is one GNU extended asm statement, always volatile; its body is the stand-in under CPython.
 
-    `template`: operands %0, %1…: the result first (if any), then the parameters in order. `out`: the result's constraint, "=a".
-    `ins`: the parameters' constraints, e.g. ["c", "r"]. `clobber`: "rdx,memory".
+    `template`: operands %0, %1…: the result first (if any), then the parameters in order. `out`: the result's
+    constraint, "=a". `ins`: the parameters' constraints, e.g. ["c", "r"]. `clobber`: "rdx,memory".
     """
     return lambda fn: note(fn, "asm", (template, out, ins or [], clobber))
 

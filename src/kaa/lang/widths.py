@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What width has an operand, under CPython, where a parameter `x: u32` holds a plain int?
 
-The compiler knows the type of every expression; CPython only knows values. `width_at_call` looks at the call expression
-in the source of the function that is running (PEP 657 positions) and reads the type of its operands from annotations,
-conversions and assignments of that function. What it cannot tell it refuses, with the advice to convert: a helper must not
-guess, for then CPython and native code would differ.
+The compiler knows the type of every expression; CPython only knows values. `width_at_call` looks at the call
+expression in the source of the function that is running (PEP 657 positions) and reads the type of its operands from
+annotations, conversions and assignments of that function. What it cannot tell it refuses, with the advice to convert:
+a helper must not guess, for then CPython and native code would differ.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from types import CodeType, FrameType
 from kaa.lang.annotations import evaluate, strip_qualifiers
 from kaa.lang.integers import i64, width_of
 
-_CALLS_OF_FIRST_OPERAND = ("wrapping_add", "wrapping_sub", "wrapping_mul", "rotate_left", "byteswap", "abs", "min", "max")
+_CALLS_OF_FIRST_OPERAND = ("wrapping_add", "wrapping_sub", "wrapping_mul", "rotate_left", "byteswap", "abs")
+_CALLS_OF_FIRST_OPERAND += ("min", "max")
 
 
 _known: dict[tuple[CodeType, int], type] = {}
-"""Calls whose operand's type has been found: an expression has one type (but for generics, which have one width in practice)."""
+"""Calls whose operand's type has been found: an expression has one type (but for generics, which have one width in
+practice).
+"""
 
 
 def width_at_call(depth: int, values: tuple[int, ...]) -> type:

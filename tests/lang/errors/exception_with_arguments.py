@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 
-
-
 class Stop(Exception):
     pass
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-
 from kaa.lang.testing import emit
 
 T = TypeVar("T")

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 
-
-
 def case_bad() -> None:
     n = 5
     n()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops with else, break and continue; walrus; chained comparison; assert; short circuits; tuples; defaults and keywords."""
+"""Loops with else, break and continue; walrus; chained comparison; assert; short circuits; tuples; defaults and
+keywords.
+"""
 
 from __future__ import annotations
 
-from kaa.lang import unreachable, u32, usize
+from kaa.lang import u32, unreachable, usize
 from kaa.lang.testing import emit
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is built at import is data in the image: objects, containers, arrays, cycles, tables of functions; all of it mutable."""
+"""What is built at import is data in the image: objects, containers, arrays, cycles, tables of functions; all of it
+mutable.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MemoryError: caught, let out, and in the middle of things. The tests run each case with every allocation failing in turn."""
+"""MemoryError: caught, let out, and in the middle of things. The tests run each case with every allocation failing in
+turn.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """dict[K, V], K an integer type or bytes: an ordered hash table.
 
-Entries stand in three parallel buffers (hashes, keys, values) in order of insertion; an index of u32 slots finds them (see
-`hashing`). Removing leaves a tombstone; when the entries are used up they are squeezed together, or the buffers doubled. Only
-growing allocates; when that raises MemoryError the dict is as before.
+Entries stand in three parallel buffers (hashes, keys, values) in order of insertion; an index of u32 slots finds them
+(see `hashing`). Removing leaves a tombstone; when the entries are used up they are squeezed together, or the buffers
+doubled. Only growing allocates; when that raises MemoryError the dict is as before.
 
-A look-up takes a `Lookup[K]`: the integer, or any `Bytes` where keys are `bytes`, so that finding a name allocates nothing.
+A look-up takes a `Lookup[K]`: the integer, or any `Bytes` where keys are `bytes`, so that finding a name allocates
+nothing.
 """
 
 from __future__ import annotations

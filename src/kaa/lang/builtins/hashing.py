@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hashes of keys and the index of a dict: open addressing with linear probing.
 
-An index has a power of two of u32 slots: 0 is empty, e + 1 stands for entry e. Entries are never moved while the index points at
-them, so a removed entry stays as a tombstone (its hash is 0) until the dict is rebuilt. Hashes are deterministic: a kernel
-that must fear chosen names salts them itself.
+An index has a power of two of u32 slots: 0 is empty, e + 1 stands for entry e. Entries are never moved while the
+index points at them, so a removed entry stays as a tombstone (its hash is 0) until the dict is rebuilt. Hashes are
+deterministic: a kernel that must fear chosen names salts them itself.
 """
 
 from __future__ import annotations

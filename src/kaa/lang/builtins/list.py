@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """list[T]: a growable array. One raw buffer of `capacity` elements; the first `length` are alive.
 
-Growing doubles the buffer (amortised constant time). Only growing allocates; when that raises MemoryError the list is as before.
+Growing doubles the buffer (amortised constant time). Only growing allocates; when that raises MemoryError the list is
+as before.
 """
 
 from __future__ import annotations

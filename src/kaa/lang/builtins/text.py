@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """str, natively: a list of pieces that lives in the caller's frame, and `render`, which turns it into bytes for a sink.
 
-An f-string is never put together in memory: the caller lists its literals and values as `Piece`s, and the sink sees one run of
-bytes after another. Formatting follows Python's format specification mini-language for the forms that docs/language.md lists.
+An f-string is never put together in memory: the caller lists its literals and values as `Piece`s, and the sink sees
+one run of bytes after another. Formatting follows Python's format specification mini-language for the forms that
+docs/language.md lists.
 """
 
 from __future__ import annotations
