@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_WRONLY
 from kaa.kernel.abi.poll import READABLE, WRITABLE
+from kaa.kernel.fs import lock_calls
 from kaa.lang import i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -35,11 +36,17 @@ class File:
     position: u64
     owner: i32 = 0
     owner_signal: i32 = 0
+    lock_owner: u64 = 0
+    """Its number as an owner of flock and OFD locks; 0 while it never had one."""
 
     def __init__(self, path: Path | None, flags: u32) -> None:
         self.path = path
         self.flags = flags
         self.position = 0
+
+    def __del__(self) -> None:
+        if self.lock_owner != 0:
+            lock_calls.forget_file(self)
 
     @inline
     def readable(self) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
     from kaa.kernel.fs.locks import LockList
     from kaa.kernel.fs.path import Path
+    from kaa.kernel.fs.pipe import Pipe
     from kaa.kernel.fs.superblock import SuperBlock
     from kaa.kernel.mm.page_cache import PageCache
 
@@ -67,6 +68,8 @@ class Inode:
     born: i64
     cache: PageCache | None = None
     locks: LockList | None = None
+    pipe: Pipe | None = None
+    """Of a FIFO, while anyone has it open."""
 
     def __init__(self, superblock: SuperBlock, number: u64, mode: u32) -> None:
         self.superblock = superblock

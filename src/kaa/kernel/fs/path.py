@@ -21,9 +21,11 @@ class Path:
         self.mount = mount
         self.dentry = dentry
         dentry.pins.fetch_add(1)
+        mount.users.fetch_add(1)
 
     def __del__(self) -> None:
         self.dentry.pins.fetch_sub(1)
+        self.mount.users.fetch_sub(1)
 
     def inode(self) -> Inode:
         """The inode there. Raises FileNotFoundError when the name leads to none."""

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a process is in the tree: its root and current directories, and its umask. Shared by clone(2) with CLONE_FS.
+
+Lock: `lock`, a spinlock, for the three fields; a reader takes a counted reference under it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.lang import Guarded, u32
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.path import Path
+
+
+class FsContext:
+    """Root, current directory, umask."""
+
+    lock: Final[SpinLock]
+    root_path: Guarded[Path, "lock"]
+    cwd_path: Guarded[Path, "lock"]
+    umask: u32
+
+    def __init__(self, root: Path, cwd: Path, umask: u32) -> None:
+        self.lock = SpinLock("fs context")
+        self.root_path = root
+        self.cwd_path = cwd
+        self.umask = umask
+
+    def root(self) -> Path:
+        """Where absolute paths start."""
+        with self.lock:
+            return self.root_path
+
+    def cwd(self) -> Path:
+        """Where relative paths start."""
+        with self.lock:
+            return self.cwd_path
+
+    def set_root(self, path: Path) -> None:
+        """chroot(2). The old path is dropped after the lock."""
+        with self.lock:
+            old = self.root_path
+            self.root_path = path
+        del old
+
+    def set_cwd(self, path: Path) -> None:
+        """chdir(2)."""
+        with self.lock:
+            old = self.cwd_path
+            self.cwd_path = path
+        del old
+
+    def fork(self) -> FsContext:
+        """A copy for a child that does not share."""
+        return FsContext(self.root(), self.cwd(), self.umask)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mounts: which file system, or part of one, is seen at which place.
+
+Lock: the dentry cache's lock guards the table and every `Dentry.mounts`, so that a walk crosses mounts under the one lock it
+has. `change`, a mutex, is held over a whole mount, unmount or move, and taken first.
+A mount owns its parent and the dentry it stands on; `table` owns all mounts that are attached.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.mount import MS_RDONLY, PER_MOUNT
+from kaa.kernel.fs.dentry import Dentry, cache
+from kaa.kernel.fs.path import Path
+from kaa.kernel.locking.mutex import Mutex
+from kaa.lang import Atomic, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.superblock import SuperBlock
+
+
+class Mount:
+    """One mount. `parent` and `point` are None for the root of all and for internal mounts."""
+
+    superblock: Final[SuperBlock]
+    root: Final[Dentry]
+    source: Final[bytes]
+    number: Final[u32]
+    flags: u64
+    parent: Mount | None = None
+    point: Dentry | None = None
+    users: Atomic[u32]
+    """Paths that are in it (open files, working directories, walks)."""
+    children: u32 = 0
+
+    def __init__(self, superblock: SuperBlock, root: Dentry, source: bytes, flags: u64) -> None:
+        self.superblock = superblock
+        self.root = root
+        self.source = source
+        self.flags = flags & PER_MOUNT
+        self.number = table.numbers.fetch_add(1)
+        self.users = Atomic(0)
+        root.pins.fetch_add(1)
+        superblock.mounts += 1
+
+    def __del__(self) -> None:
+        self.root.pins.fetch_sub(1)
+        self.superblock.mounts -= 1
+        if self.superblock.mounts == 0:
+            cache.purge(self.superblock)
+            self.superblock.shutdown()
+
+    def read_only(self) -> bool:
+        """Whether nothing under it may be changed."""
+        return (self.flags | self.superblock.flags) & MS_RDONLY != 0
+
+
+class MountTable:
+    """All attached mounts, oldest first."""
+
+    change: Final[Mutex]
+    mounts: list[Mount]
+    root: Mount | None = None
+    numbers: Atomic[u32]
+
+    def __init__(self) -> None:
+        self.change = Mutex("mount table")
+        self.mounts = []
+        self.numbers = Atomic(20)
+
+    def on_locked(self, mount: Mount, dentry: Dentry) -> Mount | None:
+        """The mount that covers `dentry` as seen through `mount`. The dentry cache's lock is held."""
+        for candidate in self.mounts:
+            if candidate.point is dentry and candidate.parent is mount:
+                return candidate
+        return None
+
+    def on(self, mount: Mount, dentry: Dentry) -> Mount | None:
+        """As on_locked, taking the lock."""
+        with cache.lock:
+            return self.on_locked(mount, dentry)
+
+    def attach(self, mount: Mount, at: Path) -> None:
+        """Make `mount` cover `at`. Raises FileNotFoundError when `at` was removed meanwhile."""
+        if at.dentry.dead:
+            raise FileNotFoundError
+        with cache.lock:
+            self.mounts.append(mount)
+            mount.parent = at.mount
+            mount.point = at.dentry
+            at.dentry.mounts += 1
+            at.mount.children += 1
+
+    def detach(self, mount: Mount) -> None:
+        """Uncover. Open files keep the file system alive until they are closed."""
+        with cache.lock:
+            point = mount.point
+            parent = mount.parent
+            if point is not None and parent is not None:
+                point.mounts -= 1
+                parent.children -= 1
+            mount.point = None
+            mount.parent = None
+            self.mounts.remove(mount)
+        del point, parent
+
+    def move(self, mount: Mount, at: Path) -> None:
+        """MS_MOVE: cover another place."""
+        with cache.lock:
+            point = mount.point
+            parent = mount.parent
+            if point is None or parent is None:
+                raise OSError(errno.EINVAL)
+            point.mounts -= 1
+            parent.children -= 1
+            mount.parent = at.mount
+            mount.point = at.dentry
+            at.dentry.mounts += 1
+            at.mount.children += 1
+        del point, parent
+
+    def unmount(self, mount: Mount, lazily: bool) -> None:
+        """umount2(2). Raises OSError(EBUSY) when in use and not `lazily`, OSError(EINVAL) for the root."""
+        if mount is self.root:
+            raise OSError(errno.EINVAL)
+        if not lazily:
+            if mount.children != 0 or mount.users.load() != 0:
+                raise OSError(errno.EBUSY)
+            mount.superblock.sync()
+        else:
+            self._detach_below(mount)
+        self.detach(mount)
+
+    def _detach_below(self, mount: Mount) -> None:
+        child = self._child_of(mount)
+        while child is not None:
+            leaf = child
+            deeper = self._child_of(leaf)
+            while deeper is not None:
+                leaf = deeper
+                deeper = self._child_of(leaf)
+            self.detach(leaf)
+            child = self._child_of(mount)
+
+    def _child_of(self, mount: Mount) -> Mount | None:
+        for candidate in self.mounts:
+            if candidate.parent is mount:
+                return candidate
+        return None
+
+
+table = MountTable()
+
+
+def new_mount(superblock: SuperBlock, source: bytes, flags: u64) -> Mount:
+    """An unattached mount of a whole file system. Raises MemoryError."""
+    root = superblock.root
+    assert root is not None
+    return Mount(superblock, Dentry(b"/", 0, None, root), source, flags)
+
+
+def mount_first(superblock: SuperBlock, source: bytes, flags: u64) -> Path:
+    """Make `superblock` the root of all names; the path of its root."""
+    mount = new_mount(superblock, source, flags)
+    with cache.lock:
+        table.root = mount
+        table.mounts.append(mount)
+    return Path(mount, mount.root)
+
+
+def is_below(dentry: Dentry, above: Dentry) -> bool:
+    """Whether `dentry` is `above` or under it, within a file system."""
+    walker: Dentry | None = dentry
+    while walker is not None:
+        if walker is above:
+            return True
+        walker = walker.parent
+    return False

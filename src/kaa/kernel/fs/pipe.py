@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pipes: pipe(7). A ring of bytes over page frames that are allocated when first written.
+
+The ring's size is a power of two of whole pages. Positions wrap; byte p is in frame p >> 12. When the ring empties it starts at 0
+again, so that small messages go through one page that stays in the cache. Frames beyond the first are kept only by a stream
+that drains much at a time.
+
+Writes of up to PIPE_BUF bytes are atomic: they wait until they fit. Lock: `lock`, a mutex, since copying may fault;
+queues are woken after it is released. `readers` and `writers` count open files; `opened_…` count opens ever, for FIFOs.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.poll import POLLERR, POLLHUP, READABLE, WRITABLE
+from kaa.kernel.abi.restart import Restart
+from kaa.kernel.arch import machine
+from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.kernel.mm import buddy, frame
+from kaa.kernel.signal import send
+from kaa.lang import u32, u64, usize
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.poll import PollTable
+    from kaa.kernel.mm.user import UserBuf
+
+SIGPIPE = 13
+PIPE_BUF = 4096
+PAGE = 4096
+DEFAULT_SIZE = 65536
+MAXIMUM_SIZE = 1048576
+
+
+class Pipe:
+    """The ring and those who wait at its ends."""
+
+    lock: Final[Mutex]
+    readable: Final[WaitQueue]
+    writable: Final[WaitQueue]
+    frames: list[u64]
+    """Frame of each page of the ring; 0 where none was needed yet."""
+    capacity: usize
+    head: usize
+    """Position of the oldest byte."""
+    used: usize
+    readers: u32
+    writers: u32
+    opened_readers: u32
+    opened_writers: u32
+
+    def __init__(self) -> None:
+        self.lock = Mutex("pipe")
+        self.readable = WaitQueue("pipe readers")
+        self.writable = WaitQueue("pipe writers")
+        self.frames = []
+        self.capacity = DEFAULT_SIZE
+        self.head = 0
+        self.used = 0
+        self.readers = 0
+        self.writers = 0
+        self.opened_readers = 0
+        self.opened_writers = 0
+
+    def __del__(self) -> None:
+        self._trim(0)
+
+    def _trim(self, keep: usize) -> None:
+        """Give back the frames from index `keep` on."""
+        while len(self.frames) > keep:
+            pfn = self.frames.pop()
+            if pfn != 0:
+                frame.put_page(pfn)
+
+    def _frame(self, index: usize) -> u64:
+        """The frame of page `index` of the ring, allocated now if need be. Raises MemoryError."""
+        while len(self.frames) <= index:
+            self.frames.append(0)
+        pfn = self.frames[index]
+        if pfn == 0:
+            pfn = u64(buddy.allocate_page())
+            self.frames[index] = pfn
+        return pfn
+
+    def read(self, buf: UserBuf, nonblocking: bool) -> usize:
+        """What is there, waiting for the first byte; 0 when no writer is left."""
+        if buf.remaining() == 0:
+            return usize(0)
+        while True:
+            with self.lock:
+                moved = self._drain(buf)
+                ended = self.writers == 0
+            if moved > 0:
+                self.writable.wake_all()
+                return moved
+            if ended:
+                return usize(0)
+            if nonblocking:
+                raise BlockingIOError
+            self.readable.wait_interruptible(lambda: self.used > 0 or self.writers == 0)
+
+    def _drain(self, buf: UserBuf) -> usize:
+        """Move bytes from the ring to `buf`. Raises OSError(EFAULT) if not even the first piece could be copied."""
+        done: usize = usize(0)
+        wanted = min(buf.remaining(), self.used)
+        try:
+            while done < wanted:
+                within = self.head & (PAGE - 1)
+                take = min(wanted - done, PAGE - within)
+                pfn = self.frames[self.head >> 12]
+                buf.copy_out(frame.contents(pfn)[within : within + take])
+                done += take
+                self._consume(take)
+        except OSError:
+            if done == 0:
+                raise
+        if self.used == 0:
+            self.head = 0
+            if done < self.capacity // 2 and len(self.frames) > 1:
+                self._trim(1)
+        return done
+
+    def _consume(self, count: usize) -> None:
+        self.head = (self.head + count) & (self.capacity - 1)
+        self.used -= count
+
+    def write(self, buf: UserBuf, nonblocking: bool) -> usize:
+        """All of `buf`, waiting for room; less only when a signal, a fault or O_NONBLOCK cuts it short.
+        Raises BrokenPipeError after SIGPIPE when no reader is left."""
+        total = buf.remaining()
+        if total == 0:
+            return usize(0)
+        done: usize = usize(0)
+        need = total if total <= PIPE_BUF else usize(1)
+        while True:
+            moved: usize = usize(0)
+            with self.lock:
+                broken = self.readers == 0
+                if not broken:
+                    try:
+                        moved = self._fill(buf, need)
+                    except (OSError, MemoryError):
+                        if done == 0:
+                            raise
+                        return done
+            done += moved
+            if moved > 0:
+                self.readable.wake_all()
+            if broken:
+                return self._broken(done)
+            if done == total:
+                return done
+            if nonblocking:
+                if done == 0:
+                    raise BlockingIOError
+                return done
+            if not self._await_room(need, done > 0):
+                return done
+
+    def _await_room(self, need: usize, started: bool) -> bool:
+        """Sleep until `need` bytes fit. False when a signal came and something was written already."""
+        try:
+            self.writable.wait_interruptible(lambda: self.capacity - self.used >= need or self.readers == 0)
+        except Restart:
+            if started:
+                return False
+            raise
+        return True
+
+    def _broken(self, done: usize) -> usize:
+        send.send_kernel(machine.percpu.current(), SIGPIPE)
+        if done > 0:
+            return done
+        raise BrokenPipeError
+
+    def _fill(self, buf: UserBuf, need: usize) -> usize:
+        """Move bytes into the ring if `need` of them fit. Raises OSError(EFAULT), MemoryError if nothing was moved.
+        After a fault behind the first piece the next call meets it again at once."""
+        room = self.capacity - self.used
+        if room < need:
+            return usize(0)
+        wanted = min(buf.remaining(), room)
+        done: usize = usize(0)
+        try:
+            while done < wanted:
+                at = (self.head + self.used) & (self.capacity - 1)
+                within = at & (PAGE - 1)
+                take = min(wanted - done, PAGE - within)
+                pfn = self._frame(at >> 12)
+                buf.copy_in(frame.contents(pfn)[within : within + take])
+                done += take
+                self.used += take
+        except (OSError, MemoryError):
+            if done == 0:
+                raise
+        return done
+
+    def poll_read(self, table: PollTable | None) -> u32:
+        """Events of the reading end."""
+        if table is not None:
+            table.add(self.readable)
+        events: u32 = u32(0)
+        if self.used > 0:
+            events = u32(READABLE)
+        if self.writers == 0 and self.opened_writers > 0:
+            events |= POLLHUP
+        return events
+
+    def poll_write(self, table: PollTable | None) -> u32:
+        """Events of the writing end."""
+        if table is not None:
+            table.add(self.writable)
+        events: u32 = u32(0)
+        if self.capacity - self.used >= PIPE_BUF:
+            events = u32(WRITABLE)
+        if self.readers == 0:
+            events |= POLLERR
+        return events
+
+    def resize(self, wanted: u64, privileged: bool) -> usize:
+        """F_SETPIPE_SZ: at least `wanted` bytes, a power of two of pages. Raises OSError(EBUSY) when it holds more."""
+        if wanted > 1 << 31:
+            raise OSError(errno.EINVAL)
+        if wanted > MAXIMUM_SIZE and not privileged:
+            raise PermissionError
+        size: usize = usize(PAGE)
+        while size < wanted:
+            size = size * 2
+        with self.lock:
+            if self.used > size:
+                raise OSError(errno.EBUSY)
+            self._relocate(size)
+        self.writable.wake_all()
+        return size
+
+    def _relocate(self, size: usize) -> None:
+        """Rebuild the ring in its new size: its oldest byte moves to the front page, whole frames at a time."""
+        fresh: list[u64] = []
+        first = self.head >> 12
+        pages = (usize(self.head & (PAGE - 1)) + self.used + PAGE - 1) >> 12
+        ring = self.capacity >> 12
+        if pages > size >> 12:
+            raise OSError(errno.EBUSY)
+        for index in range(pages):
+            fresh.append(self.frames[(first + index) % ring])
+        for index in range(pages):
+            self.frames[(first + index) % ring] = 0
+        self._trim(0)
+        self.frames = fresh
+        self.head = self.head & (PAGE - 1)
+        self.capacity = size

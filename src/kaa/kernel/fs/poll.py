@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for one of many files: the engine under poll(2), select(2) and epoll_wait(2).
+
+A file's `poll(table)` tells which events hold now, and puts the table on each queue that is woken when that changes. Callers ask
+once without a table, as most often something is ready already; only then do they register and sleep.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaa.kernel.arch import machine
+from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
+from kaa.kernel.sched import core
+from kaa.lang import u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.file import File
+    from kaa.kernel.process.task import Task
+
+NEVER = 0xFFFFFFFFFFFFFFFF
+"""A deadline that does not come."""
+
+
+class PollEntry(Waiter):
+    """One registration. Holds its queue, and the file the queue belongs to, until it is taken off."""
+
+    held: WaitQueue
+    file: File | None
+
+    def __init__(self, task: Task, queue: WaitQueue, file: File | None) -> None:
+        super().__init__(task)
+        self.held = queue
+        self.file = file
+
+
+class PollTable:
+    """The queues that one sleeper stands on. Files call `add`; epoll subclasses it."""
+
+    entries: list[PollEntry]
+    file: File | None = None
+    """The file being asked; set by whoever asks."""
+
+    def __init__(self) -> None:
+        self.entries = []
+
+    def add(self, queue: WaitQueue) -> None:
+        """Stand on `queue` too. Raises MemoryError."""
+        entry = PollEntry(machine.percpu.current(), queue, self.file)
+        self.entries.append(entry)
+        queue.add(entry)
+
+    def woken(self) -> bool:
+        """Whether any queue was woken since `rearm`."""
+        for entry in self.entries:
+            if entry.woken:
+                return True
+        return False
+
+    def rearm(self) -> None:
+        """Before files are asked again: what comes from here on counts."""
+        for entry in self.entries:
+            entry.woken = False
+
+    def sleep(self, deadline: u64) -> None:
+        """Until a queue is woken, a signal comes or the monotonic `deadline` passes; may return early."""
+        task = machine.percpu.current()
+        core.set_state(task, core.INTERRUPTIBLE)
+        if not self.woken():
+            if deadline == NEVER:
+                core.schedule()
+            else:
+                core.schedule_until(deadline)
+        core.set_state(task, core.RUNNING)
+
+    def release(self) -> None:
+        """Leave all queues."""
+        for entry in self.entries:
+            entry.held.remove(entry)
+        self.entries.clear()
+
+
+def passed(deadline: u64) -> bool:
+    """Whether a monotonic deadline is over."""
+    return deadline != NEVER and u64(machine.clock.monotonic_ns()) >= deadline
+
+
+def deadline_after(nanoseconds: u64) -> u64:
+    """The monotonic time so far from now; NEVER when it does not fit."""
+    now = u64(machine.clock.monotonic_ns())
+    if nanoseconds > NEVER - 1 - now:
+        return u64(NEVER)
+    return now + nanoseconds
