@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kaa.kernel.process.credentials import Credentials
     from kaa.kernel.process.group import ThreadGroup
     from kaa.kernel.process.pid import Pid
+    from kaa.kernel.sched.futex import FutexWaiter
     from kaa.kernel.signal.handlers import SignalHandlers
 
 # task.state
@@ -151,6 +152,7 @@ class Task(HeapNode):
     timer: Final[WakeTimer]
     waiter: Final[Waiter]
     lock_waiter: Final[Waiter]
+    futex_waiter: FutexWaiter | None
     # vfork: the id of the task that waits for this one (VFORKED), and of the one that this one waits for.
     vfork_parent: i32
     vfork_child: i32
@@ -225,6 +227,7 @@ class Task(HeapNode):
         self.timer_slack = 50_000
         self.personality = 0
         self.no_new_privileges = False
+        self.futex_waiter = None
         self.vfork_parent = 0
         self.vfork_child = 0
         self.kernel_entry = None
