@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-ORDER = ("tests/lang", "tests/compiler", "tests/kernel", "tests/host", "tests/test_house.py", "tests/boot", "tests/fuzz")
+ORDER = (
+    "tests/lang", "tests/compiler", "tests/kernel", "tests/host", "tests/test_house.py", "tests/boot", "tests/fuzz",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The house's rules hold: floors, the unsafe list, headers, sizes, ruff, pyright. The rules themselves are house_rules.py."""
+"""The house's rules hold: floors, the unsafe list, headers, sizes, ruff, pyright. The rules themselves are
+house_rules.py."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import house_rules as rules
 import pytest
+
+import house_rules as rules
 
 HOME = pathlib.Path(__file__).resolve().parents[1]
 SOURCES = HOME / "src"
@@ -138,5 +140,6 @@ def test_pyright_strict_finds_nothing() -> None:
     done = subprocess.run([sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable], cwd=HOME,
                           capture_output=True, text=True, timeout=rules.PYRIGHT_SECONDS)
     found = json.loads(done.stdout)["generalDiagnostics"]
-    errors = [f"{d['file']}:{d['range']['start']['line'] + 1} {d['message']}" for d in found if d["severity"] == "error"]
+    errors = [f"{d['file']}:{d['range']['start']['line'] + 1} {d['message']}"
+              for d in found if d["severity"] == "error"]
     assert not errors, f"{len(errors)} errors\n" + "\n".join(errors[:60])

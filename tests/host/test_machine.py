@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machine, with a guest of a few instructions in the kernel's place: statuses, the log, the timeout, every machine type."""
+"""Machine, with a guest of a few instructions in the kernel's place: statuses, log, timeout, every machine type."""
 
 from __future__ import annotations
 

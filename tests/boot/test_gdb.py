@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`./kaa gdb` stops at a Python line and prints a local."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+import test_wrong_input
+import world
+
+pytestmark = pytest.mark.boot
+
+
+def test_batch_mode_stops_at_a_line_and_prints_a_local(kernel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert shutil.which("gdb"), "this test needs gdb (apt-get install gdb)"
+    line = test_wrong_input.line_of("return stack(depth + 1)")
+    place = f"kaa/kernel/init/planted_bugs.py:{line}"
+    commands = ["continue", "print depth", "backtrace 3", "continue", "print depth"]
+    words = world.kaa_words("gdb", "--timeout", "60", "--append", "kaa.bug=stack", "--batch", "-b", place,
+                            *(word for command in commands for word in ("-ex", command)), "/bin/true")
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=90, env=world.ENVIRONMENT)
+    assert f"planted_bugs.py:{line}" in done.stdout, done.stdout + done.stderr
+    assert "return stack(depth + 1)" in done.stdout
+    assert "$1 = 0" in done.stdout and "$2 = 1" in done.stdout, done.stdout + done.stderr

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the booted tests are made of: roots, programs, machines, and `./kaa run` as a process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from kaa.host import cpio, paths
+from kaa.host.machine import Machine, Result
+from kaa.host.request import Request
+
+PROGRAMS = pathlib.Path(__file__).parent / "programs"
+TARGET = "x86_64-linux-musl"
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C", "TZ": "UTC", "TERM": "dumb",
+}
+BOOT_SECONDS = 60.0
+TRACEBACK = "Traceback (most recent call last):"
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+Same = Callable[..., Ended]
+
+
+def kaa_words(*words: str) -> list[str]:
+    """`./kaa WORDS`, by the interpreter that runs the tests and without its PYTHON… variables."""
+    start = f"import sys; sys.path.insert(0, {str(paths.SOURCES)!r}); from kaa.host.__main__ import main; main()"
+    return [sys.executable, "-I", "-c", start, *words]
+
+
+class Kaa:
+    """Calls `./kaa run --accel tcg OPTIONS CMD` in a folder."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+
+    def words(self, *words: str, options: Sequence[str] = ()) -> list[str]:
+        return kaa_words("run", "--accel", "tcg", *options, *words)
+
+    def __call__(self, *words: str, options: Sequence[str] = (), stdin: bytes = b"", timeout: float = BOOT_SECONDS,
+                 environment: Mapping[str, str] | None = None) -> Ended:
+        limited = ["--timeout", f"{timeout:g}", *options]
+        done = subprocess.run(self.words(*words, options=limited), input=stdin, capture_output=True, cwd=self.folder,
+                              timeout=timeout + 20, env=dict(environment or ENVIRONMENT))
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+
+class Programs:
+    """Builds tests/boot/programs/NAME.c on first use; kept in build/tests between runs."""
+
+    def __init__(self) -> None:
+        self.folder = paths.BUILD / "tests"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, name: str) -> pathlib.Path:
+        source, binary = PROGRAMS / f"{name}.c", self.folder / name
+        with open(self.folder / ".lock", "w") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+                flags = ["-target", TARGET, "-O1", "-static", "-s", "-Wall", "-Werror"]
+                command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(binary), str(source)]
+                subprocess.run(command, check=True)
+        return binary
+
+    def entry(self, name: str) -> cpio.Entry:
+        return cpio.program(f"bin/{name}", self.path(name).read_bytes())
+
+
+def busybox() -> bytes:
+    """Debian's static busybox; installed if it is missing."""
+    path = shutil.which("busybox")
+    assert path is not None, "these tests need busybox-static (apt-get install busybox-static)"
+    return pathlib.Path(path).read_bytes()
+
+
+def busybox_entries() -> list[cpio.Entry]:
+    """A root with busybox under all of its names, and the folders and accounts that programs look for."""
+    binary = busybox()
+    path = shutil.which("busybox") or "busybox"
+    names = subprocess.run([path, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    folders = [cpio.directory(name) for name in ("bin", "dev", "etc", "proc", "root", "run", "sys", "var")]
+    return [*folders, cpio.directory("tmp", 0o1777), cpio.directory("var/tmp", 0o1777),
+            cpio.character_device("dev/console", 5, 1, 0o600), cpio.character_device("dev/null", 1, 3),
+            cpio.regular("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
+            cpio.regular("etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
+            cpio.program("bin/busybox", binary),
+            *(cpio.symlink(f"bin/{name}", "busybox") for name in sorted(set(names) - {"busybox"}))]
+
+
+class Boot:
+    """Boots the kernel with a root of cpio entries and runs a command in it."""
+
+    def __init__(self, kernel: pathlib.Path) -> None:
+        self.kernel = kernel
+
+    def __call__(self, *argv: str, entries: Sequence[cpio.Entry] = (), after: bytes = b"", append: str = "",
+                 memory: str = "128M", machine: str = "microvm", stdin: bytes = b"", timeout: float = BOOT_SECONDS,
+                 uid: int = 0) -> Result:
+        """`after` is appended to the archive as it is. The command's environment is ENVIRONMENT with PATH=/bin."""
+        request = Request(argv, cwd="/", environment={**ENVIRONMENT, "PATH": "/bin"}, uid=uid, gid=uid, tmpfs=["/tmp"])
+        archive = cpio.write(entries) + request.archive() + after
+        words = f"console=ttyS0 kaa.exit=debug kaa.run panic=-1 {append}".strip()
+        with Machine(self.kernel, initrd=archive, append=words, memory=memory, machine=machine,
+                     timeout=timeout) as guest:
+            return guest.run(stdin)
+
+
+def assert_sound(result: Result) -> None:
+    """The kernel said no traceback and ended in order."""
+    assert TRACEBACK not in result.log, result.log[-6000:]
+    assert not result.timed_out, f"it did not end\n{result.log[-3000:]}"
+    assert result.status is not None, f"it ended without a status: {result.complaint}\n{result.log[-6000:]}"
+
+
+def python3() -> str:
+    """The host's python3: the system's, or else whichever runs the tests."""
+    return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else os.path.realpath(sys.executable)
