@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a terminal asks of the hardware (or of the pseudo terminal's master) behind it.
 
-All methods are called with the terminal's spin lock held: they must not sleep. A driver that takes output
+Methods are called with the terminal's spin lock held unless they say otherwise: they must not sleep. A driver that takes output
 into a queue of its own calls `Tty.output_drained()` when there is room again, without that lock.
 """
 
@@ -47,8 +47,11 @@ class TtyDriver:
     def start(self) -> None:
         """Send again."""
 
+    def opened(self) -> None:
+        """A file was opened; called without the terminal's lock. May sleep, may raise OSError."""
+
     def closed(self) -> None:
-        """The terminal's last file was closed."""
+        """The terminal's last file was closed. Called without the terminal's lock."""
 
     def input_taken(self) -> None:
         """A reader took input: what the driver held back may be delivered. Called without the terminal's lock."""

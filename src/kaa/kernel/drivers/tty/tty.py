@@ -18,7 +18,7 @@ from kaa.kernel.drivers.tty.driver import TtyDriver
 from kaa.kernel.drivers.tty.line_buffer import LineBuffer
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Bytes, u8, u32, u64, usize
+from kaa.lang import Bytes, u8, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -173,6 +173,26 @@ class Tty:
             self.driver.configure(settings)
         self.read_wait.wake_all()
         self.write_wait.wake_all()
+
+    def hang_up(self) -> None:
+        """The line is dead: all open files are, and the session is told."""
+        from kaa.kernel.drivers.tty import job_control
+
+        with self.lock:
+            self.generation = wrapping_add(self.generation, u32(1))
+            self.input.clear()
+            self.stopped = False
+            self.reset_settings()
+        job_control.hang_up(self)
+        self.read_wait.wake_all()
+        self.write_wait.wake_all()
+
+    def last_close(self) -> None:
+        """The last file is closed: the next opener finds it fresh."""
+        with self.lock:
+            self.exclusive = False
+            self.stopped = False
+        self.driver.closed()
 
 
 def signal_foreground(tty: Tty, signo: u32) -> None:

@@ -135,6 +135,10 @@ class VirtQueue:
         self._release(head)
         return i64(head), written
 
+    def has_used(self) -> bool:
+        """Whether `take` would give a chain (or find the device lying)."""
+        return not self.broken and volatile_load(self.used + 1) != self.used_index
+
     def _release(self, head: u32) -> None:
         """Put a chain's descriptors back on the free list."""
         count = u32(self.counts[head])

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtio entropy device (virtio 1.2 §5.4): seeds the kernel's generator, and /dev/hwrng.
+
+One buffer, with the device or with us. At the start, and whenever /dev/hwrng has used a buffer up, the device is asked
+for more. `lock` (mutex) makes readers take turns; the interrupt only wakes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.virtio import DeviceKind
+from kaa.kernel.arch import machine
+from kaa.kernel.drivers.char import registry
+from kaa.kernel.drivers.virtio.device import VirtioDevice, VirtioDriver, virtio_driver
+from kaa.kernel.drivers.virtio.dma import DmaBuffer, Segment
+from kaa.kernel.drivers.virtio.queue import NOTHING, VirtQueue
+from kaa.kernel.fs.file import File
+from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.lang import Array, Bytes, u32, usize
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.path import Path
+    from kaa.kernel.mm.user import UserBuf
+
+MISC_MAJOR = 10
+HWRNG_MINOR = 183
+SEED_SIZE = 64
+BUFFER_SIZE = 256
+PATIENCE = 100_000_000
+"""ns that boot waits for the seed."""
+
+
+class Entropy(VirtioDriver):
+    """One device."""
+
+    device: Final[VirtioDevice]
+    queue: Final[VirtQueue]
+    buffer: Final[DmaBuffer]
+    lock: Final[Mutex]
+    queue_lock: Final[IrqSpinLock]
+    wait: Final[WaitQueue]
+    filled: usize = 0
+    used: usize = 0
+    asked: bool = False
+
+    def __init__(self, device: VirtioDevice) -> None:
+        self.device = device
+        self.queue = device.queue(0, 8)
+        self.buffer = DmaBuffer(0)
+        self.lock = Mutex("hwrng")
+        self.queue_lock = IrqSpinLock("virtio-rng")
+        self.wait = WaitQueue()
+
+    def ask(self) -> None:
+        """Give the device the buffer, unless it has it."""
+        segment = Array[Segment, 1]()
+        segment[0].address = self.buffer.physical()
+        segment[0].length = BUFFER_SIZE
+        with self.queue_lock:
+            if not self.asked and self.queue.room() > 0:
+                self.asked = True
+                self.queue.add(segment[:], 0)
+                self.device.kick(self.queue)
+
+    def interrupt(self) -> None:
+        self.reap()
+
+    def reap(self) -> None:
+        """Take the buffer back, if the device has filled it."""
+        with self.queue_lock:
+            head, written = self.queue.take()
+            if head != NOTHING:
+                self.asked = False
+                self.filled = usize(written)
+                self.used = 0
+        self.wait.wake_all()
+
+    def ready(self) -> bool:
+        """Whether there are bytes, or never will be."""
+        return (not self.asked and self.used < self.filled) or self.queue.broken
+
+    def peek(self, limit: usize) -> Bytes:
+        """Bytes not yet handed out, at most `limit`; for the holder of `lock`."""
+        if self.asked:
+            return self.buffer.bytes()[0:0]
+        return self.buffer.bytes()[self.used : self.used + min(limit, self.filled - self.used)]
+
+
+class Devices:
+    """The device that /dev/hwrng reads."""
+
+    first: Entropy | None = None
+
+
+devices = Devices()
+
+
+class HwrngFile(File):
+    """An open /dev/hwrng."""
+
+    def read(self, buf: UserBuf) -> usize:
+        entropy = devices.first
+        if entropy is None or buf.remaining() == 0:
+            return 0
+        done: usize = 0
+        while done == 0:
+            if not entropy.ready():
+                entropy.ask()
+                if self.nonblocking():
+                    raise BlockingIOError
+                entropy.wait.wait_interruptible(lambda: entropy.ready())
+            if entropy.queue.broken:
+                raise OSError(5)
+            with entropy.lock:
+                data = entropy.peek(buf.remaining())
+                buf.copy_out(data)
+                entropy.used += usize(len(data))
+                done = usize(len(data))
+        return done
+
+
+def open_hwrng(flags: u32, path: Path) -> File:
+    """open(2) of /dev/hwrng."""
+    return HwrngFile(path, flags)
+
+
+@virtio_driver(DeviceKind.ENTROPY, 0)
+def probe(device: VirtioDevice) -> VirtioDriver:
+    """Start the device and seed the kernel's generator with its first bytes, if they come soon."""
+    entropy = Entropy(device)
+    device.start()
+    entropy.ask()
+    deadline = machine.clock.monotonic_ns() + PATIENCE
+    while not entropy.ready() and machine.clock.monotonic_ns() < deadline:
+        entropy.reap()
+    seed(entropy)
+    if devices.first is None:
+        devices.first = entropy
+        registry.register(MISC_MAJOR, HWRNG_MINOR, b"hwrng", open_hwrng, 0o600)
+    return entropy
+
+
+def seed(entropy: Entropy) -> None:
+    """Stir what is there into the kernel's generator; the bytes are not handed out again."""
+    from kaa.kernel.lib import random
+
+    data = entropy.peek(SEED_SIZE)
+    random.stir(data)
+    entropy.used += usize(len(data))
