@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What annotations mean: from the syntax tree of a type to a Type, and what a field says about sharing."""
+
+from __future__ import annotations
+
+import ast
+import collections
+import collections.abc
+import enum
+import typing
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import kaa.lang as lang
+from kaa.compiler.errors import CompileError
+from kaa.compiler.source import Module
+from kaa.compiler.types import (
+    BOOL,
+    BYTES,
+    I64,
+    NEVER,
+    STR,
+    TRAMPOLINE,
+    VIEW,
+    VOID,
+    ArrayType,
+    AtomicType,
+    BitsType,
+    FunctionType,
+    IntType,
+    OptionalType,
+    PtrType,
+    SliceType,
+    TupleType,
+    Type,
+    TypeVarType,
+    VoidType,
+    WeakType,
+    can_be_none,
+)
+from kaa.lang import unsafe
+
+if TYPE_CHECKING:
+    from kaa.compiler.program import Program
+
+SHARING = {
+    typing.Final: "Final",
+    lang.Guarded: "Guarded",
+    lang.Rcu: "Rcu",
+    lang.PerCpu: "PerCpu",
+    lang.Owned: "Owned",
+    unsafe.Unowned: "Unowned",
+}
+
+
+@dataclass
+class FieldType:
+    """A field's annotation: its type and its protection."""
+
+    type: Type
+    protection: str = ""
+    lock: str = ""
+    unowned: bool = False
+
+
+class Annotations:
+    """Resolves annotations of one program."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def field(self, node: ast.expr, module: Module, typevars: dict[object, Type]) -> FieldType:
+        """The annotation of a field: sharing wrappers are peeled off and recorded."""
+        node = _parsed(node, module)
+        if isinstance(node, ast.Subscript):
+            base = self.live(node.value, module)
+            kind = SHARING.get(base) if isinstance(base, collections.abc.Hashable) else None
+            if kind is not None:
+                parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+                lock = ""
+                if len(parts) > 1 and isinstance(parts[1], ast.Constant):
+                    lock = str(parts[1].value)
+                inner = self.field(parts[0], module, typevars)
+                return FieldType(inner.type, inner.protection or kind, inner.lock or lock, inner.unowned or kind == "Unowned")
+        return FieldType(self.resolve(node, module, typevars))
+
+    def is_classvar(self, node: ast.expr, module: Module) -> bool:
+        node = _parsed(node, module)
+        base = node.value if isinstance(node, ast.Subscript) else node
+        return isinstance(base, (ast.Name, ast.Attribute)) and self.live(base, module) is typing.ClassVar
+
+    def live(self, node: ast.expr, module: Module) -> Any:
+        """The live object that a (dotted) name in an annotation stands for."""
+        if isinstance(node, ast.Name):
+            try:
+                return module.lookup(node.id)
+            except KeyError:
+                raise CompileError(f"name '{node.id}' is not defined", module.filename, node) from None
+        if isinstance(node, ast.Attribute):
+            base = self.live(node.value, module)
+            try:
+                return getattr(base, node.attr)
+            except AttributeError:
+                raise CompileError(f"{ast.unparse(node.value)} has no '{node.attr}'", module.filename, node) from None
+        if isinstance(node, ast.Constant):
+            return node.value
+        raise CompileError("this is not a type the compiler knows", module.filename, node)
+
+    def resolve(self, node: ast.expr, module: Module, typevars: dict[object, Type]) -> Type:
+        """The type an annotation denotes. Raises CompileError."""
+        node = _parsed(node, module)
+        if isinstance(node, ast.Constant) and node.value is None:
+            return VOID
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self._union(node, module, typevars)
+        if isinstance(node, ast.Subscript):
+            return self._subscript(node, module, typevars)
+        live = self.live(node, module)
+        found = self.of_live(live, typevars)
+        if found is None:
+            raise CompileError(f"'{ast.unparse(node)}' is not a type the compiler knows", module.filename, node)
+        return found
+
+    def _union(self, node: ast.BinOp, module: Module, typevars: dict[object, Type]) -> Type:
+        left, right = (self.resolve(n, module, typevars) for n in (node.left, node.right))
+        if isinstance(left, VoidType):
+            left, right = right, left
+        if not isinstance(right, VoidType):
+            raise CompileError("the only union is with None: X | None", module.filename, node)
+        if isinstance(left, OptionalType):
+            return left
+        if not can_be_none(left) and not isinstance(left, TypeVarType):
+            raise CompileError(f"{left} has no None; use a value that means 'none', or a class", module.filename, node)
+        return OptionalType(left)
+
+    def of_live(self, live: Any, typevars: dict[object, Type]) -> Type | None:
+        """The type a live object stands for when it is used as a type."""
+        if isinstance(live, typing.TypeVar):
+            return typevars.get(live, TypeVarType(live))
+        if live is None:
+            return VOID
+        if live in (typing.NoReturn, typing.Never):
+            return NEVER
+        if live is lang.Bytes:
+            return VIEW
+        if isinstance(live, typing.NewType):
+            return self.of_live(live.__supertype__, typevars)
+        if not isinstance(live, type):
+            return None
+        if "__kaa_int__" in live.__dict__:
+            bits, signed = live.__kaa_int__  # type: ignore[attr-defined]
+            return IntType(bits, signed)
+        simple = {int: I64, bool: BOOL, bytes: BYTES, str: STR, lang.Trampoline: TRAMPOLINE}.get(live)
+        if simple is not None:
+            return simple
+        if issubclass(live, enum.Enum):
+            width = getattr(live, "__kaa_width__", None)
+            return IntType(*width.__kaa_int__) if width is not None else I64
+        if live.__module__ in ("builtins", "typing") or issubclass(live, BaseException):
+            return None
+        args = tuple(typevars.get(v, TypeVarType(v)) for v in getattr(live, "__parameters__", ()))
+        return self.program.class_info(live, args).type
+
+    def _subscript(self, node: ast.Subscript, module: Module, typevars: dict[object, Type]) -> Type:
+        base = self.live(node.value, module)
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if base in (typing.Annotated, *SHARING):
+            return self.resolve(parts[0], module, typevars)
+        if base in (collections.abc.Callable, typing.Callable):
+            params = parts[0].elts if isinstance(parts[0], ast.List) else []
+            return FunctionType(tuple(self.resolve(p, module, typevars) for p in params), self.resolve(parts[1], module, typevars))
+        if base is typing.Optional:
+            return OptionalType(self.resolve(parts[0], module, typevars))
+        if base in (tuple, typing.Tuple):
+            return TupleType(tuple(self.resolve(p, module, typevars) for p in parts))
+        if base is lang.Array:
+            return ArrayType(self.resolve(parts[0], module, typevars), self.constant(parts[1], module))
+        if base is lang.Bits:
+            element = self.resolve(parts[0], module, typevars)
+            assert isinstance(element, IntType)
+            return BitsType(element, self.constant(parts[1], module))
+        args = tuple(self.resolve(p, module, typevars) for p in parts)
+        made = self.generic(base, args)
+        if made is None:
+            raise CompileError(f"'{ast.unparse(node)}' is not a type the compiler knows", module.filename, node)
+        return made
+
+    def generic(self, base: Any, args: tuple[Type, ...]) -> Type | None:
+        """The type `base[args]`."""
+        if base is lang.Slice:
+            return SliceType(args[0])
+        if base is lang.Atomic:
+            return AtomicType(args[0])
+        if base is unsafe.Ptr:
+            return PtrType(args[0])
+        if base is weakref.ref:
+            return WeakType(args[0])
+        if base is unsafe.Lookup:
+            return VIEW if args[0] == BYTES else args[0]
+        container = self.program.container(base)
+        if container is not None:
+            return self.program.class_info(container, args).type
+        if isinstance(base, type) and issubclass(base, typing.Generic):  # type: ignore[arg-type]
+            return self.program.class_info(base, args).type
+        return None
+
+    def constant(self, node: ast.expr, module: Module) -> int:
+        """An integer constant expression in an annotation (an array's length)."""
+        try:
+            code = compile(ast.Expression(node), module.filename, "eval")
+            return int(eval(code, module.live.__dict__))  # noqa: S307 - the program's own constants
+        except Exception as error:
+            raise CompileError(f"not a constant: {error}", module.filename, node) from None
+
+
+def _parsed(node: ast.expr, module: Module) -> ast.expr:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        parsed = ast.parse(node.value, mode="eval").body
+        return ast.copy_location(parsed, node)
+    return node

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scope of one function body being lowered: the function itself, or one that is expanded inside it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kaa.compiler.ir import Block, Value, Var
+from kaa.compiler.types import Type
+
+if TYPE_CHECKING:
+    from kaa.compiler.classes import ClassInfo
+    from kaa.compiler.lower.core import Cleanup
+    from kaa.compiler.source import Module
+
+
+@dataclass
+class Loop:
+    """Where break and continue go, and how many clean-ups were open at the loop."""
+
+    on_break: Block
+    on_continue: Block
+    break_depth: int
+    continue_depth: int
+
+
+@dataclass
+class Frame:
+    """Names and ways out of one body."""
+
+    module: Module
+    filename: str
+    typevars: dict[object, Type]
+    owner: ClassInfo | None
+    node: ast.FunctionDef | ast.Lambda
+    path: tuple[int, ...]  # where it is expanded: identifies its variables across restarts
+    names: dict[str, Value] = field(default_factory=dict)
+    assigned: set[str] = field(default_factory=set)
+    loops: list[Loop] = field(default_factory=list)
+    errors: list[Value] = field(default_factory=list)  # what a bare raise raises
+    result_type: Type | None = None
+    result_value: Value | None = None
+    result_vars: list[Var] | None = None
+    result_block: Block | None = None  # None: really return
+    result_depth: int = 0
+    result_used: bool = False
+    on_yield: Callable[[Value, ast.AST], None] | None = None
+    parent: Frame | None = None  # a lambda sees the names of the frame it was written in
+    self_value: Value | None = None
+
+    def find(self, name: str) -> Frame | None:
+        """The frame (this or an enclosing one) where `name` is a local."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.assigned or name in frame.names:
+                return frame
+            frame = frame.parent
+        return None
+
+
+def assigned_names(node: ast.AST) -> set[str]:
+    """Names that a function body binds (not in nested functions; comprehension targets are apart)."""
+    out: set[str] = set()
+    stack: list[ast.AST] = list(ast.iter_child_nodes(node)) if isinstance(node, (ast.FunctionDef, ast.Lambda)) else [node]
+    if isinstance(node, ast.Lambda):
+        stack = [node.body]
+    if isinstance(node, ast.FunctionDef):
+        stack = list(node.body)
+    while stack:
+        n = stack.pop()
+        if isinstance(n, ast.Name) and isinstance(n.ctx, (ast.Store, ast.Del)):
+            out.add(n.id)
+        elif isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)):
+            if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
+                out.add(n.name)
+            continue
+        elif isinstance(n, (ast.Import, ast.ImportFrom)):
+            out.update(a.asname or a.name.split(".")[0] for a in n.names)
+        elif isinstance(n, ast.ExceptHandler) and n.name:
+            out.add(n.name)
+        elif isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name:
+            out.add(n.name)
+        stack += ast.iter_child_nodes(n)
+    return out
+
+
+def assigned_attributes(nodes: list[ast.stmt]) -> set[str]:
+    """Attribute names that some statements assign."""
+    return {
+        n.attr for stmt in nodes for n in ast.walk(stmt) if isinstance(n, ast.Attribute) and isinstance(n.ctx, (ast.Store, ast.Del))
+    }

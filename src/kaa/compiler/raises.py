@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which functions can raise. A function raises if one of its errors reaches its edge; calls of functions that cannot raise lose
+their handler edges, so that a function that cannot raise pays nothing."""
+
+from __future__ import annotations
+
+from kaa.compiler import ir
+from kaa.compiler.program import Function, Program
+
+
+def infer_raises(program: Program) -> None:
+    """Sets `raises` of every function and slot, prunes handlers and the blocks only they reached."""
+    functions = [f for f in program.functions.values() if f.blocks]
+    candidates = [f for f in functions if any(isinstance(b.end, ir.RaiseOut) for b in f.blocks)]
+    changed = True
+    while changed:
+        changed = False
+        for fn in candidates:
+            if not fn.raises and not must_not_raise(fn) and _lets_out(fn):
+                fn.raises = changed = True
+                for slot in fn.slots:
+                    slot.raises = True
+        for slot in program.slots.values():
+            if slot.raises:
+                for impl in slot.impls.values():
+                    if not impl.raises and not impl.is_external:
+                        impl.raises = changed = True
+                        for other in impl.slots:
+                            other.raises = True
+    for fn in functions:
+        prune(fn)
+
+
+def must_not_raise(fn: Function) -> bool:
+    """True where an error that gets out is a bug: entry points and destructors."""
+    return "export" in fn.marks or fn.py.__name__ == "__del__"
+
+
+def can_raise(instr: ir.RaisingInstr) -> bool:
+    """True if this instruction may take its handler edge."""
+    if isinstance(instr, ir.Call):
+        return instr.callee.raises
+    if isinstance(instr, ir.CallVirtual):
+        return bool(instr.slot.raises)
+    return True
+
+
+def _lets_out(fn: Function) -> bool:
+    """True if a RaiseOut is reachable over edges that can be taken."""
+    seen: set[int] = set()
+    stack = [fn.blocks[0]]
+    while stack:
+        b = stack.pop()
+        if id(b) in seen:
+            continue
+        seen.add(id(b))
+        if isinstance(b.end, ir.RaiseOut):
+            return True
+        stack += [i.handler.block for i in b.instrs if isinstance(i, ir.RaisingInstr) and i.handler is not None and can_raise(i)]
+        assert b.end is not None
+        stack += b.end.targets()
+    return False
+
+
+def prune(fn: Function) -> None:
+    """Removes handler edges that are never taken, and unreachable blocks."""
+    seen: set[int] = set()
+    stack = [fn.blocks[0]]
+    while stack:
+        b = stack.pop()
+        if id(b) in seen:
+            continue
+        seen.add(id(b))
+        for i in b.instrs:
+            if isinstance(i, ir.RaisingInstr) and i.handler is not None and not can_raise(i):
+                i.handler = None
+        if isinstance(b.end, ir.RaiseOut) and must_not_raise(fn):
+            b.end = ir.Trap("unhandled")
+        stack += b.successors()
+    fn.blocks = [b for b in fn.blocks if id(b) in seen]
