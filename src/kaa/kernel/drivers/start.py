@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers import serial
 from kaa.kernel.drivers.pci import scan
@@ -13,35 +11,24 @@ from kaa.kernel.drivers.virtio import console_nodes, mmio
 from kaa.kernel.drivers.virtio import console as _console  # noqa: F401  (registers its driver)
 from kaa.kernel.drivers.virtio import entropy as _entropy  # noqa: F401
 from kaa.kernel.drivers.virtio import ninep as _ninep  # noqa: F401
-from kaa.lang import Bytes, usize
+from kaa.kernel.init import command_line
 
-MMIO_WORD = b"virtio_mmio.device="
-CONSOLE_WORD = b"console="
 SERIAL_PATIENCE = 1_000_000_000
 """ns that `quiesce` gives a serial line."""
 
 
-def start(command_line: Bytes) -> None:
+def start() -> None:
     """Find and start everything. Process context; scheduler, interrupts, time and memory work. Errors go to the log."""
     devices.register_nodes()
     ptmx.register_node()
     serial.start()
-    for word in words(command_line):
-        if word.startswith(CONSOLE_WORD):
-            devices.consoles.choose(word[len(CONSOLE_WORD) :])
-        elif word.startswith(MMIO_WORD):
-            mmio.probe_word(word[len(MMIO_WORD) :])
+    for word in command_line.words():
+        name = command_line.name_of(word)
+        if name == b"console":
+            devices.consoles.choose(command_line.value_of(word))
+        elif name == b"virtio_mmio.device":
+            mmio.probe_word(command_line.value_of(word))
     scan.scan()
-
-
-def words(text: Bytes) -> Iterator[Bytes]:
-    """The words of a command line, which spaces and newlines part."""
-    start_at: usize = 0
-    for end in range(len(text) + 1):
-        if end == len(text) or text[end] == 32 or text[end] == 10:
-            if end > start_at:
-                yield text[start_at:end]
-            start_at = usize(end) + 1
 
 
 def quiesce() -> None:

@@ -171,7 +171,7 @@ def set_size(tty: Tty, size: Winsize) -> None:
         old = tty.winsize
         changed = old.ws_row != size.ws_row or old.ws_col != size.ws_col
         changed = changed or old.ws_xpixel != size.ws_xpixel or old.ws_ypixel != size.ws_ypixel
-        tty.winsize = size
+        tty.winsize = copy(size)
         if changed:
             tty.driver.resized(size)
     if changed:

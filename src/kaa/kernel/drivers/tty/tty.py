@@ -18,7 +18,7 @@ from kaa.kernel.drivers.tty.driver import TtyDriver
 from kaa.kernel.drivers.tty.line_buffer import LineBuffer
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Bytes, u8, u32, u64, usize, wrapping_add
+from kaa.lang import Bytes, copy, u8, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -164,7 +164,7 @@ class Tty:
         """Take new settings; input on hand becomes a line when canonical mode begins."""
         with self.lock:
             was_canonical = self.canonical()
-            self.termios = settings
+            self.termios = copy(settings)
             if self.canonical() and not was_canonical:
                 self.input.complete()
                 self.line_column = self.column

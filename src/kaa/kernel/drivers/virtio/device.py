@@ -112,7 +112,7 @@ class VirtioDevice:
     def kick(self, queue: VirtQueue) -> None:
         """Tell the device of what was added to a queue, if it wants to know."""
         if queue.notify_wanted():
-            self.transport.notify(queue.index)
+            self.transport.notify(queue)
 
 
 class DriverEntry:
@@ -188,8 +188,8 @@ def interrupt(vector: u32) -> None:
 
 def attach(device: VirtioDevice, line: u32) -> None:
     """Start a device that a bus found, with interrupts by a level-triggered, active-high line."""
-    if start_driver(device):
-        lines.connect(device, line, False)
+    lines.connect(device, line, False)
+    start_driver(device)
 
 
 def start_driver(device: VirtioDevice) -> bool:

@@ -148,5 +148,5 @@ def seed(entropy: Entropy) -> None:
     from kaa.kernel.lib import random
 
     data = entropy.peek(SEED_SIZE)
-    random.stir(data)
+    random.mix(data)
     entropy.used += usize(len(data))

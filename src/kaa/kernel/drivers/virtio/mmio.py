@@ -92,8 +92,8 @@ class MmioTransport(Transport):
         self.write_address(Mmio.QUEUE_USED, queue.used_physical)
         self.write(Mmio.QUEUE_READY, 1)
 
-    def notify(self, index: u32) -> None:
-        self.write(Mmio.QUEUE_NOTIFY, index)
+    def notify(self, queue: VirtQueue) -> None:
+        self.write(Mmio.QUEUE_NOTIFY, queue.index)
 
     def config8(self, offset: u32) -> u32:
         return u32(volatile_load(Ptr[u8](self.base + Mmio.CONFIG + offset)))

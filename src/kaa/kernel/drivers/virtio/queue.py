@@ -55,6 +55,8 @@ class VirtQueue:
     available_index: u16 = 0
     used_index: u16 = 0
     broken: bool = False
+    doorbell: u64 = 0
+    """Where the PCI transport tells the device of this queue."""
 
     def __init__(self, index: u32, size: u32, physical: u64, address: u64, used_align: u64) -> None:
         self.index = index

@@ -40,7 +40,7 @@ class Transport:
     def start_queue(self, queue: VirtQueue) -> None:
         """Tell the device where a queue lies, and enable it."""
 
-    def notify(self, index: u32) -> None:
+    def notify(self, queue: VirtQueue) -> None:
         """Tell the device that a queue has new chains."""
 
     def config8(self, offset: u32) -> u32:

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MSI-X (PCI Local Bus 3.0 §6.8.2): interrupts as memory writes to the local APIC (Intel SDM vol. 3 §11.11).
+
+One entry of the table is used: all causes of a device share a vector. Writes the device's table directly.
+"""
+
+from __future__ import annotations
+
+from kaa.kernel.arch import machine
+from kaa.kernel.arch.x86_64 import apic
+from kaa.kernel.drivers.pci.config import COMMAND, COMMAND_NO_INTX, Function
+from kaa.lang import u32, u64
+from kaa.lang.unsafe import Ptr, volatile_store
+
+CAPABILITY_ID = 0x11
+ENABLE = 0x80000000
+FUNCTION_MASK = 0x40000000
+ENTRY_SIZE = 16
+APIC_ADDRESS = 0xFEE00000
+
+
+def enable(function: Function, vector: u32) -> bool:
+    """Let entry 0 raise `vector` on this processor, and switch INTx off. False when the function has no MSI-X."""
+    for offset in function.capabilities():
+        if function.read8(offset) == CAPABILITY_ID:
+            return enable_at(function, offset, vector)
+    return False
+
+
+def enable_at(function: Function, offset: u32, vector: u32) -> bool:
+    """The same with the capability's place."""
+    table = function.read32(offset + 4)
+    base = function.memory_bar(table & 7)
+    if base == 0:
+        return False
+    function.enable()
+    control = function.read32(offset)
+    function.write32(offset, control | ENABLE | FUNCTION_MASK)
+    entry = machine.paging.map_device(base + u64(table & 0xFFFFFFF8), ENTRY_SIZE)
+    registers = Ptr[u32](entry)
+    volatile_store(registers, u32(APIC_ADDRESS) | (apic.identity() & 0xFF) << 12)
+    volatile_store(registers + 1, u32(0))
+    volatile_store(registers + 2, vector)
+    volatile_store(registers + 3, u32(0))
+    function.write32(COMMAND, function.read32(COMMAND) & 0xFFFF | COMMAND_NO_INTX)
+    function.write32(offset, control & ~u32(FUNCTION_MASK) | ENABLE)
+    return True
