@@ -8,6 +8,7 @@ line (docs/language.md, "Bugs trap"). The values come from fields, so that neith
 from __future__ import annotations
 
 from kaa.kernel import log
+from kaa.kernel.init.command_line import boot_param
 from kaa.lang import Array, Bytes, noinline, u8, u64, usize
 
 
@@ -80,19 +81,37 @@ def stack(depth: u64) -> u64:
     return stack(depth + 1) + specimen.numbers[0]
 
 
-def plant(kind: Bytes) -> None:
-    """Commits the bug that `kind` names; an unknown name is only told."""
-    if kind == b"overflow":
+class Wanted:
+    """The kind that the command line asked for; empty: none."""
+
+    kind: bytes = b""
+
+
+wanted = Wanted()
+KINDS: list[bytes] = [b"overflow", b"index", b"none", b"divide", b"assert", b"stack"]
+
+
+@boot_param("kaa.bug")
+def choose(value: Bytes) -> None:
+    """Remembers the kind; the bug comes later, when the kernel can tell of it."""
+    for kind in KINDS:
+        if kind == value:
+            wanted.kind = kind
+            return
+    log.warn(f"kaa.bug={value}: no such bug; there are overflow, index, none, divide, assert and stack")
+
+
+def plant() -> None:
+    """Commits the bug that was asked for, if one was. The boot calls this just before it starts pid 1."""
+    if wanted.kind == b"overflow":
         overflow()
-    elif kind == b"index":
+    elif wanted.kind == b"index":
         index()
-    elif kind == b"none":
+    elif wanted.kind == b"none":
         none()
-    elif kind == b"divide":
+    elif wanted.kind == b"divide":
         divide()
-    elif kind == b"assert":
+    elif wanted.kind == b"assert":
         failed_assertion()
-    elif kind == b"stack":
+    elif wanted.kind == b"stack":
         stack(0)
-    else:
-        log.warn(f"kaa.bug={kind}: no such bug; there are overflow, index, none, divide, assert and stack")
