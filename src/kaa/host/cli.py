@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `./kaa run|build|test|bench|compile|gdb|check`. Bad input is told in one sentence; a traceback
+"""The command line: `./kaa run|build|test|bench|compile|gdb|check|docs`. Bad input is told in one sentence; a traceback
 here is a bug."""
 
 from __future__ import annotations
@@ -111,6 +111,13 @@ def check() -> int:
     """ruff, pyright and the house rules."""
     from kaa.host import check as checking
     return checking.check()
+
+
+@app.command()
+def docs() -> int:
+    """Write docs/syscalls.md anew from the kernel's table."""
+    from kaa.host import syscalls_doc
+    return syscalls_doc.write()
 
 
 def main(words: list[str] | None = None) -> int:
