@@ -122,6 +122,25 @@ class Pipe:
                 self._trim(1)
         return done
 
+    def peek(self, buf: UserBuf, waits: bool) -> usize:
+        """As read, but the bytes stay (tee(2))."""
+        while True:
+            with self.lock:
+                done: usize = usize(0)
+                wanted = min(buf.remaining(), self.used)
+                while done < wanted:
+                    at = (self.head + done) & (self.capacity - 1)
+                    within = at & (PAGE - 1)
+                    take = min(wanted - done, PAGE - within)
+                    buf.copy_out(frame.contents(self.frames[at >> 12])[within : within + take])
+                    done += take
+                ended = self.writers == 0
+            if done > 0 or ended:
+                return done
+            if not waits:
+                raise BlockingIOError
+            self.readable.wait_interruptible(lambda: self.used > 0 or self.writers == 0)
+
     def _consume(self, count: usize) -> None:
         self.head = (self.head + count) & (self.capacity - 1)
         self.used -= count

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import u64
+from kaa.lang import i32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -91,3 +91,10 @@ def deadline_after(nanoseconds: u64) -> u64:
     if nanoseconds > NEVER - 1 - now:
         return u64(NEVER)
     return now + nanoseconds
+
+
+def restart(task: Task) -> i32:
+    """restart_syscall(2) after a poll(2) that a stop interrupted."""
+    from kaa.kernel.fs import poll_calls
+
+    return poll_calls.poll_until(task.restart_address, task.restart_value, task.restart_deadline)

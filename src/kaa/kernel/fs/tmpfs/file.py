@@ -103,6 +103,7 @@ class TmpfsFile(File):
 
     def mmap(self, vma: Vma) -> None:
         """Any mapping; pages are the cache's."""
+        vma.cache = self.node.cache
 
     def fsync(self) -> None:
         """Memory is all there is."""

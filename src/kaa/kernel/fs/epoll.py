@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""epoll(7): a set of files that remembers which became ready.
+
+An item stands for good on the wait queues of its file. When one is woken, `notify` (under that queue's lock, maybe in an interrupt)
+puts the item at the end of the ready list and wakes who waits. epoll_wait asks only the items of that list; level-triggered
+ones that still have something go back to its end.
+
+An item does not keep its file open: it holds the queues, and a weak reference to the file. A set inside a set is just a file
+that polls; depth is limited to 5, circles are refused.
+
+Locks: `lock` (mutex) for the items and for who asks them; `ready_lock` (interrupts off) for the ready list.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+import weakref
+
+from kaa.kernel.abi.epoll import EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, PRIVATE_BITS, EpollEvent
+from kaa.kernel.abi.poll import POLLERR, POLLHUP, READABLE
+from kaa.kernel.arch import machine
+from kaa.kernel.fs.anonymous import anonymous_files, new_inode
+from kaa.kernel.fs.file import File
+from kaa.kernel.fs.poll import PollTable
+from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
+from kaa.lang import as_bytes, i32, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.inode import Inode
+    from kaa.kernel.mm.user import UserBuf
+
+DEPTH = 5
+
+
+class EpollWaiter(Waiter):
+    """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.leave` breaks."""
+
+    item: EpollItem | None
+    held: WaitQueue
+
+    def __init__(self, item: EpollItem, queue: WaitQueue) -> None:
+        super().__init__(None)
+        self.item = item
+        self.held = queue
+
+    def notify(self) -> None:
+        """The file may have become ready."""
+        item = self.item
+        if item is not None:
+            item.owner.mark_ready(item)
+
+
+class EpollItem:
+    """One descriptor in the set."""
+
+    owner: Final[EpollSet]
+    fd: Final[i32]
+    file: weakref.ref[File]
+    events: u32
+    data: u64
+    waiters: list[EpollWaiter]
+    next_ready: EpollItem | None = None
+    queued: bool = False
+    gone: bool = False
+
+    def __init__(self, owner: EpollSet, fd: i32, file: File, events: u32, data: u64) -> None:
+        self.owner = owner
+        self.fd = fd
+        self.file = weakref.ref(file)
+        self.events = events
+        self.data = data
+        self.waiters = []
+
+    def leave(self) -> None:
+        """Off all queues: nothing will be notified any more."""
+        self.gone = True
+        for waiter in self.waiters:
+            waiter.held.remove(waiter)
+            waiter.item = None
+        self.waiters.clear()
+
+
+class EpollTable(PollTable):
+    """What a file's `poll` registers an item with."""
+
+    item: EpollItem
+
+    def __init__(self, item: EpollItem) -> None:
+        super().__init__()
+        self.item = item
+
+    def add(self, queue: WaitQueue) -> None:
+        """Stand on the queue for as long as the item is in the set."""
+        waiter = EpollWaiter(self.item, queue)
+        self.item.waiters.append(waiter)
+        queue.add(waiter)
+
+
+class EpollSet:
+    """Items by descriptor, and the ready ones in order."""
+
+    lock: Final[Mutex]
+    ready_lock: Final[IrqSpinLock]
+    items: dict[i32, EpollItem]
+    first: EpollItem | None = None
+    last: EpollItem | None = None
+    waiting: Final[WaitQueue]
+    depth: u32
+
+    def __init__(self) -> None:
+        self.lock = Mutex("epoll")
+        self.ready_lock = IrqSpinLock("epoll ready")
+        self.items = {}
+        self.waiting = WaitQueue("epoll")
+        self.depth = 1
+
+    def mark_ready(self, item: EpollItem) -> None:
+        """To the end of the ready list, unless it is there; wakes who waits. Safe in interrupts."""
+        with self.ready_lock:
+            if item.queued or item.gone or item.events & (0xFFFFFFFF - PRIVATE_BITS) == 0:
+                return
+            self._append(item)
+        self.waiting.wake_all()
+
+    def _append(self, item: EpollItem) -> None:
+        item.queued = True
+        item.next_ready = None
+        last = self.last
+        if last is None:
+            self.first = item
+        else:
+            last.next_ready = item
+        self.last = item
+
+    def take_first(self) -> EpollItem | None:
+        """The longest ready item, off the list."""
+        with self.ready_lock:
+            item = self.first
+            if item is not None:
+                self.first = item.next_ready
+                if self.first is None:
+                    self.last = None
+                item.next_ready = None
+                item.queued = False
+            return item
+
+    def put_back(self, item: EpollItem) -> None:
+        """A level-triggered item that still has something."""
+        with self.ready_lock:
+            if not item.queued and not item.gone:
+                self._append(item)
+
+    def has_ready(self) -> bool:
+        """Whether anything may be ready."""
+        return self.first is not None
+
+    def add(self, fd: i32, file: File, events: u32, data: u64) -> None:
+        """EPOLL_CTL_ADD. Raises FileExistsError, MemoryError."""
+        with self.lock:
+            old = self.items.get(fd)
+            if old is not None:
+                if old.file() is file:
+                    raise FileExistsError
+                self._drop(fd, old)
+            item = EpollItem(self, fd, file, events | POLLERR | POLLHUP, data)
+            self.items[fd] = item
+            try:
+                self._register(item, file)
+            except MemoryError:
+                self._drop(fd, item)
+                raise
+
+    def _register(self, item: EpollItem, file: File) -> None:
+        table = EpollTable(item)
+        table.file = file
+        if file.poll(table) & item.events:
+            self.mark_ready(item)
+
+    def modify(self, fd: i32, file: File, events: u32, data: u64) -> None:
+        """EPOLL_CTL_MOD. Raises FileNotFoundError; OSError(EINVAL) for an exclusive item."""
+        with self.lock:
+            item = self._known(fd, file)
+            if (item.events | events) & EPOLLEXCLUSIVE:
+                raise OSError(errno.EINVAL)
+            item.events = events | POLLERR | POLLHUP
+            item.data = data
+            if file.poll(None) & item.events:
+                self.mark_ready(item)
+
+    def remove(self, fd: i32, file: File) -> None:
+        """EPOLL_CTL_DEL. Raises FileNotFoundError."""
+        with self.lock:
+            self._drop(fd, self._known(fd, file))
+
+    def _known(self, fd: i32, file: File) -> EpollItem:
+        item = self.items.get(fd)
+        if item is None or item.file() is not file:
+            raise FileNotFoundError
+        return item
+
+    def _drop(self, fd: i32, item: EpollItem) -> None:
+        item.leave()
+        del self.items[fd]
+        with self.ready_lock:
+            if item.queued:
+                self._cut(item)
+
+    def _cut(self, item: EpollItem) -> None:
+        before: EpollItem | None = None
+        walker = self.first
+        while walker is not None and walker is not item:
+            before = walker
+            walker = walker.next_ready
+        if before is None:
+            self.first = item.next_ready
+        else:
+            before.next_ready = item.next_ready
+        if self.last is item:
+            self.last = before
+        item.next_ready = None
+        item.queued = False
+
+    def collect(self, buf: UserBuf, maximum: u64) -> i32:
+        """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be."""
+        count: i32 = i32(0)
+        with self.lock:
+            stop: EpollItem | None = None
+            while u64(count) < maximum:
+                item = self.take_first()
+                if item is None:
+                    break
+                if item is stop:
+                    self.put_back(item)
+                    break
+                if self._report(item, buf, count):
+                    count += 1
+                    if item.queued and stop is None:
+                        stop = item
+        return count
+
+    def _report(self, item: EpollItem, buf: UserBuf, count: i32) -> bool:
+        """Ask one item; copy its event out if it has one, and requeue it as its trigger says."""
+        file = item.file()
+        if file is None:
+            self._drop(item.fd, item)
+            return False
+        events = file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS)
+        if events == 0:
+            return False
+        event = EpollEvent(events, item.data)
+        try:
+            buf.copy_out(as_bytes(event))
+        except OSError:
+            self.put_back(item)
+            if count == 0:
+                raise
+            return False
+        if item.events & EPOLLONESHOT:
+            item.events = item.events & PRIVATE_BITS
+        elif item.events & EPOLLET == 0:
+            self.put_back(item)
+        return True
+
+    def clear(self) -> None:
+        """The set is closed."""
+        with self.lock:
+            for item in self.items.values():
+                item.leave()
+            self.items.clear()
+        while self.take_first() is not None:
+            pass
+
+
+class EpollFile(File):
+    """The descriptor of a set. Its last close takes the set apart."""
+
+    set: Final[EpollSet]
+    node: Final[Inode]
+
+    def __init__(self, flags: u32) -> None:
+        super().__init__(None, flags)
+        self.set = EpollSet()
+        self.node = new_inode(anonymous_files, 0o600)
+
+    def __del__(self) -> None:
+        self.set.clear()
+        super().__del__()
+
+    def inode(self) -> Inode | None:
+        """A nameless one."""
+        return self.node
+
+    def poll(self, table: PollTable | None) -> u32:
+        """Readable when some item is ready."""
+        if table is not None:
+            table.add(self.set.waiting)
+        if self.set.has_ready() and self._any_ready():
+            return u32(READABLE)
+        return u32(0)
+
+    def _any_ready(self) -> bool:
+        """The list may hold items that have nothing any more: look at each once."""
+        found = False
+        with self.set.lock:
+            for item in self.set.items.values():
+                if item.queued and not found:
+                    file = item.file()
+                    if file is not None and file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS):
+                        found = True
+        return found
+
+
+def current_set(fd: i32) -> EpollFile:
+    """The set that `fd` is. Raises OSError(EBADF), OSError(EINVAL)."""
+    file = machine.percpu.current().files.get(fd)
+    if not isinstance(file, EpollFile):
+        raise OSError(errno.EINVAL)
+    return file
