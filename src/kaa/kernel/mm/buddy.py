@@ -19,7 +19,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.mm import fault_injection, frame, reclaim
 from kaa.kernel.mm.frame import FREE, RESERVED, page
-from kaa.lang import Array, cold, inline, noinline, trailing_zeros, u16, u32, u64
+from kaa.lang import Array, cold, inline, noinline, trailing_zeros, u32, u64
 
 ORDERS: Final = 11
 MAX_ORDER: Final = 10
@@ -62,7 +62,7 @@ class Zone(IrqSpinLock):
         """Put a block on its list."""
         head = self.heads[order]
         first = page(pfn)
-        first.flags = FREE
+        first.flags.store_relaxed(FREE)
         first.order = order
         first.next = head
         first.previous = 0
@@ -85,7 +85,7 @@ class Zone(IrqSpinLock):
         if following != 0:
             page(following).previous = previous
         self.counts[order] -= 1
-        first.flags = 0
+        first.flags.store_relaxed(0)
 
     def take(self, order: u32) -> u64:
         """A block, split off the smallest that is large enough; 0 when there is none."""
@@ -110,7 +110,7 @@ class Zone(IrqSpinLock):
             if buddy >= limit:
                 break
             other = page(buddy)
-            if other.flags != FREE or other.order != size:
+            if other.flags.load_relaxed() != FREE or other.order != size:
                 break
             self.remove(buddy, size)
             block = min(block, buddy)
@@ -183,7 +183,7 @@ def _first_use(pfn: u64, order: u32) -> None:
     descriptor = page(pfn)
     descriptor.refcount.store_relaxed(1)
     descriptor.mapcount = 0
-    descriptor.flags = 0
+    descriptor.flags.store_relaxed(0)
     descriptor.order = order
     descriptor.mapping = 0
 
@@ -272,7 +272,7 @@ def free_page(pfn: u64) -> None:
     zone.acquire()
     if zone.depth == STACK_SIZE:
         zone.spill()
-    page(pfn).flags = u16(0)
+    page(pfn).flags.store_relaxed(0)
     zone.stack[zone.depth] = pfn
     zone.depth += 1
     zone.free += 1
@@ -285,7 +285,7 @@ def free_pages(pfn: u64, order: u32) -> None:
         free_page(pfn)
         return
     with zone:
-        page(pfn).flags = u16(0)
+        page(pfn).flags.store_relaxed(0)
         zone.give(pfn, order)
         zone.free += u64(1) << order
 

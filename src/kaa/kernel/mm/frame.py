@@ -52,7 +52,7 @@ class Page:
     refcount: Atomic[u32]
     mapcount: u32 = 0
     """Page-table entries that map it (user memory); free or used objects (slab)."""
-    flags: u16 = 0
+    flags: Atomic[u16]
     order: u8 = 0
     slab: u8 = 0
     index: u32 = 0
@@ -155,21 +155,19 @@ def refcount(pfn: u64) -> u32:
 @inline
 def test_flags(pfn: u64, flags: u16) -> bool:
     """Whether any of the flags is set."""
-    return page(pfn).flags & flags != 0
+    return page(pfn).flags.load_relaxed() & flags != 0
 
 
 @inline
 def set_flags(pfn: u64, flags: u16) -> None:
-    """Set flags; under the owner's lock."""
-    descriptor = page(pfn)
-    descriptor.flags = descriptor.flags | flags
+    """Set flags, atomically: others may change other flags meanwhile."""
+    page(pfn).flags.fetch_or(flags)
 
 
 @inline
 def clear_flags(pfn: u64, flags: u16) -> None:
-    """Clear flags; under the owner's lock."""
-    descriptor = page(pfn)
-    descriptor.flags = descriptor.flags & (0xFFFF - flags)
+    """Clear flags, atomically."""
+    page(pfn).flags.fetch_and(0xFFFF - flags)
 
 
 from kaa.kernel.mm import buddy  # noqa: E402  (buddy is built on frames; put_page returns frames to it)

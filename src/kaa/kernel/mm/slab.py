@@ -118,7 +118,7 @@ class Cache(IrqSpinLock):
             item += self.size
         Ptr[u64](item)[0] = 0
         descriptor = page(pfn)
-        descriptor.flags = SLAB
+        descriptor.flags.store_relaxed(SLAB)
         descriptor.slab = self.number
         descriptor.mapping = first
         descriptor.mapcount = 0

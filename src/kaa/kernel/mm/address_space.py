@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process's memory: its areas and its page table. Threads share it; fork copies it; the last to leave takes it apart.
+
+Locks: `lock` guards the areas and the layout words: faults and look-ups read, mmap and its kin write. `table_lock` guards
+the page table and the counts of resident pages. Order: lock → file_mappings.lock → table_lock.
+
+The work is in the files named for it: mapping, unmapping, protection, remap, copying (fork), faults.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.resource import Resource
+from kaa.kernel.arch import machine
+from kaa.kernel.lib.range_map import RangeMap
+from kaa.kernel.locking.rwsem import RwSem
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.kernel.mm import copying, faults, file_mappings, frame, mapping, overcommit, pages, protection, unmapping
+from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, LOCKED, SHARED, WRITE, Vma
+from kaa.kernel.process.limits import limit
+from kaa.lang import Bytes, Slice, inline, u8, u32, u64, usize
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.file import File
+
+USER_END: Final = machine.paging.USER_END
+LOWEST: Final = 0x1_0000
+"""vm.mmap_min_addr: nothing is mapped below without CAP_SYS_RAWIO, so that null pointers fault."""
+MAX_AREAS: Final = 65530
+"""vm.max_map_count."""
+DEFAULT_TOP: Final = 0x7FFF_F7FF_F000
+
+
+class AddressSpace:
+    """One user address space; see the module."""
+
+    lock: Final[RwSem]
+    table_lock: Final[SpinLock]
+    page_table: Final[machine.paging.PageTable]
+    areas: Final[RangeMap[Vma]]
+    executable: File | None = None
+    """/proc/PID/exe; set by execve."""
+
+    # Pages, by kind of area (VmSize, VmData, VmExe, VmStk, VmLck); under `lock`.
+    total_pages: u64 = 0
+    data_pages: u64 = 0
+    exec_pages: u64 = 0
+    stack_pages: u64 = 0
+    locked_pages: u64 = 0
+    committed_pages: u64 = 0
+    peak_pages: u64 = 0
+    # Pages with an entry (RssAnon, RssFile); under `table_lock`.
+    anonymous_pages: u64 = 0
+    file_pages: u64 = 0
+    peak_resident: u64 = 0
+    # Layout, set by execve: proc(5), /proc/PID/stat.
+    map_top: u64
+    """mmap chooses addresses from here downwards."""
+    start_code: u64 = 0
+    end_code: u64 = 0
+    start_data: u64 = 0
+    end_data: u64 = 0
+    start_break: u64 = 0
+    program_break: u64 = 0
+    start_stack: u64 = 0
+    argument_start: u64 = 0
+    argument_end: u64 = 0
+    environment_start: u64 = 0
+    environment_end: u64 = 0
+    auxv_address: u64 = 0
+    auxv_size: u64 = 0
+    vdso_address: u64 = 0
+    future_flags: u32 = 0
+    """LOCKED after mlockall(MCL_FUTURE)."""
+    membarrier_ready: bool = False
+    doomed: bool = False
+    """The OOM killer has taken its memory: faults fail from now on."""
+
+    def __init__(self) -> None:
+        """Empty. Raises MemoryError."""
+        self.lock = RwSem("address space")
+        self.table_lock = SpinLock("page table")
+        self.page_table = machine.paging.PageTable()
+        self.areas = RangeMap[Vma]()
+        self.map_top = DEFAULT_TOP
+
+    def __del__(self) -> None:
+        """Nobody runs here any more: give everything back. No locks are needed, but truncate may still find the areas."""
+        for vma in self.areas:
+            file_mappings.unlink(vma)
+            pages.unmap(self, vma.start, vma.end)
+        self.areas.clear()
+        overcommit.uncommit(self.committed_pages)
+
+    @inline
+    def is_active(self) -> bool:
+        """Whether this processor's translations are of this address space."""
+        return machine.percpu.local().active_root == self.page_table.root
+
+    # -- areas
+
+    @inline
+    def find(self, address: u64) -> Vma | None:
+        """The area that contains address. Under `lock`."""
+        return self.areas.find(address)
+
+    def link(self, vma: Vma) -> None:
+        """Put a finished area in, and count it. Raises MemoryError. Under `lock`, writing."""
+        vma.space = self
+        self.areas.insert(vma)
+        file_mappings.link(vma)
+        self.count(vma, vma.pages())
+
+    def unlink(self, vma: Vma) -> None:
+        """Take an area out whose pages are unmapped already, or belong to another area now. Under `lock`, writing."""
+        self.uncount(vma, vma.pages())
+        file_mappings.unlink(vma)
+        self.areas.remove(vma)
+
+    def count(self, vma: Vma, number: u64) -> None:
+        """An area has grown by so many pages."""
+        self.total_pages += number
+        self.peak_pages = max(self.peak_pages, self.total_pages)
+        flags = vma.flags
+        if flags & GROWS_DOWN != 0:
+            self.stack_pages += number
+        elif flags & (WRITE | SHARED) == WRITE:
+            self.data_pages += number
+        elif flags & (EXEC | WRITE) == EXEC:
+            self.exec_pages += number
+        if flags & LOCKED != 0:
+            self.locked_pages += number
+        if flags & ACCOUNTED != 0:
+            self.committed_pages += number
+            overcommit.commit(number)
+
+    def uncount(self, vma: Vma, number: u64) -> None:
+        """An area has shrunk by so many pages, or its flags are about to change."""
+        self.total_pages -= number
+        flags = vma.flags
+        if flags & GROWS_DOWN != 0:
+            self.stack_pages -= number
+        elif flags & (WRITE | SHARED) == WRITE:
+            self.data_pages -= number
+        elif flags & (EXEC | WRITE) == EXEC:
+            self.exec_pages -= number
+        if flags & LOCKED != 0:
+            self.locked_pages -= number
+        if flags & ACCOUNTED != 0:
+            self.committed_pages -= number
+            overcommit.uncommit(number)
+
+    def resident_pages(self) -> u64:
+        """VmRSS, in pages."""
+        return self.anonymous_pages + self.file_pages
+
+    # -- what system calls do; each takes the locks itself
+
+    def map(self, address: u64, length: u64, prot: u64, flags: u64, file: File | None, offset: u64) -> u64:
+        """mmap(2): `prot` of Prot, `flags` of MapFlag. Raises what mmap(2) says."""
+        return mapping.map_memory(self, address, length, prot, flags, file, offset)
+
+    def unmap(self, address: u64, length: u64) -> None:
+        """munmap(2)."""
+        unmapping.unmap(self, address, length)
+
+    def protect(self, address: u64, length: u64, prot: u64) -> None:
+        """mprotect(2)."""
+        protection.protect(self, address, length, prot)
+
+    def brk(self, address: u64) -> u64:
+        """brk(2): move the end of the heap; gives where it is then, unchanged when it cannot be moved."""
+        from kaa.kernel.mm import program_break
+
+        return program_break.move(self, address)
+
+    def fork(self) -> AddressSpace:
+        """A copy for a child process. Raises MemoryError."""
+        return copying.fork(self)
+
+    def fault(self, address: u64, access: u32) -> None:
+        """Bring a page in, as if the program had touched it (page_fault.py has the bits of access). Raises
+        OSError(EFAULT), MemoryError."""
+        if faults.resolve(self, address, access) != faults.RESOLVED:
+            raise OSError(errno.EFAULT)
+
+    def install_special(self, address: u64, first_frame: u64, count: u64, prot: u64) -> u64:
+        """Show frames of the kernel's (in a row, never freed) at or near an address: the vDSO. Gives the address."""
+        return mapping.map_special(self, address, first_frame, count, prot)
+
+    # -- execve
+
+    def find_gap(self, length: u64) -> u64:
+        """An address where `length` bytes are free, as mmap would choose. Raises MemoryError."""
+        return mapping.choose(self, length)
+
+    def set_break_start(self, address: u64) -> None:
+        """The program ends here; brk(2) starts at the next page."""
+        self.start_break = (address + (PAGE_SIZE - 1)) & PAGE_MASK
+        self.program_break = self.start_break
+
+    def map_vdso(self) -> u64:
+        """Show the vDSO: its data page, then its code, in one area each. Gives the address of the code (AT_SYSINFO_EHDR).
+        Raises MemoryError."""
+        return mapping.map_vdso(self)
+
+    def note_strings(self, base: u64, environment: u64, end: u64) -> None:
+        """Where the stack holds arguments and environment: offsets from `base`. For /proc/PID/cmdline and environ."""
+        self.argument_start = base
+        self.argument_end = base + environment
+        self.environment_start = base + environment
+        self.environment_end = base + end
+        self.start_stack = base
+
+    def place_below_stack(self, top: u64) -> None:
+        """mmap chooses below the room that the stack may grow to: its limit, within [128 MiB, 5/6 of user space]."""
+        room = min(max(limit(Resource.RLIMIT_STACK), 128 << 20), USER_END // 6 * 5)
+        self.map_top = (top - min(room + (1 << 20), top // 6 * 5)) & PAGE_MASK
+
+    # -- another process's memory
+
+    def user_page(self, address: u64, access: u32) -> u64:
+        """The frame that shows at address, brought in if need be, with a reference. `access`: 1 to write to it.
+        Raises OSError(EFAULT), MemoryError."""
+        while True:
+            with self.table_lock:
+                entry = self.page_table.get(address)
+                if machine.paging.entry_present(entry) and (access & 1 == 0 or machine.paging.entry_writable(entry)):
+                    pfn = machine.paging.entry_pfn(entry)
+                    frame.get_page(pfn)
+                    return pfn
+            self.fault(address, access | faults.USER)
+
+    get_user_page = user_page
+
+    def read_remote(self, address: u64, into: Slice[u8]) -> usize:
+        """Copy from this address space, whoever runs; gives how many bytes could be had."""
+        done: usize = 0
+        while done < len(into):
+            offset = (address + done) & (PAGE_SIZE - 1)
+            step = min(PAGE_SIZE - offset, len(into) - done)
+            try:
+                pfn = self.user_page(address + done, 0)
+            except OSError:
+                break
+            into[done : done + step].copy_from(frame.contents(pfn)[offset : offset + step])
+            frame.put_page(pfn)
+            done += step
+        return done
+
+    def write_remote(self, address: u64, data: Bytes) -> usize:
+        """Copy into this address space, whoever runs; gives how many bytes could be stored."""
+        done: usize = 0
+        while done < len(data):
+            offset = (address + done) & (PAGE_SIZE - 1)
+            step = min(PAGE_SIZE - offset, len(data) - done)
+            try:
+                pfn = self.user_page(address + done, 1)
+            except OSError:
+                break
+            frame.contents(pfn)[offset : offset + step].copy_from(data[done : done + step])
+            frame.put_page(pfn)
+            done += step
+        return done
+
+    # -- limits
+
+    def may_grow(self, number: u64, flags: u32) -> bool:
+        """Whether so many more pages of such an area stay within RLIMIT_AS and RLIMIT_DATA."""
+        room = limit(Resource.RLIMIT_AS) >> PAGE_SHIFT
+        if self.total_pages + number > room:
+            return False
+        if flags & (WRITE | SHARED | GROWS_DOWN) != WRITE:
+            return True
+        return self.data_pages + number <= limit(Resource.RLIMIT_DATA) >> PAGE_SHIFT
+
+

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing pages in: what a touch of user memory means, by the area it falls into.
+
+Each step looks at the page-table entry under `table_lock`, prepares a page without it, and installs the page if the entry
+is still what it was. If not, somebody else was faster: the touch is simply made again. So "resolved" means "worth another
+try", which is all that the processor, and `AddressSpace.user_page`, need to know.
+
+The address space's lock is held (reading) throughout, also while a page is read from a file: a file system's read_page
+must therefore take no lock under which user memory is copied (the inode's).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.resource import Resource
+from kaa.kernel.arch import machine
+from kaa.kernel.mm import buddy, frame, pages
+from kaa.kernel.mm.frame import CACHED, LOCKED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, UPTODATE
+from kaa.kernel.mm.vma import ANONYMOUS_PAGES, EXEC, GROWS_DOWN, READ, RIGHTS, SHARED, WRITE
+from kaa.kernel.process.limits import limit
+from kaa.lang import inline, noinline, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.mm.address_space import AddressSpace
+    from kaa.kernel.mm.page_cache import PageCache
+    from kaa.kernel.mm.vma import Vma
+
+# Bits of `access`.
+WRITING: Final = 1
+FETCHING: Final = 2
+USER: Final = 4
+
+# Results.
+RESOLVED: Final = 0
+NO_AREA: Final = 1
+"""Nothing is mapped there: SEGV_MAPERR."""
+NO_RIGHT: Final = 2
+"""The area forbids it: SEGV_ACCERR."""
+BEYOND_END: Final = 3
+"""The file ends before: BUS_ADRERR."""
+
+AROUND: Final = 0x1_0000
+"""Bytes of a file that one read fault maps at most, aligned: 16 pages, those in the cache."""
+STACK_GAP: Final = 0x10_0000
+
+
+def resolve(space: AddressSpace, address: u64, access: u32) -> u32:
+    """Bring the page of address in for such an access. Raises MemoryError, or the OSError of a failed read."""
+    va = address & PAGE_MASK
+    space.lock.acquire_read()
+    try:
+        vma = space.areas.find(va)
+        if vma is not None:
+            return _resolve_in(space, vma, va, access)
+    finally:
+        space.lock.release_read()
+    return _grow_stack(space, va)
+
+
+@inline
+def _wanted_right(access: u32) -> u32:
+    if access & WRITING != 0:
+        return u32(WRITE)
+    return u32(EXEC) if access & FETCHING != 0 else u32(READ | WRITE | EXEC)
+
+
+def _resolve_in(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
+    """A page that can be written or executed can be read too: the processor knows no other."""
+    if vma.flags & _wanted_right(access) == 0:
+        return NO_RIGHT
+    if space.doomed:
+        return BEYOND_END
+    with space.table_lock:
+        entry = space.page_table.get(va)
+    if entry != 0:
+        return _present(space, vma, va, entry, access)
+    if vma.cache is not None:
+        return _from_file(space, vma, va, access)
+    if vma.special != 0:
+        return _lend(space, vma, va, access)
+    return _anonymous(space, vma, va, access)
+
+
+# -- private anonymous memory
+
+def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
+    """First touch. A read sees the zero page until somebody writes."""
+    executable = vma.flags & EXEC != 0
+    if access & WRITING == 0:
+        entry = machine.paging.make_entry(pages.zero_page.number(), False, executable, True)
+        _install(space, va, entry, False, False)
+        return RESOLVED
+    fresh = buddy.allocate_zeroed()
+    entry = machine.paging.with_write(machine.paging.make_entry(fresh, True, executable, True))
+    _note_private_page(vma)
+    if not _install_or_free(space, va, entry, fresh):
+        frame.put_page(fresh)
+    return RESOLVED
+
+
+@inline
+def _note_private_page(vma: Vma) -> None:
+    """fork will have to copy entries. Faults of several threads may write the same flag at once; no other changes then."""
+    if vma.flags & ANONYMOUS_PAGES == 0:
+        vma.flags = vma.flags | ANONYMOUS_PAGES
+
+
+def _install_or_free(space: AddressSpace, va: u64, entry: u64, fresh: u64) -> bool:
+    """As _install for a private page; without memory for a table the page goes back. Raises MemoryError."""
+    try:
+        return _install(space, va, entry, True, False)
+    except MemoryError:
+        frame.put_page(fresh)
+        raise
+
+
+def _install(space: AddressSpace, va: u64, entry: u64, private: bool, cached: bool) -> bool:
+    """Put an entry where there is none; False if there is one meanwhile. Raises MemoryError."""
+    with space.table_lock:
+        if space.page_table.get(va) != 0:
+            return False
+        space.page_table.set_entry(va, entry)
+        if private:
+            space.anonymous_pages += 1
+        elif cached:
+            space.file_pages += 1
+    return True
+
+
+# -- entries that are there, but not enough
+
+def _present(space: AddressSpace, vma: Vma, va: u64, entry: u64, access: u32) -> u32:
+    executable = vma.flags & EXEC != 0
+    if not machine.paging.entry_present(entry):
+        # A page of what used to be PROT_NONE.
+        pfn = machine.paging.entry_pfn(entry)
+        _replace(space, va, entry, machine.paging.make_entry(pfn, False, executable, True))
+    elif access & WRITING != 0 and not machine.paging.entry_writable(entry):
+        if vma.flags & SHARED != 0:
+            _open_for_writing(space, vma, va, entry)
+        else:
+            _copy_on_write(space, vma, va, entry)
+    else:
+        # The entry allows it: another thread was faster, or the processor remembers an older one.
+        machine.paging.flush_page(va)
+    return RESOLVED
+
+
+def _replace(space: AddressSpace, va: u64, old: u64, new: u64) -> bool:
+    """Change an entry if it is still the old one."""
+    with space.table_lock:
+        if space.page_table.get(va) != old:
+            return False
+        space.page_table.set_entry(va, new)
+        machine.paging.flush_page(va)
+    return True
+
+
+def _open_for_writing(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
+    """First write to a page of a shared mapping since it was clean."""
+    cache = vma.cache
+    if cache is not None:
+        _mark_dirty(cache, machine.paging.entry_pfn(entry))
+    _replace(space, va, entry, machine.paging.with_write(entry))
+
+
+def _mark_dirty(cache: PageCache, pfn: u64) -> None:
+    if cache.backed:
+        cache.mark_dirty(pfn)
+
+
+def _copy_on_write(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
+    """A write to a page that others may see. The last one who has it keeps it; others get a copy."""
+    pfn = machine.paging.entry_pfn(entry)
+    _note_private_page(vma)
+    if pages.is_counted(pfn) and not frame.test_flags(pfn, CACHED) and frame.refcount(pfn) == 1:
+        _keep(space, va, entry, pfn)
+        return
+    fresh = buddy.allocate_page()
+    executable = vma.flags & EXEC != 0
+    copy = machine.paging.with_write(machine.paging.make_entry(fresh, True, executable, True))
+    unused = fresh
+    with space.table_lock:
+        if space.page_table.get(va) == entry:
+            frame.copy_contents(fresh, pfn)
+            space.page_table.set_entry(va, copy)
+            machine.paging.flush_page(va)
+            unused = _account_copy(space, pfn)
+    if unused != 0:
+        frame.put_page(unused)
+
+
+def _account_copy(space: AddressSpace, old: u64) -> u64:
+    """A private page took the place of `old`: the counts; gives the frame that lost a reference, 0 if none."""
+    if not pages.is_counted(old):
+        space.anonymous_pages += 1
+        return u64(0)
+    if frame.test_flags(old, CACHED):
+        space.anonymous_pages += 1
+        space.file_pages -= min(space.file_pages, 1)
+    return old
+
+
+def _keep(space: AddressSpace, va: u64, entry: u64, pfn: u64) -> None:
+    """Reuse: under the lock, nobody can have forked or looked the page up since, if the count is still one."""
+    with space.table_lock:
+        if space.page_table.get(va) == entry and frame.refcount(pfn) == 1:
+            space.page_table.set_entry(va, machine.paging.with_write(entry))
+            machine.paging.flush_page(va)
+
+
+# -- pages of files
+
+def _from_file(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
+    cache = vma.cache
+    assert cache is not None
+    index = vma.index_of(va)
+    if index >= cache.size_in_pages():
+        return BEYOND_END
+    if access & WRITING == 0:
+        if _map_around(space, vma, cache, va):
+            return RESOLVED
+        pfn = cache.read(index)
+        try:
+            _map_around(space, vma, cache, va)
+        finally:
+            frame.put_page(pfn)
+        return RESOLVED
+    pfn = cache.read(index)
+    try:
+        if vma.flags & SHARED != 0:
+            _map_shared(space, vma, va, pfn)
+        else:
+            _map_private_copy(space, vma, va, pfn)
+    finally:
+        frame.put_page(pfn)
+    return RESOLVED
+
+
+def _map_around(space: AddressSpace, vma: Vma, cache: PageCache, va: u64) -> bool:
+    """Map the pages around va that are in the cache, where nothing is mapped yet; whether va's is among them. They are
+    writable at once only where nobody needs to know of the first write."""
+    window = va & ~u64(AROUND - 1)
+    start = max(window, vma.start)
+    end = min(window + AROUND, vma.end)
+    first = vma.index_of(start)
+    last = min(first + ((end - start) >> PAGE_SHIFT), cache.size_in_pages())
+    wanted = vma.index_of(va)
+    writable = vma.flags & (SHARED | WRITE) == SHARED | WRITE and not cache.backed
+    executable = vma.flags & EXEC != 0
+    found = False
+    with space.table_lock:
+        space.page_table.reserve(va)
+        with cache.lock:
+            for index, pfn in cache.tree.items(first, last):
+                if frame.test_flags(pfn, UPTODATE) and not frame.test_flags(pfn, LOCKED):
+                    at = start + ((index - first) << PAGE_SHIFT)
+                    if index == wanted:
+                        found = True
+                    if space.page_table.get(at) == 0:
+                        frame.get_page(pfn)
+                        space.page_table.set_entry(at, machine.paging.make_entry(pfn, writable, executable, True))
+                        space.file_pages += 1
+    return found
+
+
+def _map_shared(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
+    """First touch of a shared page is a write."""
+    cache = vma.cache
+    assert cache is not None
+    _mark_dirty(cache, pfn)
+    entry = machine.paging.with_write(machine.paging.make_entry(pfn, True, vma.flags & EXEC != 0, True))
+    with space.table_lock:
+        space.page_table.reserve(va)
+        # Once it has lost CACHED, truncate may already have looked for mappings.
+        if space.page_table.get(va) == 0 and frame.test_flags(pfn, CACHED):
+            frame.get_page(pfn)
+            space.page_table.set_entry(va, entry)
+            space.file_pages += 1
+
+
+def _map_private_copy(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
+    """First touch of a private page is a write: the file's page is never mapped."""
+    fresh = buddy.allocate_page()
+    frame.copy_contents(fresh, pfn)
+    entry = machine.paging.with_write(machine.paging.make_entry(fresh, True, vma.flags & EXEC != 0, True))
+    _note_private_page(vma)
+    if not _install_or_free(space, va, entry, fresh):
+        frame.put_page(fresh)
+
+
+@noinline
+def _lend(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
+    """A frame of the kernel's, never writable."""
+    if access & WRITING != 0:
+        return NO_RIGHT
+    pfn = vma.special + ((va - vma.start) >> PAGE_SHIFT)
+    entry = machine.paging.make_entry(pfn, False, vma.flags & EXEC != 0, True)
+    if pages.is_counted(pfn):
+        frame.get_page(pfn)
+    installed = False
+    try:
+        installed = _install(space, va, entry, True, False)
+    finally:
+        if not installed and pages.is_counted(pfn):
+            frame.put_page(pfn)
+    return RESOLVED
+
+
+# -- the stack
+
+@noinline
+def _grow_stack(space: AddressSpace, va: u64) -> u32:
+    """A touch below a stack: extend it, if its limit and the distance to what is below allow."""
+    with space.lock.write():
+        vma = space.areas.first_ending_above(va)
+        if vma is None or vma.flags & GROWS_DOWN == 0:
+            return NO_AREA
+        if vma.start <= va:
+            return RESOLVED
+        number = (vma.start - va) >> PAGE_SHIFT
+        if vma.end - va > limit(Resource.RLIMIT_STACK) or not space.may_grow(number, vma.flags):
+            return NO_AREA
+        before = space.areas.last_at_or_below(va)
+        if before is not None and before.end + STACK_GAP > va and before.flags & RIGHTS != 0:
+            return NO_AREA
+        space.areas.move_start(vma, va)
+        space.count(vma, number)
+    return RESOLVED
+
+
+def populate(space: AddressSpace, start: u64, end: u64) -> None:
+    """Touch every page ahead of its use (MAP_POPULATE, mlock): as far as that goes; errors are for whoever touches it."""
+    va = start
+    while va < end:
+        access: u32 = USER
+        with space.lock.read():
+            vma = space.areas.find(va)
+            if vma is None:
+                return
+            if vma.flags & (WRITE | SHARED) == WRITE:
+                access |= WRITING
+            if vma.flags & RIGHTS == 0:
+                return
+        try:
+            if resolve(space, va, access) != RESOLVED:
+                return
+        except (MemoryError, OSError):
+            return
+        va += PAGE_SIZE

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much memory may be promised: proc(5), /proc/sys/vm/overcommit_memory.
+
+Mode 0 (the default) refuses a single request larger than all memory; mode 1 refuses nothing; mode 2 keeps the sum of
+all promises under `ratio` per cent of memory. Promised are private writable and shared anonymous areas.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kaa.kernel.mm import buddy
+from kaa.lang import Atomic, i64, u64
+
+HEURISTIC: Final = 0
+ALWAYS: Final = 1
+NEVER: Final = 2
+
+
+class Commitments:
+    """The policy, and pages promised so far (Committed_AS)."""
+
+    mode: u64
+    ratio: u64
+    pages: Atomic[i64]
+
+    def __init__(self) -> None:
+        self.mode = HEURISTIC
+        self.ratio = 50
+        self.pages = Atomic(0)
+
+
+commitments = Commitments()
+
+
+def limit() -> u64:
+    """CommitLimit, in pages."""
+    return buddy.total_pages() * commitments.ratio // 100
+
+
+def may_commit(pages: u64) -> bool:
+    """Whether this many more pages may be promised."""
+    if commitments.mode == ALWAYS:
+        return True
+    if commitments.mode == NEVER:
+        return u64(max(commitments.pages.load(), 0)) + pages <= limit()
+    return pages <= buddy.total_pages()
+
+
+def commit(pages: u64) -> None:
+    """Count a promise."""
+    commitments.pages.fetch_add(i64(pages))
+
+
+def uncommit(pages: u64) -> None:
+    """A promise is no longer needed."""
+    commitments.pages.fetch_sub(i64(pages))

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page cache of one file: its pages by index, shared by read(2), write(2) and every mapping.
+
+    PageCache(inode)          a file of a file system that lives in memory: absent pages are holes, none may be dropped
+    cache.backed = True       pages can be read again (9p): clean ones may be reclaimed, dirty ones are written back
+    PageCache(None)           shared anonymous memory: zeroes
+
+A page comes into the tree LOCKED and without contents; `owner.read_page(index, pfn)` fills it, then it is UPTODATE. If
+that fails the page leaves the tree, and others who waited for it try for themselves. The tree holds one reference to
+each page; what `read`, `lookup` and `begin_fill` give is a reference of the caller's (frame.put_page).
+
+A file system that reads ahead calls, from its read_page, `begin_fill(n)` for more pages, fills them, and `end_fill` or `abandon`s each.
+
+Locks: `lock` (spin) for the tree and the pages' flags of transition; never held while the owner reads or writes.
+The owner outlives its cache: whoever uses the cache holds the inode or a file or area that holds it.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.lib.radix_tree import RadixTree
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.kernel.mm import buddy, file_mappings, frame, reclaim
+from kaa.kernel.mm.frame import CACHED, DIRTY, FAILED, LOCKED, PAGE_SHIFT, PAGE_SIZE, REFERENCED, UPTODATE, WRITEBACK, page
+from kaa.lang import inline, noinline, u64
+from kaa.lang.unsafe import Unowned
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.inode import Inode
+    from kaa.kernel.mm.vma import Vma
+
+MAX_PAGES: Final = 1 << 32
+"""Descriptors have 32 bits for the index: files end at 16 TiB."""
+END: Final = 1 << 54
+QUEUES: Final = 16
+
+page_queues: list[WaitQueue] = [WaitQueue("page") for _ in range(QUEUES)]
+"""Who waits for a LOCKED or WRITEBACK page, by frame number."""
+
+
+class CachedPages:
+    """All page caches together: Cached of /proc/meminfo. Plain words, changed under some cache's lock: for show."""
+
+    count: u64 = 0
+    dirty: u64 = 0
+
+
+cached_pages = CachedPages()
+
+
+class PageCache:
+    """One file's pages; see the module."""
+
+    lock: Final[SpinLock]
+    tree: Final[RadixTree]
+    owner: Unowned[Inode | None]
+    backed: bool = False
+    sharers: Unowned[Vma | None] = None
+    """First of the areas that map it: file_mappings.py."""
+    count: u64 = 0
+
+    def __init__(self, owner: Inode | None) -> None:
+        self.lock = SpinLock("page cache")
+        self.tree = RadixTree()
+        self.owner = owner
+
+    def __del__(self) -> None:
+        self._drop_from(u64(0))
+
+    def page_count(self) -> u64:
+        """Pages in the tree."""
+        return self.count
+
+    def size_in_pages(self) -> u64:
+        """Pages up to the end of the file; a mapping faults with SIGBUS beyond."""
+        owner = self.owner
+        if owner is None:
+            return u64(MAX_PAGES)
+        return (owner.size + (PAGE_SIZE - 1)) >> PAGE_SHIFT
+
+    # -- looking
+
+    @inline
+    def find(self, index: u64) -> u64:
+        """The page at index in whatever state, with a reference; 0 if none."""
+        with self.lock:
+            pfn = self.tree.get(index)
+            if pfn != 0:
+                frame.get_page(pfn)
+        return pfn
+
+    def lookup(self, index: u64) -> u64:
+        """The page at index if it is there and up to date, with a reference; 0 if not. Never sleeps, never reads."""
+        pfn = self.find(index)
+        if pfn != 0:
+            if frame.test_flags(pfn, UPTODATE):
+                if not frame.test_flags(pfn, REFERENCED):
+                    frame.set_flags(pfn, REFERENCED)
+                return pfn
+            frame.put_page(pfn)
+        return u64(0)
+
+    def read(self, index: u64) -> u64:
+        """The page at index, up to date, with a reference; has the owner fill it if need be. Raises what the owner's
+        read_page raises, MemoryError, OSError(EFBIG)."""
+        pfn = self.lookup(index)
+        while pfn == 0:
+            pfn = self._bring_in(index)
+        return pfn
+
+    @noinline
+    def _bring_in(self, index: u64) -> u64:
+        """One try: fill a new page, or wait for whoever fills it already (then 0: look again)."""
+        fresh = self.begin_fill(index)
+        if fresh != 0:
+            self._fill(index, fresh)
+            return fresh
+        pfn = self.find(index)
+        if pfn != 0:
+            wait_while(pfn, LOCKED)
+            if frame.test_flags(pfn, UPTODATE):
+                return pfn
+            frame.put_page(pfn)
+        return u64(0)
+
+    def _fill(self, index: u64, pfn: u64) -> None:
+        filled = False
+        try:
+            owner = self.owner
+            if owner is None:
+                frame.clear(pfn)
+            else:
+                owner.read_page(index, pfn)
+            filled = True
+        finally:
+            if filled:
+                self.end_fill(pfn)
+            else:
+                self.abandon(index, pfn)
+                frame.put_page(pfn)
+
+    # -- filling
+
+    def begin_fill(self, index: u64) -> u64:
+        """A new page at index, LOCKED, contents undefined, with a reference; 0 if there is one already. Raises
+        MemoryError, OSError(EFBIG)."""
+        if index >= MAX_PAGES:
+            raise OSError(errno.EFBIG)
+        fresh = buddy.allocate_page()
+        try:
+            inserted = self._insert(index, fresh)
+        except MemoryError:
+            # The tree's node was wanted with preemption off, when nothing can be reclaimed. Once more, with room made.
+            if not (reclaim.may_reclaim() and reclaim.free_some(u64(32)) > 0):
+                frame.put_page(fresh)
+                raise
+            inserted = self._insert_or_free(index, fresh)
+        if not inserted:
+            frame.put_page(fresh)
+            return u64(0)
+        return fresh
+
+    def _insert_or_free(self, index: u64, fresh: u64) -> bool:
+        try:
+            return self._insert(index, fresh)
+        except MemoryError:
+            frame.put_page(fresh)
+            raise
+
+    def _insert(self, index: u64, fresh: u64) -> bool:
+        """Put the page into the tree, with a reference for the tree; False if there is one."""
+        with self.lock:
+            if self.tree.get(index) != 0:
+                return False
+            self.tree.set(index, fresh)
+            frame.set_flags(fresh, CACHED | LOCKED)
+            page(fresh).index = index
+            frame.get_page(fresh)
+            self.count += 1
+            cached_pages.count += 1
+            if self.backed:
+                reclaim.track(self, fresh)
+        return True
+
+    def end_fill(self, pfn: u64) -> None:
+        """The page has its contents. The caller keeps its reference."""
+        frame.set_flags(pfn, UPTODATE | REFERENCED)
+        unlock_page(pfn)
+
+    def abandon(self, index: u64, pfn: u64) -> None:
+        """The page could not be filled: out of the tree. The caller keeps its reference."""
+        with self.lock:
+            present = self.tree.get(index) == pfn
+            if present:
+                self._leave(index, pfn)
+        frame.set_flags(pfn, FAILED)
+        unlock_page(pfn)
+        if present:
+            frame.put_page(pfn)
+
+    # -- dropping
+
+    def forget(self, index: u64) -> None:
+        """Take the page at index out; the tree's reference is the caller's now. Under `lock`; off the list already."""
+        pfn = self.tree.remove(index)
+        frame.clear_flags(pfn, CACHED)
+        self.count -= 1
+        cached_pages.count -= 1
+
+    def _leave(self, index: u64, pfn: u64) -> None:
+        """As forget, off the list of reclaimable pages too."""
+        reclaim.untrack(pfn)
+        if frame.test_flags(pfn, DIRTY):
+            frame.clear_flags(pfn, DIRTY)
+            cached_pages.dirty -= 1
+        self.forget(index)
+
+    def _first_from(self, index: u64) -> tuple[u64, u64]:
+        """(index, frame) of the first page at or after index; (0, 0) if there is none. Under `lock`."""
+        for at, pfn in self.tree.items(index, u64(END)):
+            return at, pfn
+        return u64(0), u64(0)
+
+    def _drop_from(self, first: u64) -> None:
+        """Let go of every page from `first` on. Takes the lock for a page at a time: files may be large."""
+        index = first
+        while True:
+            with self.lock:
+                index, pfn = self._first_from(index)
+                if pfn != 0:
+                    self._leave(index, pfn)
+            if pfn == 0:
+                return
+            frame.put_page(pfn)
+
+    def truncate(self, new_size: u64) -> None:
+        """The file is `new_size` bytes long (the owner says so already): drop the pages beyond, here and in all
+        mappings, and clear the rest of the last page, so that nothing old shows up when the file grows again."""
+        first = (new_size + (PAGE_SIZE - 1)) >> PAGE_SHIFT
+        self._drop_from(first)
+        file_mappings.unmap_from(self, first)
+        tail = new_size & (PAGE_SIZE - 1)
+        if tail != 0:
+            pfn = self.lookup(new_size >> PAGE_SHIFT)
+            if pfn != 0:
+                frame.contents(pfn)[tail:PAGE_SIZE].fill(0)
+                frame.put_page(pfn)
+
+    def punch(self, first: u64, end: u64) -> None:
+        """Drop the whole pages [first, end) of a file that lives in memory: they become holes (fallocate(2))."""
+        index = first
+        while True:
+            with self.lock:
+                index, pfn = self._first_from(index)
+                if pfn == 0 or index >= end:
+                    break
+                self._leave(index, pfn)
+            frame.put_page(pfn)
+        file_mappings.unmap_range(self, first, end)
+
+    def invalidate(self, first: u64, end: u64) -> None:
+        """Drop clean, unmapped, unused pages of [first, end): the file changed elsewhere, or POSIX_FADV_DONTNEED."""
+        index = first
+        while self.backed:
+            with self.lock:
+                index, pfn = self._first_from(index)
+                if pfn == 0 or index >= end:
+                    return
+                idle = frame.refcount(pfn) == 1 and not frame.test_flags(pfn, reclaim.BUSY)
+                if idle:
+                    self._leave(index, pfn)
+            if idle:
+                frame.put_page(pfn)
+            index += 1
+
+    # -- writing
+
+    def mark_dirty(self, pfn: u64) -> None:
+        """The page (a reference is held) was or is about to be written to."""
+        if frame.test_flags(pfn, DIRTY):
+            return
+        with self.lock:
+            if frame.test_flags(pfn, CACHED) and not frame.test_flags(pfn, DIRTY):
+                frame.set_flags(pfn, DIRTY)
+                cached_pages.dirty += 1
+
+    def write_back(self, first: u64, end: u64) -> None:
+        """Give the dirty pages of [first, end) to the owner. Raises what write_page raises: that page stays dirty."""
+        index = first
+        while self.backed:
+            with self.lock:
+                pfn = self._first_dirty(index, end)
+                if pfn == 0:
+                    return
+                index = u64(page(pfn).index)
+                frame.get_page(pfn)
+            try:
+                self._write_page(index, pfn)
+            finally:
+                frame.put_page(pfn)
+            index += 1
+
+    def _first_dirty(self, first: u64, end: u64) -> u64:
+        for _, pfn in self.tree.items(first, end):
+            if frame.test_flags(pfn, DIRTY):
+                return pfn
+        return u64(0)
+
+    def _write_page(self, index: u64, pfn: u64) -> None:
+        """DIRTY goes before the mappings are write-protected: a store in between is noticed by neither, but is in the
+        page before write_page reads it."""
+        wait_while(pfn, WRITEBACK)
+        with self.lock:
+            if not frame.test_flags(pfn, DIRTY) or not frame.test_flags(pfn, CACHED):
+                return
+            frame.clear_flags(pfn, DIRTY)
+            frame.set_flags(pfn, WRITEBACK)
+            cached_pages.dirty -= 1
+        written = False
+        try:
+            file_mappings.write_protect(self, index)
+            owner = self.owner
+            if owner is not None:
+                owner.write_page(index, pfn)
+            written = True
+        finally:
+            frame.clear_flags(pfn, WRITEBACK)
+            page_queues[pfn % QUEUES].wake_all()
+            if not written:
+                self.mark_dirty(pfn)
+
+
+def unlock_page(pfn: u64) -> None:
+    """The page is no longer LOCKED."""
+    frame.clear_flags(pfn, LOCKED)
+    page_queues[pfn % QUEUES].wake_all()
+
+
+def wait_while(pfn: u64, flag: u64) -> None:
+    """Sleep until the page (a reference is held) has lost the flag."""
+    if frame.test_flags(pfn, flag):
+        page_queues[pfn % QUEUES].wait_until(lambda: not frame.test_flags(pfn, flag))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Areas that go: munmap(2), and the splitting that munmap, mprotect, madvise and mremap share.
+
+The only step that can fail is the split of an area whose middle goes; it is done first, so a call that fails has changed
+nothing. After that: the areas leave the map, then their pages the page table, then empty tables are freed.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.syscall import syscall
+from kaa.kernel.arch import machine
+from kaa.kernel.mm import pages
+from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from kaa.kernel.mm.vma import SHARED, WRITE, Vma
+from kaa.lang import u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.mm.address_space import AddressSpace
+
+USER_END: Final = machine.paging.USER_END
+MAX_AREAS: Final = 65530
+TABLE_SPAN: Final = 0x20_0000
+"""What one last-level table covers."""
+
+
+def unmap(space: AddressSpace, address: u64, length: u64) -> None:
+    """munmap(2). Raises OSError(EINVAL), MemoryError."""
+    if address & (PAGE_SIZE - 1) != 0 or length == 0 or address > USER_END or length > USER_END - address:
+        raise OSError(errno.EINVAL)
+    with space.lock.write():
+        unmap_locked(space, address, (address + length + PAGE_SIZE - 1) & PAGE_MASK)
+
+
+def unmap_locked(space: AddressSpace, start: u64, end: u64) -> None:
+    """Unmap whatever is in [start, end). Under `lock`, writing. Raises MemoryError, nothing changed."""
+    first = space.areas.first_ending_above(start)
+    if first is None or first.start >= end:
+        return
+    if first.start < start and first.end > end and len(space.areas) >= MAX_AREAS:
+        raise MemoryError
+    split(space, start)
+    try:
+        split(space, end)
+    except MemoryError:
+        merge_at(space, start)
+        raise
+    while True:
+        vma = space.areas.first_ending_above(start)
+        if vma is None or vma.start >= end:
+            break
+        _remove(space, vma)
+    free_tables(space, start, end)
+
+
+def _remove(space: AddressSpace, vma: Vma) -> None:
+    """Write-back of what was stored through a shared mapping happens at the file's close or fsync: the pages stay dirty
+    in its cache."""
+    space.unlink(vma)
+    pages.unmap(space, vma.start, vma.end)
+
+
+def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
+    """Free page tables that served nothing but [start, end), now empty. Small holes rarely free one: look before."""
+    floor: u64 = 0
+    ceiling: u64 = (USER_END + TABLE_SPAN - 1) & ~u64(TABLE_SPAN - 1)
+    before = space.areas.last_at_or_below(start)
+    if before is not None:
+        floor = before.end
+    after = space.areas.first_ending_above(end)
+    if after is not None:
+        ceiling = after.start
+    first = max((floor + TABLE_SPAN - 1) & ~u64(TABLE_SPAN - 1), start & ~u64(TABLE_SPAN - 1))
+    last = min(ceiling & ~u64(TABLE_SPAN - 1), (end + TABLE_SPAN - 1) & ~u64(TABLE_SPAN - 1))
+    if first < last:
+        with space.table_lock:
+            space.page_table.free_range(first, last)
+            pages.flush(space, first, last)
+
+
+def split(space: AddressSpace, at: u64) -> None:
+    """Make `at` a border between two areas, if it lies within one. Raises MemoryError."""
+    vma = space.areas.find(at)
+    if vma is None or vma.start == at:
+        return
+    upper = vma.part(at, vma.end)
+    upper.space = space
+    end = vma.end
+    vma.end = at
+    try:
+        space.areas.insert(upper)
+    except MemoryError:
+        vma.end = end
+        raise
+    from kaa.kernel.mm import file_mappings
+
+    file_mappings.link(upper)
+
+
+def merge_at(space: AddressSpace, at: u64) -> None:
+    """Make one area of the two that meet at `at`, if they are alike."""
+    vma = space.areas.find(at)
+    if vma is None or vma.start != at or at == 0:
+        return
+    before = space.areas.find(at - 1)
+    if before is None or not vma.continues(before):
+        return
+    from kaa.kernel.mm import file_mappings
+
+    file_mappings.unlink(vma)
+    space.areas.remove(vma)
+    before.flags = before.flags | vma.flags
+    before.end = vma.end
+
+
+def pages_in(space: AddressSpace, start: u64, end: u64) -> u64:
+    """Pages of [start, end) that belong to some area."""
+    total: u64 = 0
+    for vma in space.areas.between(start, end):
+        total += (min(vma.end, end) - max(vma.start, start)) >> PAGE_SHIFT
+    return total
+
+
+def is_shared_writable(vma: Vma) -> bool:
+    """Whether stores go to a file."""
+    return vma.flags & (SHARED | WRITE) == SHARED | WRITE
+
+
+@syscall(x86_64=11, arm64=215)
+def munmap(address: u64, length: u64) -> None:
+    """munmap(2): unmap pages, whatever they show."""
+    space = machine.percpu.current().mm
+    assert space is not None
+    unmap(space, address, length)
