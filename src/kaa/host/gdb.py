@@ -8,14 +8,13 @@ The image carries DWARF line tables that name the Python files (the compiler wri
 from __future__ import annotations
 
 import pathlib
-import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 
-from kaa.host import paths, run
-from kaa.host.errors import NO_SUCH_COMMAND, Refusal
+from kaa.host import installing, paths, run
+from kaa.host.errors import Refusal
 from kaa.host.machine import Machine
 from kaa.host.streams import FdSink
 
@@ -49,8 +48,8 @@ def debug(words: list[str], options: run.Options, kernel: pathlib.Path, breakpoi
           commands: Sequence[str], batch: bool) -> int:
     """Runs a command on the kernel with gdb attached; gdb's exit status. The guest's output goes to ours, its input is
     empty."""
-    if shutil.which("gdb") is None:
-        raise Refusal("gdb is not installed; Debian has it in the package gdb", NO_SUCH_COMMAND)
+    installing.ensure_qemu()
+    installing.ensure("gdb", "gdb")
     root = run.open_root(options.root)
     request, shares = run.request_for(words, options, root)
     request.terminal = None

@@ -16,7 +16,7 @@ WORKERS = "2"
 
 def test(words: list[str]) -> int:
     """pytest's exit status. A kernel that does not build is told, and then fails the tests that need it."""
-    installing.ensure_qemu()
+    installing.ensure_test_programs()
     try:
         build.ensure()
     except Refusal as refusal:
