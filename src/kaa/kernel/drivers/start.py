@@ -7,8 +7,8 @@ from kaa.kernel.arch import machine
 from kaa.kernel.drivers import serial
 from kaa.kernel.drivers.pci import scan
 from kaa.kernel.drivers.tty import devices, ptmx
-from kaa.kernel.drivers.virtio import console_nodes, mmio
 from kaa.kernel.drivers.virtio import console as _console  # noqa: F401  (registers its driver)
+from kaa.kernel.drivers.virtio import console_nodes, mmio
 from kaa.kernel.drivers.virtio import entropy as _entropy  # noqa: F401
 from kaa.kernel.drivers.virtio import ninep as _ninep  # noqa: F401
 from kaa.kernel.init import command_line
@@ -37,7 +37,7 @@ def quiesce() -> None:
     for console in console_nodes.consoles.all:
         for port in console.ports:
             if port.announced:
-                port.write_wait.wait_until(lambda: port.sent_all())
+                port.drain()
     deadline = machine.clock.monotonic_ns() + SERIAL_PATIENCE
     while serial.pending() and machine.clock.monotonic_ns() < deadline:
         pass

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a terminal asks of the hardware (or of the pseudo terminal's master) behind it.
 
-Methods are called with the terminal's spin lock held unless they say otherwise: they must not sleep. A driver that takes output
-into a queue of its own calls `Tty.output_drained()` when there is room again, without that lock.
+Methods are called with the terminal's spin lock held unless they say otherwise: they must not sleep. A driver that
+takes output into a queue of its own calls `Tty.output_drained()` when there is room again, without that lock.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.user import UserBuf
 
 
-class TtyFile(File):
-    """An open file of a terminal."""
+class TerminalFile(File):
+    """A file by which a terminal can be told things: the terminal itself, or a pseudo terminal's master."""
 
     tty: Final[Tty]
     generation: Final[u32]
@@ -35,6 +35,21 @@ class TtyFile(File):
         super().__init__(path, flags)
         self.tty = tty
         self.generation = tty.generation
+
+    def hung_up(self) -> bool:
+        """Whether the terminal was hung up since this file was opened."""
+        return self.generation != self.tty.generation
+
+    def own_ioctl(self, tty: Tty, command: u32, argument: u64) -> i64:
+        """Requests that only some kind of terminal knows."""
+        raise OSError(errno.ENOTTY)
+
+
+class TtyFile(TerminalFile):
+    """An open file of a terminal."""
+
+    def __init__(self, path: Path | None, flags: u32, tty: Tty) -> None:
+        super().__init__(path, flags, tty)
         with tty.lock:
             tty.opens += 1
 
@@ -44,10 +59,6 @@ class TtyFile(File):
             last = self.tty.opens == 0
         if last:
             self.tty.last_close()
-
-    def hung_up(self) -> bool:
-        """Whether the terminal was hung up since this file was opened."""
-        return self.generation != self.tty.generation
 
     def read(self, buf: UserBuf) -> usize:
         if self.hung_up() or buf.remaining() == 0:
@@ -93,10 +104,6 @@ class TtyFile(File):
         if self.hung_up():
             raise OSError(errno.EIO)
         return ioctl.ioctl(self, self.tty, command, argument)
-
-    def own_ioctl(self, tty: Tty, command: u32, argument: u64) -> i64:
-        """Requests that only some kind of terminal knows."""
-        raise OSError(errno.ENOTTY)
 
 
 def open_tty(tty: Tty, flags: u32, path: Path | None) -> TtyFile:

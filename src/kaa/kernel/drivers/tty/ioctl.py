@@ -17,18 +17,19 @@ from kaa.kernel.mm.user import UserPtr
 from kaa.lang import Array, copy, i32, i64, u8, u32, u64
 
 if TYPE_CHECKING:
-    from kaa.kernel.drivers.tty.file import TtyFile
+    from kaa.kernel.drivers.tty.file import TerminalFile
     from kaa.kernel.drivers.tty.tty import Tty
 
 SPEEDS = [0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400]
 FAST_SPEEDS = [
-    0, 57600, 115200, 230400, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000
+    0, 57600, 115200, 230400, 460800, 500000, 576000, 921600,
+    1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000,
 ]  # fmt: skip
 """Bits per second by the low four bits of CBAUD; the second list with CBAUDEX (termios(3))."""
 CBAUDEX = 0o10000
 
 
-def ioctl(file: TtyFile, tty: Tty, command: u32, argument: u64) -> i64:
+def ioctl(file: TerminalFile, tty: Tty, command: u32, argument: u64) -> i64:
     """One request. Raises OSError(ENOTTY) for what is none, OSError(EFAULT), EIO and Restart from job control."""
     match command:
         case Ioctl.TCGETS | Ioctl.TCGETS2 | Ioctl.TIOCGWINSZ | Ioctl.TIOCOUTQ | Ioctl.FIONREAD | Ioctl.TIOCGETD:
@@ -100,7 +101,7 @@ def sessions(tty: Tty, command: u32, argument: u64) -> None:
             UserPtr[i32](argument).write(job_control.session_number(tty))
 
 
-def rare(file: TtyFile, tty: Tty, command: u32, argument: u64) -> i64:
+def rare(file: TerminalFile, tty: Tty, command: u32, argument: u64) -> i64:
     """What few programs ask for."""
     match command:
         case Ioctl.TIOCEXCL:
@@ -135,7 +136,7 @@ def simulate(tty: Tty, argument: u64) -> None:
     tty.receive(single[:])
 
 
-def set_settings(file: TtyFile, tty: Tty, settings: Termios, when: u32) -> None:
+def set_settings(file: TerminalFile, tty: Tty, settings: Termios, when: u32) -> None:
     """TCSETS (0), TCSETSW (1: after output), TCSETSF (2: and throw input away)."""
     job_control.check_change(tty)
     if when >= 1:

@@ -24,7 +24,8 @@ PIECE = 256
 
 
 def read_line(file: TtyFile, tty: Tty, buf: UserBuf) -> usize:
-    """Canonical: one line, or as much of it as fits; 0 at end of file. Raises BlockingIOError, Restart, OSError(EFAULT)."""
+    """Canonical: one line, or as much of it as fits; 0 at end of file. Raises BlockingIOError, Restart,
+    OSError(EFAULT)."""
     done: usize = 0
     while buf.remaining() > 0:
         if not tty.input_ready() and not file.hung_up():

@@ -75,7 +75,8 @@ class Tty:
         self.termios.c_oflag = Output.OPOST | Output.ONLCR
         self.termios.c_cflag = Mode.B38400 | Mode.CS8 | Mode.CREAD | Mode.HUPCL | Mode.CLOCAL
         self.termios.c_lflag = (
-            Local.ISIG | Local.ICANON | Local.ECHO | Local.ECHOE | Local.ECHOK | Local.ECHOCTL | Local.ECHOKE | Local.IEXTEN
+            Local.ISIG | Local.ICANON | Local.ECHO | Local.ECHOE | Local.ECHOK | Local.ECHOCTL | Local.ECHOKE |
+            Local.IEXTEN
         )
         self.termios.c_line = 0
         for index in range(19):
@@ -98,7 +99,8 @@ class Tty:
         return byte != DISABLED and byte == self.termios.c_cc[control]
 
     def receive(self, data: Bytes) -> usize:
-        """Input from the far side; how much was taken. Less than all: call again after `read_wait`'s reader made room."""
+        """Input from the far side; how much was taken. Less than all: call again after `read_wait`'s reader made
+        room."""
         done: usize = 0
         while done < len(data):
             taken, signo = self.receive_some(data[done:])

@@ -14,7 +14,7 @@ from kaa.kernel.drivers.tty import output
 from kaa.lang import Array, u8, usize
 
 if TYPE_CHECKING:
-    from kaa.kernel.drivers.tty.file import TtyFile
+    from kaa.kernel.drivers.tty.file import TerminalFile, TtyFile
     from kaa.kernel.drivers.tty.tty import Tty
     from kaa.kernel.mm.user import UserBuf
 
@@ -90,6 +90,6 @@ def wait_room(file: TtyFile, tty: Tty) -> None:
     tty.write_wait.wait_interruptible(lambda: tty.output_ready() or file.hung_up())
 
 
-def drain(file: TtyFile, tty: Tty) -> None:
+def drain(file: TerminalFile, tty: Tty) -> None:
     """tcdrain(3): sleep until all output was sent."""
     tty.write_wait.wait_interruptible(lambda: tty.driver.pending() == 0 or file.hung_up())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtio console device (virtio 1.2 §5.3): its ports, and the control queues that tell of them.
 
-With MULTIPORT the host announces ports, names them, says which are consoles and when its ends open and close; without it
-there is one port, a console. Control messages are dealt with by a thread, and at probe time at once, so that the
+With MULTIPORT the host announces ports, names them, says which are consoles and when its ends open and close; without
+it there is one port, a console. Control messages are dealt with by a thread, and at probe time at once, so that the
 ports of a machine's start exist when the first program runs. All queues are made before the device is started (§3.1.1).
 """
 
@@ -149,7 +149,7 @@ class Console(VirtioDriver):
             port.opens -= 1
             if port.opens > 0:
                 return
-        port.write_wait.wait_until(lambda: port.sent_all())
+        port.drain()
         with self.lock:
             if port.opens == 0:
                 self.tell(port, ConsoleEvent.PORT_OPEN, 0)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control queues of a virtio console (virtio 1.2 §5.3.6.2): short messages about ports, both ways.
 
-One page each way, cut into slots: a slot per descriptor, so that nothing is allocated later. `lock` (IRQ) covers both queues.
+One page each way, cut into slots: a slot per descriptor, so that nothing is allocated later. `lock` (IRQ) covers both
+queues.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class ControlQueues:
     def text(self, slot: i64) -> Bytes:
         """What follows the fixed part."""
         start = usize(slot) * RECEIVE_SLOT
-        return self.received.bytes()[start + HEADER : start + min(usize(self.lengths[usize(slot)]), usize(RECEIVE_SLOT))]
+        return self.received.bytes()[start + HEADER : start + min(usize(self.lengths[usize(slot)]),
+        usize(RECEIVE_SLOT))]
 
     def send(self, port: u32, event: u32, value: u32) -> None:
         """Send a message; when the device takes none for PATIENCE it is dropped, and the log says so."""

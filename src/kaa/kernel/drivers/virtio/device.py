@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A virtio device, from reset to running (virtio 1.2 §3.1.1), and the table of drivers.
 
-`@virtio_driver(DeviceKind.X, features)` on `probe(device) -> VirtioDriver` registers a driver at import. Probing happens
-at boot or when a bus finds a device, in process context; `interrupt` and `config_changed` run in interrupts.
+`@virtio_driver(DeviceKind.X, features)` on `probe(device) -> VirtioDriver` registers a driver at import. Probing
+happens at boot or when a bus finds a device, in process context; `interrupt` and `config_changed` run in interrupts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import errno
+from collections.abc import Callable
 from typing import Final
 
 from kaa.kernel import log

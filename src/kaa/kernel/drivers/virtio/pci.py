@@ -80,7 +80,8 @@ class PciTransport(Transport):
             self.finish_reset()
 
     def finish_reset(self) -> None:
-        """The device is reset when its status reads 0 (§4.1.4.3.2); then choose the interrupt for configuration changes."""
+        """The device is reset when its status reads 0 (§4.1.4.3.2); then choose the interrupt for configuration
+        changes."""
         for _ in range(100000):
             if self.status() == 0:
                 break

@@ -272,6 +272,10 @@ class Port:
                 self.reap_sent()
             return not self.send_queue.outstanding() or self.send_queue.broken or not self.host_open
 
+    def drain(self) -> None:
+        """Sleep until everything written has reached the host, or its end is closed."""
+        self.write_wait.wait_until(lambda: self.sent_all())
+
     def prepare_console(self) -> None:
         """Make the buffers for `put_now`, which cannot allocate. Raises MemoryError when there is not even one."""
         for number in range(SEND_BUFFERS):

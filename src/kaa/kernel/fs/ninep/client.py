@@ -4,16 +4,16 @@
 The pool of requests is the list of tags. A request costs a round trip to the host, so nothing here is hot;
 what counts is how few of them a path walk or a read needs (inode.py, pages.py).
 
-Waiting is of two kinds. Most requests end soon whatever happens and are waited for without regard to signals. Those that
-another party may hold up (open of a FIFO, a lock, fsync) are waited for interruptibly: a signal sends Tflush, and when
-its reply is here the old tag is free (flush(5)); a reply that came first counts.
+Waiting is of two kinds. Most requests end soon whatever happens and are waited for without regard to signals. Those
+that another party may hold up (open of a FIFO, a lock, fsync) are waited for interruptibly: a signal sends Tflush,
+and when its reply is here the old tag is free (flush(5)); a reply that came first counts.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.ninep import HEADER, NO_FID, NO_TAG, READ_HEADER, VERSION, Message
@@ -146,7 +146,8 @@ class Client:
         request.check()
 
     def flush(self, request: Request) -> None:
-        """Ask the server to forget a request, flush(5). The transport gives the request back, without a reply if forgotten."""
+        """Ask the server to forget a request, flush(5). The transport gives the request back, without a reply if
+        forgotten."""
         with message(self, Message.TFLUSH) as flushing:
             flushing.put16(request.tag)
             flushing.seal(0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of a 9P server: what all kinds share, symbolic links, devices.
 
-`fid` names the file on the server for as long as the inode lives; it is never opened, except for regular files of a mount
-that is read-only from the start, where opening it in place saves a round trip (regular.py).
+`fid` names the file on the server for as long as the inode lives; it is never opened, except for regular files of a
+mount that is read-only from the start, where opening it in place saves a round trip (regular.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.ninep import Setattr
 from kaa.kernel.fs.inode import (
-    SET_ACCESSED, SET_ACCESSED_NOW, SET_GID, SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_UID, Change, Inode, apply_change
+    SET_ACCESSED,
+    SET_ACCESSED_NOW,
+    SET_GID,
+    SET_MODE,
+    SET_MODIFIED,
+    SET_MODIFIED_NOW,
+    SET_UID,
+    Change,
+    Inode,
+    apply_change,
 )  # fmt: skip
 from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes

@@ -31,7 +31,8 @@ LOW_MEMORY_WINDOW = 2
 
 
 def fill(inode: NinepRegular, index: u64, pfn: u64) -> None:
-    """Fill the page at `index`, and read ahead. Raises OSError of the server's; then only this page is abandoned, by the caller."""
+    """Fill the page at `index`, and read ahead. Raises OSError of the server's; then only this page is abandoned, by
+    the caller."""
     reader = inode.reading_fid()
     cache = inode.page_cache()
     frames = Array[u64, DATA_SEGMENTS]()

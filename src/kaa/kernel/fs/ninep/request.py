@@ -5,7 +5,8 @@ Both messages live in one buffer of two pages, so that a request can be reused w
 the request, `get*` read the reply and fail with EIO beyond its end. Data goes straight to or from page frames, as
 further segments behind the message (virtio: read by the device if the request carries it, written if the reply does).
 
-A request belongs to whoever took it from the client's pool; between `Channel.submit` and completion also to the channel.
+A request belongs to whoever took it from the client's pool; between `Channel.submit` and completion also to the
+channel.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ class Request:
         self.wait.wake_all()
 
     def check(self) -> None:
-        """Look at the reply's head; `get*` then start behind it. Raises what an Rlerror says, OSError(EIO) for nonsense."""
+        """Look at the reply's head; `get*` then start behind it. Raises what an Rlerror says, OSError(EIO) for
+        nonsense."""
         self.position = 0
         self.end = min(usize(self.written), usize(self.reply_room))
         if self.failed:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounting a 9P server: `mount -t 9p TAG DIRECTORY -o trans=virtio,version=9p2000.L,msize=N,cache=loose`.
 
-Options as Linux's 9p has them; those that ask for what is not there (other transports, older protocols) are refused with
-EINVAL, and those that only tune (posixacl, noextend, debug…) are accepted where they cannot mislead.
+Options as Linux's 9p has them; those that ask for what is not there (other transports, older protocols) are refused
+with EINVAL, and those that only tune (posixacl, noextend, debug…) are accepted where they cannot mislead.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inodes of a 9P file system that are alive, by the server's qid path: hard links and looked-up-again files meet here.
+"""The inodes of a 9P file system that are alive, by the server's qid path: hard links and looked-up-again files meet
+here.
 
-The table does not own inodes: each slot refers to one weakly and goes when the inode dies. A slot whose inode is dying is
-passed over and a second one for the same path made, so removal goes by slot, not by path. `lock` is a spin lock;
-no reference is dropped under it.
+The table does not own inodes: each slot refers to one weakly and goes when the inode dies. A slot whose inode is
+dying is passed over and a second one for the same path made, so removal goes by slot, not by path. `lock` is a spin
+lock; no reference is dropped under it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
 import weakref
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.lang import Array, u64
