@@ -15,7 +15,7 @@ SPECIMENS = paths.PACKAGE / "kernel/init/planted_bugs.py"
 BUGS = {
     "overflow": ("overflow", "specimen.small + u8(1)", "OverflowError"),
     "index": ("index", "return specimen.numbers[specimen.place]", "IndexError"),
-    "none": ("none", "return specimen.next.zero", "AttributeError"),
+    "none": ("none", "return one.next.zero", "AttributeError"),
     "divide": ("divide", "return u64(1) // specimen.zero", "ZeroDivisionError"),
     "assert": ("failed_assertion", "assert specimen.zero == 1", "AssertionError: zero is not one"),
     "stack": ("stack", "return stack(depth + 1)", "RecursionError"),

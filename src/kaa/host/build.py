@@ -36,7 +36,9 @@ class Report:
 
 
 def compiler(words: list[str]) -> int:
-    """Calls the compiler's own command line; its exit status."""
+    """Calls the compiler's own command line (`--dump ir FILE:FUNCTION` is its `dump ir …`); its exit status."""
+    if words[:1] == ["--dump"]:
+        words = ["dump", *words[1:]]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["PYTHONPATH"] = str(paths.SOURCES)
     command = [sys.executable, "-m", "kaa.compiler.cli", *words]

@@ -54,10 +54,11 @@ def forget() -> None:
 @noinline
 def none() -> u64:
     """Uses a field that became None after it was tested: AttributeError."""
-    specimen.next = Specimen()
-    if specimen.next is not None:
+    one = specimen
+    one.next = Specimen()
+    if one.next is not None:
         forget()
-        return specimen.next.zero
+        return one.next.zero
     return u64(0)
 
 
