@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""devtmpfs: one tmpfs, the same wherever it is mounted, in which every registered device has its node.
+
+Nodes appear when they are looked for: `registry.generation` says whether any device came since. Programs may add, change and
+remove names as in any tmpfs; a removed node does not come back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.abi.stat import S_IFDIR
+from kaa.kernel.abi.statfs import TMPFS_MAGIC
+from kaa.kernel.drivers.char.registry import registry
+from kaa.kernel.fs.superblock import FileSystemType, SuperBlock, filesystem, find_type
+from kaa.kernel.fs.tmpfs.inode import TmpfsDirectory, TmpfsSpecial, TmpfsSymlink
+from kaa.kernel.fs.tmpfs.superblock import Tmpfs
+from kaa.kernel.locking.mutex import Mutex
+from kaa.lang import Bytes, u32, u64, usize
+
+if TYPE_CHECKING:
+    from kaa.kernel.drivers.char.registry import CharDevice
+    from kaa.kernel.fs.file import File
+    from kaa.kernel.fs.inode import Inode
+    from kaa.kernel.fs.path import Path
+
+
+class DevDirectory(TmpfsDirectory):
+    """A directory that takes in new devices before it is looked at."""
+
+    instance: Final[DevTmpfs]
+
+    def __init__(self, superblock: DevTmpfs, mode: u32) -> None:
+        super().__init__(superblock, mode)
+        self.instance = superblock
+
+    def lookup(self, name: Bytes) -> Inode:
+        """By name, new devices included. The directory's lock is held; populating takes those below it."""
+        self.instance.populate()
+        return super().lookup(name)
+
+    def still_names(self, name: Bytes, inode: Inode | None) -> bool:
+        """What was not there may be there now."""
+        return inode is not None
+
+    def open(self, flags: u32, path: Path) -> File:
+        """For getdents."""
+        self.instance.populate()
+        return super().open(flags, path)
+
+    def place(self, name: bytes, device: CharDevice) -> None:
+        """Make the node, owned by root whoever caused it."""
+        if self.entries.has(name):
+            return
+        target = device.link
+        if target is not None:
+            self._add(name, TmpfsSymlink(self.tmpfs, target))
+            return
+        node = TmpfsSpecial(self.tmpfs, device.mode)
+        node.rdev = device.number
+        self._add(name, node)
+
+    def directory(self, name: bytes) -> DevDirectory:
+        """The subdirectory, made if need be."""
+        if self.entries.has(name):
+            found = self.entries.find(name)
+            assert isinstance(found, DevDirectory)
+            return found
+        made = DevDirectory(self.instance, S_IFDIR | 0o755)
+        self._add(name, made)
+        self.nlink += 1
+        return made
+
+
+class DevTmpfs(Tmpfs):
+    """The instance. `lock` is held while nodes are made."""
+
+    lock: Final[Mutex]
+    seen: usize
+    """Devices of the registry that have had their node."""
+
+    def __init__(self, kind: FileSystemType, flags: u64) -> None:
+        super().__init__(kind, TMPFS_MAGIC, flags)
+        self.lock = Mutex("devtmpfs")
+        self.seen = 0
+        self.mode = 0o755
+        self.revalidates = True
+
+    def populate(self) -> None:
+        """Nodes for what was registered since the last time."""
+        if self.seen == len(registry.devices):
+            return
+        with self.lock:
+            while self.seen < len(registry.devices):
+                self._node(registry.devices[self.seen])
+                self.seen += 1
+
+    def _node(self, device: CharDevice) -> None:
+        root = self.root
+        assert isinstance(root, DevDirectory)
+        split = device.name.find(0x2F)
+        if split < 0:
+            root.place(device.name, device)
+        else:
+            below = root.directory(bytes(device.name[0:split]))
+            below.place(bytes(device.name[split + 1 :]), device)
+
+    def shutdown(self) -> None:
+        """It stays for the next mount."""
+
+
+class Only:
+    """The one instance."""
+
+    instance: DevTmpfs | None = None
+
+
+only = Only()
+
+
+@filesystem("devtmpfs")
+def mount_devtmpfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
+    """The one instance; its pts, shm and mqueue directories and the fd links are there, as udev's defaults have them."""
+    instance = only.instance
+    if instance is None:
+        instance = DevTmpfs(find_type(b"devtmpfs"), flags)
+        root = DevDirectory(instance, S_IFDIR | 0o755)
+        instance.root = root
+        _standard_names(instance, root)
+        only.instance = instance
+    instance.populate()
+    return instance
+
+
+def _standard_names(instance: DevTmpfs, root: DevDirectory) -> None:
+    root._add(b"fd", TmpfsSymlink(instance, b"/proc/self/fd"))
+    root._add(b"stdin", TmpfsSymlink(instance, b"/proc/self/fd/0"))
+    root._add(b"stdout", TmpfsSymlink(instance, b"/proc/self/fd/1"))
+    root._add(b"stderr", TmpfsSymlink(instance, b"/proc/self/fd/2"))
+    root.directory(b"pts")
+    root.directory(b"shm").mode = S_IFDIR | 0o1777
