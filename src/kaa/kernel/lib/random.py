@@ -13,6 +13,7 @@ from typing import Final
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
+from kaa.kernel.arch.x86_64 import rdrand
 from kaa.kernel.lib import chacha20
 from kaa.kernel.lib.chacha20 import ChaChaState
 from kaa.kernel.locking.spinlock import IrqSpinLock
@@ -71,7 +72,7 @@ class Generator:
         self.absorb(machine.clock.cycles())
         self.absorb(machine.clock.realtime_ns())
         for _ in range(4):
-            self.absorb(machine.cpu.hardware_random())
+            self.absorb(rdrand.hardware_random())
         self.ready = True
 
     def absorb(self, word: u64) -> None:

@@ -19,9 +19,11 @@ from kaa.kernel.process import elf_loader, exec_credentials, exec_stack, exec_th
 from kaa.kernel.process.elf_file import USER_END, ElfFile
 from kaa.kernel.process.exec_arguments import Arguments
 from kaa.kernel.process.exec_stack import Layout
+from kaa.kernel.process.group import EXECED
 from kaa.kernel.process.program import Program
 from kaa.kernel.process.task import FORKED_NO_EXEC, KERNEL_THREAD, SHARES_FILES, SHARES_MEMORY, Task
 from kaa.kernel.sched import robust
+from kaa.kernel.time import posix_timer
 from kaa.lang import Bytes, i32, noinline, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -180,6 +182,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     group = task.group
     fork.release_vfork_parent(task)
     task.flags &= ~u32(FORKED_NO_EXEC | SHARES_MEMORY)
+    group.flags |= EXECED
     group.executable = found.elf.file
     task.credentials = who
     task.robust_list = 0
@@ -188,6 +191,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     task.alternate_size = 0
     task.alternate_flags = 2
     task.parent_death_signal = task.parent_death_signal if layout.secure == 0 else i32(0)
+    posix_timer.delete_all(group)
     with group.signal_lock:
         group.handlers.reset_for_exec()
     task.set_name(base_name(found.file_name))

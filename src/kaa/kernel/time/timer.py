@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
 
 NEVER: Final = 0xFFFF_FFFF_FFFF_FFFF
+FARTHEST: Final = 1 << 61
+"""73 years: the hardware is not told of deadlines beyond, which need not fit its clock."""
 
 
 class Timer(HeapNode):
@@ -93,7 +95,7 @@ class TimerQueue:
         """Let the hardware interrupt at the earliest deadline. Interrupts are off. A deadline that has moved away is
         left to fire in vain: cheaper than telling the hardware each time."""
         first = self.first()
-        if first < self.programmed:
+        if first < self.programmed and first < FARTHEST:
             self.programmed = first
             machine.clock.set_deadline(first)
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""getpriority(2), setpriority(2), and the ioprio pair, whose value nothing here uses."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from kaa.kernel.abi.syscall import syscall
+from kaa.kernel.arch import machine
+from kaa.kernel.process import ids
+from kaa.kernel.process.credentials import Capability
+from kaa.kernel.process.task import Task
+from kaa.kernel.sched import policy
+from kaa.lang import i32, u32, u64
+
+PRIO_PROCESS: Final = 0
+PRIO_PGRP: Final = 1
+PRIO_USER: Final = 2
+
+
+def _belongs(task: Task, which: i32, who: i32) -> bool:
+    """Whether a task is meant by setpriority's pair."""
+    if which == PRIO_PGRP:
+        wanted = machine.percpu.current().group.group_number() if who == 0 else who
+        return task.group.group_number() == wanted
+    wanted_user = machine.percpu.current().credentials.uid if who == 0 else u32(who)
+    return task.credentials.uid == wanted_user
+
+
+def _single(who: i32) -> Task:
+    if who == 0:
+        return machine.percpu.current()
+    task = ids.find_task(who)
+    if task is None:
+        raise ProcessLookupError
+    return task
+
+
+@syscall(x86_64=140, arm64=141)
+def getpriority(which: i32, who: i32) -> i32:
+    """getpriority(2): 20 minus the lowest nice value, so that no result is negative."""
+    if which < PRIO_PROCESS or which > PRIO_USER:
+        raise OSError(errno.EINVAL)
+    if which == PRIO_PROCESS:
+        return 20 - _single(who).nice
+    best: i32 = 0
+    task = ids.next_task(i32(0))
+    while task is not None:
+        if _belongs(task, which, who):
+            best = max(best, 20 - task.nice)
+        task = ids.next_task(task.pid)
+    if best == 0:
+        raise ProcessLookupError
+    return best
+
+
+@syscall(x86_64=141, arm64=140)
+def setpriority(which: i32, who: i32, nice: i32) -> None:
+    """setpriority(2): nice values of a thread, a process group or a user."""
+    if which < PRIO_PROCESS or which > PRIO_USER:
+        raise OSError(errno.EINVAL)
+    value = max(i32(-20), min(i32(19), nice))
+    if which == PRIO_PROCESS:
+        _set_one(_single(who), value)
+        return
+    found = False
+    task = ids.next_task(i32(0))
+    while task is not None:
+        if _belongs(task, which, who):
+            found = True
+            _set_one(task, value)
+        task = ids.next_task(task.pid)
+    if not found:
+        raise ProcessLookupError
+
+
+def _set_one(task: Task, nice: i32) -> None:
+    """Raises PermissionError for another user's task, OSError(EACCES) for a better value than RLIMIT_NICE allows."""
+    me = machine.percpu.current().credentials
+    capable = me.capable(u32(Capability.CAP_SYS_NICE))
+    if not capable and me.euid != task.credentials.uid and me.euid != task.credentials.euid:
+        raise PermissionError
+    if nice < task.nice and not capable and not policy.nice_allowed(task, nice):
+        raise OSError(errno.EACCES)
+    policy.set_nice(task, nice)
+
+
+@syscall(x86_64=252, arm64=31)
+def ioprio_get(which: i32, who: i32) -> i32:
+    """ioprio_get(2): none is kept: the default class."""
+    if which < 1 or which > 3:
+        raise OSError(errno.EINVAL)
+    return i32(0)
+
+
+@syscall(x86_64=251, arm64=30)
+def ioprio_set(which: i32, who: i32, value: i32) -> None:
+    """ioprio_set(2): accepted and without effect, as with a device that has no scheduler."""
+    if which < 1 or which > 3 or u64(u32(value) >> 13) > 3:
+        raise OSError(errno.EINVAL)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""setitimer(2), getitimer(2), alarm(2): one timer of each kind for a process.
+
+ITIMER_REAL is a timer in the queue. ITIMER_VIRTUAL and ITIMER_PROF count the process's processor time: `cpu_timer` looks at
+them at the end of each slice. A timer of the process holds no reference to it: it is cancelled when the process ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import weakref
+from typing import TYPE_CHECKING
+
+from kaa.kernel.abi.signal import SigInfo, Code, Signal
+from kaa.kernel.abi.syscall import syscall
+from kaa.kernel.abi.time import NS, IntervalKind, ITimerVal, timeval
+from kaa.kernel.arch import machine
+from kaa.kernel.mm.user import UserPtr
+from kaa.kernel.process import accounting
+from kaa.kernel.signal import send
+from kaa.kernel.time import timer
+from kaa.kernel.time.timer import Timer
+from kaa.lang import i32, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.group import ThreadGroup
+
+
+class IntervalTimer(Timer):
+    """ITIMER_REAL, or (never queued) the deadline of a processor-time timer in ns of that time."""
+
+    group: weakref.ref[ThreadGroup]
+    interval: u64
+    deadline: u64
+
+    def __init__(self, group: ThreadGroup) -> None:
+        super().__init__()
+        self.group = weakref.ref(group)
+        self.interval = 0
+        self.deadline = 0
+
+    def expired(self) -> None:
+        """SIGALRM, and again after the interval."""
+        group = self.group()
+        if group is None:
+            return
+        if self.interval != 0:
+            now = machine.clock.monotonic_ns()
+            missed = (now - self.key) // self.interval if now > self.key else u64(0)
+            timer.arm(self, self.key + (missed + 1) * self.interval)
+        send_quietly(group, i32(Signal.SIGALRM))
+
+
+def send_quietly(group: ThreadGroup, signo: i32) -> None:
+    """A timer's signal: errors are nobody's."""
+    try:
+        send.send_group(group, signo, SigInfo(signo, 0, i32(Code.SI_KERNEL)))
+    except OSError:
+        pass
+
+
+def _own_real(group: ThreadGroup) -> IntervalTimer:
+    found = group.real_timer
+    if found is None:
+        found = IntervalTimer(group)
+        group.real_timer = found
+    return found
+
+
+def _set_real(group: ThreadGroup, value: u64, interval: u64) -> None:
+    if value == 0 and group.real_timer is None:
+        return
+    alarm_timer = _own_real(group)
+    timer.cancel(alarm_timer)
+    alarm_timer.interval = interval
+    if value != 0:
+        now = machine.clock.monotonic_ns()
+        timer.arm(alarm_timer, now + min(value, u64(1 << 62)))
+
+
+def _remaining_real(group: ThreadGroup) -> u64:
+    found = group.real_timer
+    if found is None or not found.armed:
+        return u64(0)
+    now = machine.clock.monotonic_ns()
+    return max(found.key - now, u64(1000)) if found.key > now else u64(1000)
+
+
+def _processor_timer(group: ThreadGroup, which: i32) -> IntervalTimer | None:
+    return group.virtual_timer if which == IntervalKind.ITIMER_VIRTUAL else group.profile_timer
+
+
+def _set_processor(group: ThreadGroup, which: i32, value: u64, interval: u64) -> None:
+    from kaa.kernel.time import cpu_timer
+
+    found = _processor_timer(group, which)
+    if found is None:
+        if value == 0:
+            return
+        found = IntervalTimer(group)
+        if which == IntervalKind.ITIMER_VIRTUAL:
+            group.virtual_timer = found
+        else:
+            group.profile_timer = found
+    found.interval = interval
+    found.deadline = 0 if value == 0 else accounting.group_run_time(group) + min(value, u64(1 << 62))
+    cpu_timer.recount(group)
+
+
+def _read(group: ThreadGroup, which: i32) -> ITimerVal:
+    result = ITimerVal()
+    if which == IntervalKind.ITIMER_REAL:
+        found = group.real_timer
+        if found is not None:
+            result.interval = timeval(found.interval)
+        result.value = timeval(_remaining_real(group))
+        return result
+    other = _processor_timer(group, which)
+    if other is not None:
+        result.interval = timeval(other.interval)
+        if other.deadline != 0:
+            now = accounting.group_run_time(group)
+            result.value = timeval(other.deadline - now if other.deadline > now else u64(1000))
+    return result
+
+
+def _check(which: i32) -> None:
+    if which < IntervalKind.ITIMER_REAL or which > IntervalKind.ITIMER_PROF:
+        raise OSError(errno.EINVAL)
+
+
+@syscall(x86_64=36, arm64=102)
+def getitimer(which: i32, into: UserPtr[ITimerVal]) -> None:
+    """getitimer(2)."""
+    _check(which)
+    into.write(_read(machine.percpu.current().group, which))
+
+
+@syscall(x86_64=38, arm64=103)
+def setitimer(which: i32, new: UserPtr[ITimerVal], old: UserPtr[ITimerVal]) -> None:
+    """setitimer(2)."""
+    group = machine.percpu.current().group
+    wanted = ITimerVal()
+    if not new.is_null():
+        wanted = new.read()
+    value = wanted.value.total()
+    interval = wanted.interval.total()
+    _check(which)
+    before = _read(group, which)
+    if which == IntervalKind.ITIMER_REAL:
+        _set_real(group, value, interval)
+    else:
+        _set_processor(group, which, value, interval)
+    if not old.is_null():
+        old.write(before)
+
+
+@syscall(x86_64=37)
+def alarm(seconds: u32) -> u32:
+    """alarm(2): SIGALRM after so many seconds; gives what was left of the one before."""
+    group = machine.percpu.current().group
+    left = _remaining_real(group)
+    _set_real(group, u64(seconds) * NS, u64(0))
+    if left == 0:
+        return u32(0)
+    return u32(max((left + NS // 2) // NS, u64(1)))
+
+
+def cancel_all(group: ThreadGroup) -> None:
+    """The process ends."""
+    found = group.real_timer
+    if found is not None:
+        timer.cancel(found)
+        group.real_timer = None
+    group.virtual_timer = None
+    group.profile_timer = None

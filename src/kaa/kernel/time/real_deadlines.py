@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who must know when the real-time clock is set: timerfd's TFD_TIMER_CANCEL_ON_SET.
+
+Sleepers and timers for a real time wait for the monotonic time it had when they began; each looks at its own clock when that
+comes, and waits on when the clock was set back. A clock set forward finds them late: by what was set, at most.
+"""
+
+from __future__ import annotations
+
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.lang import u64
+
+
+class ClockChanges:
+    """How often the clock was set, and who wants to know."""
+
+    count: u64
+    waiters: WaitQueue
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.waiters = WaitQueue("clock was set")
+
+
+changes = ClockChanges()
+
+
+def clock_was_set() -> None:
+    """Called after the clock was set."""
+    changes.count += 1
+    changes.waiters.wake_all()
