@@ -102,7 +102,7 @@ def choose(value: Bytes) -> None:
     log.warn(f"kaa.bug={value}: no such bug; there are overflow, index, none, divide, assert and stack")
 
 
-def plant() -> None:
+def check() -> None:
     """Commits the bug that was asked for, if one was. The boot calls this just before it starts pid 1."""
     if wanted.kind == b"overflow":
         overflow()
