@@ -198,15 +198,20 @@ def deliver_input(index: u64) -> None:
     assert uart is not None
     tty = uart.tty
     assert tty is not None
-    piece = Array[u8, PIECE]()
     while True:
-        uart.input_wait.wait_until(lambda: uart.input.fill() > 0)
-        count = uart.take_input(piece)
-        done: usize = 0
-        while done < count:
-            done += tty.receive(piece[done:count])
-            if done < count:
-                tty.write_wait.wait_until(lambda: tty.has_room())
+        deliver_some(uart, tty)
+
+
+def deliver_some(uart: Uart, tty: Tty) -> None:
+    """Wait for input, and pass it on as the line discipline has room for it."""
+    piece = Array[u8, PIECE]()
+    uart.input_wait.wait_until(lambda: uart.input.fill() > 0)
+    count = uart.take_input(piece)
+    done: usize = 0
+    while done < count:
+        done += tty.receive(piece[done:count])
+        if done < count:
+            tty.write_wait.wait_until(lambda: tty.has_room())
 
 
 def start_line(index: u32, port: u16, name: bytes) -> Uart | None:

@@ -50,7 +50,8 @@ def erase_word(tty: Tty) -> None:
 def kill_line(tty: Tty) -> None:
     """Take the whole line back."""
     flags = tty.termios.c_lflag
-    on_screen = tty.echoes() and flags & Local.ECHOK and flags & Local.ECHOKE and flags & Local.ECHOE
+    whole: u32 = Local.ECHO | Local.ECHOK | Local.ECHOKE | Local.ECHOE
+    on_screen = flags & whole == whole
     while tty.input.typed() > 0:
         byte = drop_character(tty)
         if on_screen:

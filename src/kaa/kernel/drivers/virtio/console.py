@@ -167,8 +167,13 @@ def serve(index: u64) -> None:
     control = console.control
     assert control is not None
     while True:
-        control.wait.wait_until(lambda: control.has_message())
-        console.handle_messages(control)
+        serve_once(console, control)
+
+
+def serve_once(console: Console, control: ControlQueues) -> None:
+    """Wait for messages and deal with them."""
+    control.wait.wait_until(lambda: control.has_message())
+    console.handle_messages(control)
 
 
 @virtio_driver(DeviceKind.CONSOLE, ConsoleFeature.MULTIPORT)

@@ -7,6 +7,7 @@ for more. `lock` (mutex) makes readers take turns; the interrupt only wakes.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.virtio import DeviceKind
@@ -107,19 +108,28 @@ class HwrngFile(File):
             return 0
         done: usize = 0
         while done == 0:
-            if not entropy.ready():
-                entropy.ask()
-                if self.nonblocking():
-                    raise BlockingIOError
-                entropy.wait.wait_interruptible(lambda: entropy.ready())
-            if entropy.queue.broken:
-                raise OSError(5)
-            with entropy.lock:
-                data = entropy.peek(buf.remaining())
-                buf.copy_out(data)
-                entropy.used += usize(len(data))
-                done = usize(len(data))
+            self.wait_filled(entropy)
+            done = hand_out(entropy, buf)
         return done
+
+    def wait_filled(self, entropy: Entropy) -> None:
+        """Sleep until there are bytes. Raises BlockingIOError, Restart, OSError(EIO) when the device is broken."""
+        if not entropy.ready():
+            entropy.ask()
+            if self.nonblocking():
+                raise BlockingIOError
+            entropy.wait.wait_interruptible(lambda: entropy.ready())
+        if entropy.queue.broken:
+            raise OSError(errno.EIO)
+
+
+def hand_out(entropy: Entropy, buf: UserBuf) -> usize:
+    """Copy bytes that nobody has had to the caller; how many. 0 when another reader was faster."""
+    with entropy.lock:
+        data = entropy.peek(buf.remaining())
+        buf.copy_out(data)
+        entropy.used += usize(len(data))
+        return usize(len(data))
 
 
 def open_hwrng(flags: u32, path: Path) -> File:

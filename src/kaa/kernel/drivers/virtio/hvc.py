@@ -32,15 +32,18 @@ class HvcDriver(TtyDriver):
         return 0 if self.port.sent_all() else 1
 
     def feed_once(self) -> None:
-        """Wait for input, or room for output, and pass it on."""
-        port = self.port
+        """Wait for input and pass it on."""
+        self.port.read_wait.wait_until(lambda: self.port.has_input())
         tty = self.tty
         assert tty is not None
-        port.read_wait.wait_until(lambda: port.has_input())
-        buffer = port.oldest()
+        self.feed(tty)
+
+    def feed(self, tty: Tty) -> None:
+        """Pass on what has come."""
+        buffer = self.port.oldest()
         while buffer is not None:
             taken = tty.receive(contents(buffer)[buffer.taken : buffer.used])
-            port.consume(buffer, taken)
+            self.port.consume(buffer, taken)
             if taken == 0:
                 tty.write_wait.wait_until(lambda: tty.has_room())
-            buffer = port.oldest()
+            buffer = self.port.oldest()

@@ -67,11 +67,16 @@ class NinepRegular(NinepInode):
         with self.lock:
             reader = self.reader
             if reader is None:
-                reader = self.fid if self.mounted.opens_in_place() else self.clone()
-                if not reader.opened:
-                    operations.open_(self.mounted.client, reader, OpenFlag.RDONLY)
+                reader = self.open_for_reading()
                 self.reader = reader
         return reader
+
+    def open_for_reading(self) -> Fid:
+        """The file's own fid, or a fresh one, opened for reading."""
+        fid = self.fid if self.mounted.opens_in_place() else self.clone()
+        if not fid.opened:
+            operations.open_(self.mounted.client, fid, OpenFlag.RDONLY)
+        return fid
 
     def writing_fid(self) -> Fid:
         """The fid to write with: for both directions if the server lets us."""
