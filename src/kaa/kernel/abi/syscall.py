@@ -16,9 +16,9 @@ Numbers: the x86-64 column is the one in the System V ABI's Linux binding, arm64
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-import errno
 from typing import Any, Final, TypeVar
 
 from kaa.lang import Array, Trampoline, cold, i32, i64, u64

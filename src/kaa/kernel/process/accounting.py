@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.process.group import ThreadGroup, Usage
-from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KILLABLE, KERNEL_THREAD, STOPPED, UNINTERRUPTIBLE, Task
+from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KERNEL_THREAD, KILLABLE, STOPPED, UNINTERRUPTIBLE, Task
 from kaa.kernel.sched import core
 from kaa.lang import u8, u64
 

@@ -21,7 +21,7 @@ from kaa.kernel.process.credentials import (
     Credentials,
     Groups,
 )
-from kaa.lang import i32, u32, u64
+from kaa.lang import i32, i64, u32, u64
 
 KEEP: Final = 0xFFFF_FFFF
 """-1: leave this id as it is."""
@@ -237,11 +237,11 @@ def getgroups(size: i32, into: UserPtr[u32]) -> i32:
     if size < 0:
         raise OSError(errno.EINVAL)
     groups = _mine().groups
-    count = len(groups.members)
+    count = i64(len(groups.members))
     if size != 0:
         if count > size:
             raise OSError(errno.EINVAL)
-        for index in range(count):
+        for index in range(len(groups.members)):
             into.offset(u64(index)).write(groups.members[index])
     return i32(count)
 

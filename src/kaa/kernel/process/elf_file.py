@@ -10,7 +10,17 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.abi.elf import CLASS_64, DATA_LITTLE, ET_DYN, ET_EXEC, MAGIC, ElfHeader, ProgramHeader, SegmentFlag, SegmentType
+from kaa.kernel.abi.elf import (
+    CLASS_64,
+    DATA_LITTLE,
+    ET_DYN,
+    ET_EXEC,
+    MAGIC,
+    ElfHeader,
+    ProgramHeader,
+    SegmentFlag,
+    SegmentType,
+)
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.lang import Array, Slice, as_bytes, u8, u32, u64, usize

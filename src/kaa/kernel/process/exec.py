@@ -15,6 +15,7 @@ from kaa.kernel.abi.mman import MapFlag, Prot
 from kaa.kernel.arch import machine
 from kaa.kernel.lib import random
 from kaa.kernel.mm.address_space import AddressSpace
+from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import elf_loader, exec_credentials, exec_stack, exec_threads, fork, program
 from kaa.kernel.process.elf_file import USER_END, ElfFile
 from kaa.kernel.process.exec_arguments import Arguments
@@ -70,8 +71,6 @@ def _gather(arguments: Arguments, found: Program, argv: u64, envp: u64) -> None:
     """The strings in the order in which they will lie on the stack."""
     _add_prefix(arguments, found)
     if found.is_script():
-        from kaa.kernel.mm.user import UserPtr
-
         rest = argv
         if argv != 0 and UserPtr[u64](argv).read() != 0:
             rest = UserPtr[u64](argv).offset(u64(1)).address

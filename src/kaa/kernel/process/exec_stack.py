@@ -127,5 +127,5 @@ def _put_auxiliary(block: WordBlock, layout: Layout, arguments: Arguments, elf: 
     block.put_pair(u64(Aux.AT_RANDOM), layout.random)
     block.put_pair(u64(Aux.AT_EXECFN), layout.strings + arguments.file_name_start())
     block.put_pair(u64(Aux.AT_PLATFORM), layout.platform)
-    block.put_pair(u64(Aux.AT_MINSIGSTKSZ), u64(machine.elf.MINIMUM_SIGNAL_STACK()))
+    block.put_pair(u64(Aux.AT_MINSIGSTKSZ), u64(machine.elf.minimum_signal_stack()))
     block.put_pair(u64(Aux.AT_NULL), u64(0))

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
-from kaa.kernel.process import accounting, boot, fork, notify, pid as pids, reparent, tree
+from kaa.kernel.process import accounting, boot, fork, notify, reparent, tree
+from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import (
     DEAD,

@@ -143,6 +143,6 @@ def _find_interpreter(elf: ElfFile) -> ElfFile | None:
         interpreter.read(head.data[0:64])
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            raise OSError(errno.ELIBBAD)
+            raise OSError(errno.ELIBBAD) from None
         raise
     return interpreter

@@ -19,7 +19,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.sched.run_queue import FAIR, REAL_TIME_SLICE, SLICE, WAKE_GRANULARITY, RunQueue, is_real_time, weighted_slice
+from kaa.kernel.sched.run_queue import (
+    FAIR,
+    REAL_TIME_SLICE,
+    SLICE,
+    WAKE_GRANULARITY,
+    RunQueue,
+    is_real_time,
+    weighted_slice,
+)
 from kaa.kernel.time import timer
 from kaa.lang import cold, inline, u64
 

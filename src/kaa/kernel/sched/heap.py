@@ -36,20 +36,27 @@ def merge(first: HeapNode | None, second: HeapNode | None) -> HeapNode | None:
     if second is None:
         return first
     if second.key < first.key:
-        first, second = second, first
-    root = first
+        return _weave(second, first)
+    return _weave(first, second)
+
+
+def _weave(root: HeapNode, other: HeapNode) -> HeapNode:
+    """The same of two heaps of which the first has the smaller root."""
+    node = root
     while True:
-        right = first.right
-        first.right = first.left
+        right = node.right
+        node.right = node.left
         if right is None:
-            first.left = second
-            second.up = first
+            node.left = other
+            other.up = node
             return root
-        if second.key < right.key:
-            right, second = second, right
-        first.left = right
-        right.up = first
-        first = right
+        below = right
+        if other.key < right.key:
+            below = other
+            other = right
+        node.left = below
+        below.up = node
+        node = below
 
 
 class Heap:

@@ -11,7 +11,7 @@ import errno
 import weakref
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.signal import SigInfo, Code, Signal
+from kaa.kernel.abi.signal import Code, SigInfo, Signal
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.time import NS, IntervalKind, ITimerVal, timeval
 from kaa.kernel.arch import machine
