@@ -42,13 +42,13 @@ __all__ = ["PageTable"]
 
 
 def direct_map(physical_address: u64) -> u64:
-    """Where the kernel sees the physical address. (Physical addresses stay below 8 TiB, where the base's bits begin.)"""
+    """Where the kernel sees the physical address. (Physical addresses stay below 512 GiB, where the base's bits begin.)"""
     return physical_address | DIRECT_MAP
 
 
 def physical(direct: u64) -> u64:
     """Physical address of an address in the direct map."""
-    return direct & 0x7FF_FFFF_FFFF
+    return direct & 0x7F_FFFF_FFFF
 
 
 def image_physical(address: u64) -> u64:
