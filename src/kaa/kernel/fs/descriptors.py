@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Guarded, i32, inline, u32, u64
+from kaa.lang import Guarded, i32, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -40,8 +40,8 @@ class FileTable:
     def get(self, fd: i32) -> File:
         """The open file. Raises OSError(EBADF), also for O_PATH files' users: see `File`."""
         with self.lock:
-            if 0 <= fd < len(self.slots):
-                file = self.slots[fd]
+            if usize(fd) < len(self.slots):
+                file = self.slots[usize(fd)]
                 if file is not None:
                     return file
         raise OSError(errno.EBADF)
@@ -49,8 +49,8 @@ class FileTable:
     def find(self, fd: i32) -> File | None:
         """The open file, or None; for poll(2) and /proc."""
         with self.lock:
-            if 0 <= fd < len(self.slots):
-                return self.slots[fd]
+            if usize(fd) < len(self.slots):
+                return self.slots[usize(fd)]
         return None
 
     def install(self, file: File, close_on_exec: bool = False) -> i32:
@@ -98,11 +98,11 @@ class FileTable:
     def take(self, fd: i32) -> File | None:
         """Empty the slot and hand over its file; None if there is none."""
         with self.lock:
-            if fd < 0 or fd >= len(self.slots):
+            if usize(fd) >= len(self.slots):
                 return None
-            file = self.slots[fd]
+            file = self.slots[usize(fd)]
             if file is not None:
-                self.slots[fd] = None
+                self.slots[usize(fd)] = None
                 if u32(fd) < self.lowest:
                     self.lowest = u32(fd)
             return file
@@ -120,8 +120,8 @@ class FileTable:
             raise OSError(errno.EBADF)
         with self.lock:
             self._reserve(u32(fd))
-            old = self.slots[fd]
-            self.slots[fd] = file
+            old = self.slots[usize(fd)]
+            self.slots[usize(fd)] = file
             self._mark(u32(fd), close_on_exec)
         if old is not None:
             close_file(old)
@@ -130,7 +130,7 @@ class FileTable:
         """F_GETFD. Raises OSError(EBADF)."""
         with self.lock:
             self._check(fd)
-            return (self.on_exec[fd >> 6] >> u64(fd & 63)) & 1 != 0
+            return (self.on_exec[usize(fd) >> 6] >> u64(fd & 63)) & 1 != 0
 
     def set_close_on_exec(self, fd: i32, value: bool) -> None:
         """F_SETFD. Raises OSError(EBADF)."""
@@ -139,7 +139,7 @@ class FileTable:
             self._mark(u32(fd), value)
 
     def _check(self, fd: i32) -> None:
-        if fd < 0 or fd >= len(self.slots) or self.slots[fd] is None:
+        if usize(fd) >= len(self.slots) or self.slots[usize(fd)] is None:
             raise OSError(errno.EBADF)
 
     def fork(self) -> FileTable:
@@ -163,7 +163,7 @@ class FileTable:
 
     def _marked(self, fd: i32) -> bool:
         with self.lock:
-            return (self.on_exec[fd >> 6] >> u64(fd & 63)) & 1 != 0
+            return (self.on_exec[usize(fd) >> 6] >> u64(fd & 63)) & 1 != 0
 
     def close_range(self, first: u32, last: u32) -> None:
         """close_range(2)."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.fcntl import O_CREAT, O_LARGEFILE, O_TRUNC, O_WRONLY
+from kaa.kernel.abi.fcntl import O_CREAT, O_LARGEFILE, O_RDWR, O_TRUNC, O_WRONLY
+from kaa.kernel.abi.mount import MS_RDONLY
 from kaa.kernel.arch import machine
 from kaa.kernel.fs import mounting, namei
 from kaa.kernel.fs import open as opening
@@ -16,20 +17,39 @@ from kaa.kernel.fs.calls import names
 from kaa.kernel.fs.context import FsContext
 from kaa.kernel.fs.mount import mount_first
 from kaa.kernel.fs.superblock import find_type
+from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
 from kaa.kernel.mm.user import kernel_buffer
-from kaa.lang import Array, Bytes, Slice, u8, u32, u64, usize
+from kaa.kernel.process import boot
+from kaa.lang import Bytes, Slice, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
     from kaa.kernel.fs.path import Path
 
-PIECE = 1024
 
-
-def mount_root() -> FsContext:
-    """Make an empty tmpfs the root of all names: where the initramfs is unpacked. Give the result to process/boot.py."""
+def mount_first_root() -> None:
+    """Make an empty tmpfs the root of all names: what the initramfs is unpacked into. The caller, and the tasks that the
+    kernel makes from now on, are in it."""
     root = mount_first(find_type(b"ramfs").mount(b"rootfs", 0, b"mode=755"), b"rootfs", 0)
-    return FsContext(root, root, 0o22)
+    boot.set_root(FsContext(root, root, 0o22))
+
+
+def mount_root(source: bytes, kind: bytes, data: bytes, writable: bool) -> None:
+    """Mount the real root over the first one, and go there: what root=, rootfstype=, rootflags= ask for. Raises OSError."""
+    make_directory(b"/root", 0o700)
+    mount(kind, source, b"/root", 0 if writable else MS_RDONLY, data)
+    place = find(b"/root")
+    fs = machine.percpu.current().fs
+    fs.set_cwd(place)
+    fs.set_root(place)
+
+
+def open_standard(name: bytes) -> None:
+    """Descriptors 0, 1 and 2 on one device. Raises OSError."""
+    file = open_path(name, O_RDWR, 0)
+    files = machine.percpu.current().files
+    for _ in range(3):
+        files.install(file, False)
 
 
 def start() -> Path:
@@ -68,22 +88,17 @@ def read_exact(file: File, offset: u64, into: Slice[u8]) -> usize:
     return done
 
 
-class Piece:
-    """A stage for whole-file reads."""
-
-    data: Array[u8, PIECE]
-
-    def __init__(self) -> None:
-        self.data = Array[u8, PIECE]()
-
-
 def read_all(file: File) -> bytes:
-    """The content of a small file (at most 12 KiB)."""
-    from kaa.kernel.fs.text import LONG_TEXT, LongText
-
-    text = LongText()
-    count = read_exact(file, 0, text.data[0:LONG_TEXT])
-    return bytes(text.data[0:count])
+    """The whole content. Raises MemoryError, also when it is beyond what can be had in one piece (4 MiB)."""
+    text = TextBuffer()
+    offset: u64 = u64(0)
+    piece = TextChunk()
+    while True:
+        got = read_exact(file, offset, piece.data[0:CHUNK])
+        text.add(piece.data[0:got])
+        offset += got
+        if got < CHUNK:
+            return text.to_bytes()
 
 
 def write_file(name: bytes, mode: u32, content: Slice[u8]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kaa.kernel.mm import buddy, frame
 from kaa.lang import Array, Bytes, i64, u8, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class TextBuffer:
         return done
 
     def to_bytes(self) -> bytes:
-        """The text in one piece; only for what fits a piece (paths, words)."""
+        """The text in one piece. Raises MemoryError."""
         if len(self.chunks) == 0:
             return b""
         if len(self.chunks) == 1:
@@ -122,29 +123,24 @@ class TextBuffer:
         return self._joined()
 
     def _joined(self) -> bytes:
-        whole = LongText()
-        at: usize = usize(0)
-        for chunk in self.chunks:
-            assert at + chunk.used <= LONG_TEXT
-            whole.data[at : at + chunk.used].copy_from(chunk.data[0 : chunk.used])
-            at += chunk.used
-        return bytes(whole.data[0:at])
-
-
-LONG_TEXT = 12288
-
-
-class LongText:
-    """Room to join pieces in: a path and a symbolic link's target together stay under it."""
-
-    data: Array[u8, LONG_TEXT]
-
-    def __init__(self) -> None:
-        self.data = Array[u8, LONG_TEXT]()
+        """Through pages in a row, which only long texts need (a script's argument, a whole file)."""
+        order: u32 = u32(0)
+        while (usize(4096) << order) < self.length:
+            order += 1
+        pfn = u64(buddy.allocate_pages(order))
+        try:
+            whole = frame.block(pfn, u64(1) << order)
+            at: usize = usize(0)
+            for chunk in self.chunks:
+                whole[at : at + chunk.used].copy_from(chunk.data[0 : chunk.used])
+                at += chunk.used
+            return bytes(whole[0:at])
+        finally:
+            buddy.free_pages(pfn, order)
 
 
 def join(first: Bytes, second: Bytes, third: Bytes = b"") -> bytes:
-    """Up to three pieces as one bytes object; together at most LONG_TEXT long."""
+    """Up to three pieces as one bytes object."""
     text = TextBuffer()
     text.add(first)
     text.add(second)

@@ -211,7 +211,9 @@ def remove_file(walk: Walk) -> None:
         if inode is None:
             raise FileNotFoundError
         if walk.trailing:
-            raise IsADirectoryError if inode.is_directory() else NotADirectoryError
+            if inode.is_directory():
+                raise IsADirectoryError
+            raise NotADirectoryError
         may_delete(directory, inode, walk.who)
         if inode.is_directory():
             raise IsADirectoryError
