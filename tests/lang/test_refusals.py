@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the compiler refuses, and in which words: each bad program has its message beside it.
 
-`KAA_GOLDEN=write pytest tests/lang/test_refusals.py` writes the messages anew; read the difference before you commit it.
+`KAA_GOLDEN=write pytest tests/lang/test_refusals.py` writes the messages anew; read the difference before you commit.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ class Pointer(Generic[T]):
 def test_layout_is_c_s() -> None:
     assert (sizeof(Inner), sizeof(Outer), sizeof(Packed)) == (8, 56, 13)
     fields = Outer.__kaa_layout__().fields
-    assert [fields[n].offset for n in ("inner", "table", "color", "link", "low", "high", "count")] == [4, 12, 36, 40, 48, 48, 52]
+    names = ("inner", "table", "color", "link", "low", "high", "count")
+    assert [fields[n].offset for n in names] == [4, 12, 36, 40, 48, 48, 52]
 
 
 def test_places_write_through() -> None:
@@ -159,8 +160,9 @@ def test_views() -> None:
     assert bytes(s[:3]) == b"abc"
     s[2:4].fill(0)
     assert data[:5] == b"ab\0\0o"
+    assert len(s[3:12]) == 8
     with pytest.raises(IndexError):
-        s[3:12]
+        Array[u32, 4]()[3:5]
 
 
 def test_page_zero_is_not_there() -> None:

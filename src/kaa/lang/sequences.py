@@ -62,6 +62,9 @@ class _Sequence(Generic[T]):
         last = self._length if index.stop is None else int(index.stop)
         first += self._length * (first < 0)
         last += self._length * (last < 0)
+        if self.__kaa_element__ is u8:  # it may pass as Bytes, whose slices end where the bytes do, as Python's
+            last = min(last, self._length)
+            first = min(first, last)
         if index.step is not None or not 0 <= first <= last <= self._length:
             raise IndexError(f"slice [{index.start}:{index.stop}] of a sequence of {self._length}")
         return first, last

@@ -38,7 +38,7 @@ def case_any_all_sum() -> None:
     emit(int(all(x > 1 for x in xs)))
     emit(sum(x * 2 for x in xs))
     emit(sum(xs))
-    emit(sum(len(name) for name in NAMES))
+    emit(int(sum(len(name) for name in NAMES)))
     empty: list[int] = []
     emit(sum(empty))
     emit(int(all(x > 1 for x in empty)))

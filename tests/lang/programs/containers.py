@@ -69,6 +69,7 @@ def case_list_of_objects() -> None:
     items.append(first)
     items.pop()
     emit(100)
+    emit(first.value)
     del first
     emit(101)
     items.clear()
@@ -212,6 +213,7 @@ def case_optional_elements() -> None:
     found = slots[1]
     if found is not None:
         emit(found.value)
+    del found
     slots[1] = None
     emit(100)
 

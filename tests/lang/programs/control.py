@@ -92,7 +92,7 @@ def case_tuples() -> None:
     (a, b), c = divide(7, 3), 5
     emit(a + b + c)
     for i, (x, y) in enumerate([(1, 2), (3, 4)]):
-        emit(i * 100 + x * 10 + y)
+        emit(int(i) * 100 + x * 10 + y)
 
 
 def power(base: int, exponent: int = 2, *, plus: int = 0) -> int:
@@ -130,14 +130,14 @@ def case_recursion() -> None:
 def case_enumerate_zip() -> None:
     xs = [5, 6, 7]
     ys = [1, 2]
-    for i, x in enumerate(xs):
-        emit(i * 10 + x)
+    for at, x in enumerate(xs):
+        emit(int(at) * 10 + x)
     for x, y in zip(xs, ys):
         emit(x * y)
     for i in reversed(range(3)):
         emit(i)
-    for i, x in enumerate(xs, 10):
-        emit(i + x)
+    for at, x in enumerate(xs, 10):
+        emit(int(at) + x)
 
 
 def case_augmented_assignment() -> None:
@@ -211,7 +211,7 @@ def trap_assert_with_values() -> None:
 
 
 def trap_unreachable() -> None:
-    """traps: assert"""
+    """traps: unreachable"""
     if noisy(1) == 1:
         unreachable()
 

@@ -150,6 +150,7 @@ def case_object_graph() -> None:
 
 
 def case_frozen_dict_grows() -> None:
+    """keeps what it allocated"""
     for n in range(20):
         name = b"abcdefghijklmnopqrstuvwxyz"[n : n + 2]
         root.children[bytes(name)] = Node(bytes(name))
@@ -164,6 +165,7 @@ def case_frozen_dict_grows() -> None:
 
 
 def case_mutable_state() -> None:
+    """keeps what it allocated"""
     counters.calls += 1
     counters.calls += 1
     emit(counters.calls)

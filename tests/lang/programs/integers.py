@@ -248,21 +248,21 @@ def trap_shift_out() -> None:
 
 
 def trap_shift_by_too_much() -> None:
-    """traps: overflow"""
+    """traps: shift"""
     a: u32 = u32(identity(1))
     n: u32 = u32(identity(32))
     emit(a << n)
 
 
 def trap_narrow_assignment() -> None:
-    """traps: overflow"""
+    """traps: narrow"""
     x: u32 = u32(identity(256))
     y: u8 = x
     emit(y)
 
 
 def trap_narrow_argument() -> None:
-    """traps: overflow"""
+    """traps: narrow"""
     emit(small(u32(identity(300))))
 
 

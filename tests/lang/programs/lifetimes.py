@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reference counts: when __del__ runs, what weak references see, chains, and that nothing leaks."""
+"""Reference counts: when __del__ runs, what weak references see, chains, and that nothing leaks.
+
+A local is released between its last use and the end of its life in Python (`del`, reassignment, return): the cases
+use each object right before that, so that the two agree.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ def make(value: int) -> Item:
 
 def case_del_statement() -> None:
     item = Item(1)
-    emit(0)
+    emit(item.value)
     del item
     emit(100)
 
@@ -116,6 +120,7 @@ def case_conditional_assignment() -> None:
         if n == 1:
             item = Item(1)
         emit(n * 10)
+        emit(item.value if item is not None else 50)
         item = None
     emit(100)
 

@@ -82,7 +82,8 @@ def case_or_else() -> None:
     chosen = head if head is not None else fallback
     emit(chosen.value)
     head = Node(1)
-    emit((head or fallback).value)
+    chosen = head if head is not None else fallback
+    emit(chosen.value)
 
 
 def case_early_return_narrows() -> None:

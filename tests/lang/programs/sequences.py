@@ -75,6 +75,18 @@ def case_copies_of_views() -> None:
     emit_bytes(owned)
 
 
+def ends(data: Bytes, n: usize) -> None:
+    emit_bytes(data[:n])
+    emit_bytes(data[n:])
+    emit_bytes(data[n:2])
+
+
+def case_slices_of_bytes_end_where_the_bytes_do() -> None:
+    for n in range(5):
+        ends(b"abc", usize(n))
+    ends(NAME[1:3], 7)
+
+
 class Named:
     name: bytes
 
@@ -198,18 +210,25 @@ def trap_bytes_index() -> None:
     emit(NAME[n])
 
 
+def total_of(numbers: Slice[u32]) -> u32:
+    sum: u32 = 0
+    for number in numbers:
+        sum += number
+    return sum
+
+
 def trap_slice_end() -> None:
     """traps: index"""
-    buffer = Array[u8, 4]()
+    numbers = Array[u32, 4]()
     n: usize = len(NAME)
-    emit_bytes(buffer[2:n])
+    emit(total_of(numbers[2:n]))
 
 
 def trap_slice_reversed() -> None:
     """traps: index"""
-    buffer = Array[u8, 16]()
+    numbers = Array[u32, 16]()
     n: usize = len(NAME)
-    emit_bytes(buffer[n:4])
+    emit(total_of(numbers[n:4]))
 
 
 def trap_negative_index() -> None:

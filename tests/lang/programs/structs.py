@@ -204,7 +204,7 @@ def case_nested_structs() -> None:
 
 
 def trap_value_does_not_fit() -> None:
-    """traps: overflow"""
+    """traps: narrow"""
     wide: u32 = u32(made(300).sec)
     m = Mixed()
     m.a = wide
@@ -212,7 +212,7 @@ def trap_value_does_not_fit() -> None:
 
 
 def trap_bits_do_not_fit() -> None:
-    """traps: overflow"""
+    """traps: narrow"""
     f = Flags()
     f.low = u8(made(16).sec)
     emit(f.low)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from kaa.lang import Bytes, i8, i64, u8, u16, u32, u64
+from kaa.lang import Array, Bytes, i8, i64, u8, u16, u32, u64, usize
 from kaa.lang.builtins.text import render
 from kaa.lang.testing import emit, emit_bytes
 
@@ -15,10 +15,11 @@ NAME = "kernel"
 class Buffer:
     """Collects what render gives: runs may be split differently under CPython, the bytes are the same."""
 
-    data: list[u8]
+    data: Array[u8, 256]
+    length: usize = 0
 
     def __init__(self) -> None:
-        self.data = []
+        self.data = Array[u8, 256]()
 
 
 BUFFER = Buffer()
@@ -26,14 +27,14 @@ BUFFER = Buffer()
 
 def put(run: Bytes) -> None:
     for byte in run:
-        BUFFER.data.append(byte)
+        BUFFER.data[BUFFER.length] = byte
+        BUFFER.length += 1
 
 
 def show(text: str) -> None:
-    BUFFER.data.clear()
+    BUFFER.length = 0
     render(text, put)
-    for byte in BUFFER.data:
-        emit(byte)
+    emit_bytes(BUFFER.data[: BUFFER.length])
 
 
 def twice(text: str) -> None:
@@ -72,6 +73,11 @@ def case_text_and_bytes() -> None:
     show(f"[{letter:c}]")
     twice("inner")
     twice(f"{letter}")
+    padded(f"{letter:x}{flag}{letter:#x}")
+
+
+def padded(text: str) -> None:
+    show(f"<{text:>20}|{text:<16}>")
 
 
 def case_enums_as_numbers() -> None:
@@ -84,6 +90,10 @@ def case_braces() -> None:
     show(f"{{{n}}} 100%")
 
 
-def case_bytes_are_shown_as_they_are() -> None:
-    BUFFER.data.clear()
-    emit_bytes(b"raw")
+def case_bytes_are_shown_as_text() -> None:
+    BUFFER.length = 0
+    name = b"raw"
+    n = 7
+    render("", put)
+    show(f"[{n:>20}]{NAME:<8}{n:<3}.")
+    emit(int(len(name)))

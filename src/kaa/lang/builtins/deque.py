@@ -105,9 +105,10 @@ class Deque(Generic[T]):
         """Double the ring. Raises MemoryError."""
         capacity = max(self.capacity * 2, 4)
         data = Ptr[T](allocate(capacity * sizeof(T)))
-        first = min(self.length, self.capacity - self.head)
-        copy_bytes(data.address, (self.data + self.head).address, first * sizeof(T))
-        copy_bytes((data + first).address, self.data.address, (self.length - first) * sizeof(T))
+        if self.length > 0:
+            first = min(self.length, self.capacity - self.head)
+            copy_bytes(data.address, (self.data + self.head).address, first * sizeof(T))
+            copy_bytes((data + first).address, self.data.address, (self.length - first) * sizeof(T))
         self.release_buffer()
         self.data = data
         self.head = 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from kaa.lang import inline, noinline, sizeof, usize
-from kaa.lang.unsafe import Ptr, allocate, move, release, same, zero
+from kaa.lang.unsafe import Ptr, allocate, copy_bytes, move, release, same, zero
 
 T = TypeVar("T")
 
@@ -153,7 +153,8 @@ class List(Generic[T]):
         """Make room for `needed` elements. Raises MemoryError."""
         capacity = max(needed, self.capacity * 2, 4)
         data = Ptr[T](allocate(capacity * sizeof(T)))
-        move(data.address, self.data.address, self.length * sizeof(T))
+        if self.length > 0:
+            copy_bytes(data.address, self.data.address, self.length * sizeof(T))
         self.release_buffer()
         self.data = data
         self.capacity = capacity

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaa.lang import Array, Bytes, i64, struct, u8, u16, u32, u64, usize, wrapping_sub
+from kaa.lang import Array, Bytes, i64, leading_zeros, struct, u8, u16, u32, u64, usize, wrapping_sub
 from kaa.lang.unsafe import Ptr, text_pieces
 
 LITERAL, SIGNED, UNSIGNED, HEX, BYTES, CHARACTER, NESTED, BOOL = range(8)
@@ -69,10 +69,52 @@ def render_piece(piece: Piece, put: Callable[[Bytes], None]) -> None:
 
 
 def put_nested(piece: Piece, put: Callable[[Bytes], None]) -> None:
-    """A str inside an f-string (padding is not applied to it)."""
+    """A str inside an f-string."""
     text = Ptr[Text](piece.value).place()
+    missing = padding(piece, measure(piece)) if piece.width > 0 else 0
+    if piece.flags & RIGHT != 0:
+        put_fill(SPACES, missing, put)
     for inner in Ptr[Piece](text.pieces).slice(text.count):
         render_piece(inner, put)
+    if piece.flags & RIGHT == 0:
+        put_fill(SPACES, missing, put)
+
+
+def measure(piece: Piece) -> usize:
+    """How many bytes a piece is when rendered."""
+    kind = piece.kind
+    size: usize = piece.length
+    if kind == SIGNED or kind == UNSIGNED:
+        size = measure_decimal(piece)
+    elif kind == HEX:
+        size = max((67 - leading_zeros(piece.value)) // 4, 1) + (2 if piece.flags & PREFIX != 0 else 0)
+    elif kind == CHARACTER:
+        size = 1
+    elif kind == BOOL:
+        size = 4 if piece.value != 0 else 5
+    elif kind == NESTED:
+        size = measure_nested(piece)
+    return max(size, piece.width)
+
+
+def measure_decimal(piece: Piece) -> usize:
+    """Digits, and the minus sign."""
+    negative = piece.kind == SIGNED and i64(piece.value) < 0
+    rest = wrapping_sub(u64(0), piece.value) if negative else piece.value
+    size: usize = 2 if negative else 1
+    while rest >= 10:
+        rest //= 10
+        size += 1
+    return size
+
+
+def measure_nested(piece: Piece) -> usize:
+    """The sum of the inner pieces."""
+    text = Ptr[Text](piece.value).place()
+    size: usize = 0
+    for inner in Ptr[Piece](text.pieces).slice(text.count):
+        size += measure(inner)
+    return size
 
 
 def put_character(piece: Piece, put: Callable[[Bytes], None]) -> None:
