@@ -34,7 +34,8 @@ def segment(kind: int, flags: int, offset: int, address: int, filesz: int, memsz
 
 def image(*segments: bytes, machine: int = 62, kind: int = 2, phentsize: int = 56, phoff: int = 64) -> bytes:
     ident = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header = struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, 0x401000, phoff, 0, 0, 64, phentsize, len(segments), 0, 0, 0)
+    counts = (64, phentsize, len(segments), 0, 0, 0)
+    header = struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, 0x401000, phoff, 0, 0, *counts)
     return (ident + header + b"".join(segments)).ljust(8192, b"\0")
 
 

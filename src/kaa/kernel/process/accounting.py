@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a process has used, and what /proc tells of it: times, faults, state letters, command line, environment.
 
-Processor time is exact (charged at each switch). How it divides between user and system is sampled: see `Task.system_ns`;
-kernel threads' time is all system time.
+Processor time is exact (charged at each switch). How it divides between user and system is sampled: see
+`Task.system_ns`; kernel threads' time is all system time.
 """
 
 from __future__ import annotations

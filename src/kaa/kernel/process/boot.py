@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first tasks: the boot thread that becomes the idle task, and what all kernel threads share.
 
-`initialise` runs once, as soon as memory and the per-CPU area work: from then on there is a `current()`. The boot code goes on
-in the idle task, which must not sleep; it spawns what may, and ends in `core.idle_loop()`.
+`initialise` runs once, as soon as memory and the per-CPU area work: from then on there is a `current()`. The boot
+code goes on in the idle task, which must not sleep; it spawns what may, and ends in `core.idle_loop()`.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def initialise() -> None:
 
 
 def set_root(fs: FsContext) -> None:
-    """The first root is mounted: `fs` is the kernel's from now on, and that of the tasks it makes. The caller gets it too."""
+    """The first root is mounted: `fs` is the kernel's from now on, and that of the tasks it makes. The caller gets it
+    too."""
     system.fs = fs
     machine.percpu.current().fs = fs

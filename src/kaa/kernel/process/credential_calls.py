@@ -74,8 +74,8 @@ def getresgid(real: UserPtr[u32], effective: UserPtr[u32], saved: UserPtr[u32]) 
 
 
 def commit_users(old: Credentials, new: Credentials) -> None:
-    """Give the caller `new`, with the capabilities that follow a change of user ids (capabilities(7), "Effect of user ID
-    changes on capabilities")."""
+    """Give the caller `new`, with the capabilities that follow a change of user ids (capabilities(7), "Effect of user
+    ID changes on capabilities")."""
     if (old.securebits & SECURE_NO_SETUID_FIXUP) == 0:
         _fix_capabilities(old, new)
     machine.percpu.current().credentials = new

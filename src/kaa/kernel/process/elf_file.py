@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading an ELF file's headers, believing nothing they say.
 
-Every number is checked before it is used: sizes against what is there, sums against overflow, addresses against the end of user
-memory. What passes here can be mapped without another look.
+Every number is checked before it is used: sizes against what is there, sums against overflow, addresses against the
+end of user memory. What passes here can be mapped without another look.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class ElfFile:
         self.headers_address = 0
 
     def read(self, header: Slice[u8]) -> None:
-        """Check the ELF header in `header` (the file's first bytes) and read the program headers. Raises OSError(ENOEXEC…)."""
+        """Check the ELF header in `header` (the file's first bytes) and read the program headers. Raises
+        OSError(ENOEXEC…)."""
         as_bytes(self.header).copy_from(header[0:64])
         self._check_header()
         count = u32(self.header.program_header_count)
@@ -137,7 +138,8 @@ class ElfFile:
         return self.header.type == ET_DYN
 
     def alignment(self) -> u64:
-        """The largest alignment that a segment asks for, at least a page, at most 2 MiB (huge pages bring nothing here)."""
+        """The largest alignment that a segment asks for, at least a page, at most 2 MiB (huge pages bring nothing
+        here)."""
         largest: u64 = PAGE_SIZE
         for index in range(self.count):
             segment = self.segments[index]

@@ -26,8 +26,8 @@ FIXED_ANONYMOUS: Final = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.FIXED
 
 
 def load(mm: AddressSpace, elf: ElfFile, hint: u64) -> u64:
-    """Map every PT_LOAD; gives the bias: what to add to the file's addresses. A movable file goes to `hint`, or where mm likes
-    (ANYWHERE). Raises OSError, MemoryError."""
+    """Map every PT_LOAD; gives the bias: what to add to the file's addresses. A movable file goes to `hint`, or where
+    mm likes (ANYWHERE). Raises OSError, MemoryError."""
     bias = _choose_bias(mm, elf, hint)
     for index in range(elf.count):
         segment = elf.segments[index]
@@ -73,8 +73,8 @@ def _map_segment(mm: AddressSpace, elf: ElfFile, segment: ProgramHeader, bias: u
 
 
 def _clear_tail(start: u64, end: u64, segment: ProgramHeader) -> None:
-    """Zero from the end of the file's bytes to the end of their last page. A segment that is not writable has to live with
-    what the file holds there."""
+    """Zero from the end of the file's bytes to the end of their last page. A segment that is not writable has to live
+    with what the file holds there."""
     if (segment.flags & SegmentFlag.PF_W) == 0 or end <= start:
         return
     length = usize(((start + PAGE_MASK) & NOT_PAGE_MASK) - start)
@@ -93,7 +93,8 @@ def _protection(flags: u32) -> u32:
 
 
 def break_start(elf: ElfFile, bias: u64) -> u64:
-    """Where the heap of brk(2) may start: after the last segment. Raises OSError(ENOEXEC) when that is out of memory."""
+    """Where the heap of brk(2) may start: after the last segment. Raises OSError(ENOEXEC) when that is out of
+    memory."""
     end = elf.highest + bias
     if end > USER_END:
         raise OSError(errno.ENOEXEC)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """execve(2): another program in the same process.
 
-Everything that can fail is done first: the file is found and its headers checked (through `#!` lines), the strings are copied out
-of the old memory, a new address space is made, entered and filled. If any of that fails the old address space comes back
-and the caller gets the error. Only then comes the part that cannot fail: other threads end, the old memory is given up,
-signals, descriptors and names are what execve(2) says. (Linux has its point of no return earlier and kills instead.)
+Everything that can fail is done first: the file is found and its headers checked (through `#!` lines), the strings
+are copied out of the old memory, a new address space is made, entered and filled. If any of that fails the old
+address space comes back and the caller gets the error. Only then comes the part that cannot fail: other threads end,
+the old memory is given up, signals, descriptors and names are what execve(2) says. (Linux has its point of no return
+earlier and kills instead.)
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ ADDR_NO_RANDOMIZE: Final = 0x0004_0000
 
 
 def execute(start: Path, name: bytes, argv: u64, envp: u64, walk_flags: u32) -> None:
-    """Become the program `name`, found from `start`, with the caller's vectors. Raises OSError, MemoryError; returns into
-    the new program."""
+    """Become the program `name`, found from `start`, with the caller's vectors. Raises OSError, MemoryError; returns
+    into the new program."""
     found = program.find(start, name, walk_flags)
     arguments = Arguments()
     _gather(arguments, found, argv, envp)
@@ -116,7 +117,8 @@ def _become(found: Program, arguments: Arguments) -> None:
 
 
 def _leave_old(task: Task, mm: AddressSpace, old: AddressSpace | None) -> None:
-    """What the thread owes to others in the old memory, as at its end: robust futexes and the word at clear_child_tid."""
+    """What the thread owes to others in the old memory, as at its end: robust futexes and the word at
+    clear_child_tid."""
     shared = (task.flags & SHARES_MEMORY) != 0 and task.clear_child_tid != 0
     if old is None or not (shared or task.robust_list != 0):
         return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The strings of execve(2) on their way from the old program's memory to the new one's stack.
 
-They are gathered in the order in which they will lie on the stack, in page-sized pieces of kernel memory, and counted against
-the limits as they come. Uses raw addresses to let the user copy write straight into the pieces.
+They are gathered in the order in which they will lie on the stack, in page-sized pieces of kernel memory, and counted
+against the limits as they come. Uses raw addresses to let the user copy write straight into the pieces.
 """
 
 from __future__ import annotations

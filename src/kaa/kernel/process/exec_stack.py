@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a new program finds on its stack (System V ABI AMD64, 3.4.1; getauxval(3)).
 
-From the top down: eight zero bytes; the file name, environment and argument strings; the platform's name and 16 random bytes;
-then, ending 16-byte aligned at the stack pointer: auxiliary vector, environment pointers, argument pointers, argc.
-The words are written in blocks through the user mapping, so that the stack's pages fault in as for anyone.
+From the top down: eight zero bytes; the file name, environment and argument strings; the platform's name and 16
+random bytes; then, ending 16-byte aligned at the stack pointer: auxiliary vector, environment pointers, argument
+pointers, argc. The words are written in blocks through the user mapping, so that the stack's pages fault in as for
+anyone.
 """
 
 from __future__ import annotations

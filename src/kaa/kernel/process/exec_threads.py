@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""execve(2) in a process of several threads: all others end first, and the caller becomes the leader with the process's id."""
+"""execve(2) in a process of several threads: all others end first, and the caller becomes the leader with the
+process's id."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from kaa.lang import u64
 
 
 def be_alone(task: Task) -> None:
-    """End every other thread of the caller's process and wait until they are gone. Raises RestartAlways when the process is
-    itself ending, or another thread was first to exec."""
+    """End every other thread of the caller's process and wait until they are gone. Raises RestartAlways when the
+    process is itself ending, or another thread was first to exec."""
     group = task.group
     with group.signal_lock:
         if group.group_exit or group.exec_task is not None or (task.flags & DYING) != 0:

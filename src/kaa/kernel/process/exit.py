@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a thread, and with its last thread a process, ends (exit(2), exit_group(2)).
 
-Order matters: first everything that needs the thread's memory (robust futexes, the word at clear_child_tid), then memory and
-files are given up, while the thread may still sleep; then, under `tree.lock`, its place in the tree; then the last switch.
-What a `Task` still holds after that is dropped with interrupts off, so it must be nothing whose end may sleep.
+Order matters: first everything that needs the thread's memory (robust futexes, the word at clear_child_tid), then
+memory and files are given up, while the thread may still sleep; then, under `tree.lock`, its place in the tree; then
+the last switch. What a `Task` still holds after that is dropped with interrupts off, so it must be nothing whose end
+may sleep.
 """
 
 from __future__ import annotations
@@ -219,6 +220,7 @@ def reap(group: ThreadGroup) -> None:
 
 
 def kill_for_signal(signo: i32) -> NoReturn:
-    """End the calling process as if by a fatal signal; for faults that leave no way on (execve past its point of no return)."""
+    """End the calling process as if by a fatal signal; for faults that leave no way on (execve past its point of no
+    return)."""
     begin_group_exit(machine.percpu.current().group, signo)
     exit_thread(status_of(machine.percpu.current()))

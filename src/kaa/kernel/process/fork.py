@@ -2,9 +2,9 @@
 """Making tasks: fork, vfork, clone, clone3 (clone(2)).
 
 A child is built completely before anyone can see it; whatever fails on the way, dropping the half-built task undoes it.
-Only then, under `tree.lock`, it gets its place in the tree, and after that it is let run. A signal that came to the parent
-in between makes fork begin again, so that a signal to a process group reaches either parent and child or a parent that has
-not forked yet (POSIX, fork, rationale).
+Only then, under `tree.lock`, it gets its place in the tree, and after that it is let run. A signal that came to the
+parent in between makes fork begin again, so that a signal to a process group reaches either parent and child or a
+parent that has not forked yet (POSIX, fork, rationale).
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def check_task_limit(parent: Task) -> None:
 
     count = u64(pids.table.count)
     over = count >= parent.group.limits.soft[Resource.RLIMIT_NPROC]
-    if over and parent.credentials.uid != 0 and not parent.credentials.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
+    who = parent.credentials
+    if over and who.uid != 0 and not who.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
         raise OSError(errno.EAGAIN)
     if count >= MAX_TASKS:
         raise OSError(errno.EAGAIN)
@@ -226,7 +227,8 @@ def _set_child_tid(child: Task, address: u64) -> None:
 
 
 def _publish(child: Task, parent: Task, request: CloneRequest) -> None:
-    """Give the finished child its place. Raises RestartAlways when a signal came, OSError(EAGAIN) when the caller dies."""
+    """Give the finished child its place. Raises RestartAlways when a signal came, OSError(EAGAIN) when the caller
+    dies."""
     flags = request.flags
     with tree.lock:
         if has_pending(parent):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls on the machine and what it runs as: getcpu, personality, reboot, and those that are refused: ptrace, seccomp, rseq…"""
+"""Calls on the machine and what it runs as: getcpu, personality, reboot, and those that are refused: ptrace, seccomp,
+rseq…"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a process's end means for its children and for its process groups. All under `tree.lock`.
 
-Orphans go to the nearest living ancestor that is a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER), else to process 1.
-A process group that becomes orphaned while a member is stopped gets SIGHUP and SIGCONT (POSIX, _exit).
+Orphans go to the nearest living ancestor that is a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER), else to
+process 1. A process group that becomes orphaned while a member is stopped gets SIGHUP and SIGCONT (POSIX, _exit).
 """
 
 from __future__ import annotations

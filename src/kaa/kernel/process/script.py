@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`#!` scripts (execve(2), "Interpreter scripts").
 
-The first line names an interpreter and at most one argument: everything after the first run of blanks, blanks at the end
-taken off. A line longer than what was read is an error unless the interpreter's name itself ends within it.
+The first line names an interpreter and at most one argument: everything after the first run of blanks, blanks at the
+end taken off. A line longer than what was read is an error unless the interpreter's name itself ends within it.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ class Task(HeapNode):
     restart_bitset: u64
     restart_flags: u64
     restart_deadline: u64
-    # The timer of whatever sleep this task is in, and its places in wait queues and in sleeping locks' queues: made with
-    # the task, so that sleeping needs no memory.
+    # The timer of whatever sleep this task is in, and its places in wait queues and in sleeping locks' queues: made
+    # with the task, so that sleeping needs no memory.
     timer: Final[WakeTimer]
     waiter: Final[Waiter]
     lock_waiter: Final[Waiter]

@@ -2,8 +2,8 @@
 """Waiting for children: wait4, waitid (wait(2)).
 
 A look at all children is made under `tree.lock`; what is found is copied out and, unless WNOWAIT, consumed in the same
-section, so that two waiters never report one event. Nothing found, the caller sleeps on its group's `child_waiters`, which
-every change of a child wakes.
+section, so that two waiters never report one event. Nothing found, the caller sleeps on its group's `child_waiters`,
+which every change of a child wakes.
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ def sched_setaffinity(pid: i32, size: u32, mask: u64) -> None:
     UserBuf(mask, n).copy_in(as_bytes(word)[0:n])
     task = _task(pid)
     me = machine.percpu.current().credentials
-    if me.euid != task.credentials.euid and me.euid != task.credentials.uid and not me.capable(u32(Capability.CAP_SYS_NICE)):
+    own = me.euid == task.credentials.euid or me.euid == task.credentials.uid
+    if not own and not me.capable(u32(Capability.CAP_SYS_NICE)):
         raise PermissionError
     if (word[0] & 1) == 0:
         raise OSError(errno.EINVAL)

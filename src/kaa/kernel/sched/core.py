@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who runs: sleeping, waking, switching.
 
-A task goes to sleep in three steps: it marks itself (`set_state`), it looks once more at what it waits for, and it calls
-`schedule`. A waker changes the thing first and calls `wake` after. Whoever comes late meets the other: `wake` of a task that
-has not yet switched away just marks it running again.
+A task goes to sleep in three steps: it marks itself (`set_state`), it looks once more at what it waits for, and it
+calls `schedule`. A waker changes the thing first and calls `wake` after. Whoever comes late meets the other: `wake`
+of a task that has not yet switched away just marks it running again.
 
-`schedule` is what a task calls of its own will: a task marked as sleeping leaves the run queue. `preempt` is for those who
-take the processor away (end of an interrupt, `preempt_enable`): the task stays on the run queue whatever its mark, so that
-one which is between marking itself and looking again is not lost.
+`schedule` is what a task calls of its own will: a task marked as sleeping leaves the run queue. `preempt` is for
+those who take the processor away (end of an interrupt, `preempt_enable`): the task stays on the run queue whatever
+its mark, so that one which is between marking itself and looking again is not lost.
 
-Guarded by interrupts being off, which they are across `machine.context.switch`. The frames below a switch hold no counted
-reference: a dying task never comes back to give it up.
+Guarded by interrupts being off, which they are across `machine.context.switch`. The frames below a switch hold no
+counted reference: a dying task never comes back to give it up.
 """
 
 from __future__ import annotations

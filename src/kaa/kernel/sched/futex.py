@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Futexes: sleeping on a word of user memory (futex(2)).
 
-A waiter first stands in its bucket's queue and then reads the word; a waker first changes the word and then looks at the queue.
-So either the waiter sees the new value or the waker sees the waiter, and no lock is held while user memory, which may have
-to be paged in, is touched.
+A waiter first stands in its bucket's queue and then reads the word; a waker first changes the word and then looks at
+the queue. So either the waiter sees the new value or the waker sees the waiter, and no lock is held while user
+memory, which may have to be paged in, is touched.
 
-What a word is called by: the address space and the address, or, in a shared mapping, the page cache and the offset in it, so
-that processes that map it at different addresses meet. Each waiter holds what its key names.
+What a word is called by: the address space and the address, or, in a shared mapping, the page cache and the offset in
+it, so that processes that map it at different addresses meet. Each waiter holds what its key names.
 Locks: each bucket's spinlock; two are taken in order of their index.
 """
 

@@ -79,7 +79,8 @@ def _move_locked(origin: Bucket, goal: Bucket, from_key: FutexKey, to_key: Futex
 
 
 def wake_op(first: u64, second: u64, wake_first: u32, wake_second: u32, operation: u32, shared: bool) -> u32:
-    """Change the second word, wake waiters of the first, and of the second if its old value compares. Raises OSError."""
+    """Change the second word, wake waiters of the first, and of the second if its old value compares. Raises
+    OSError."""
     if (second & 3) != 0 or (first & 3) != 0:
         raise OSError(errno.EINVAL)
     old = _apply(second, operation)

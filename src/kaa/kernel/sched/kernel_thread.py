@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads of the kernel, and processes that begin in the kernel.
 
-Each is a process of its own. A plain kernel thread (`spawn`) has no parent and vanishes when its function returns. One made
-by `spawn_process` is an ordinary child that starts in a kernel function, which is to end in `exec.run` (process 1, the
-command of `./kaa run`).
+Each is a process of its own. A plain kernel thread (`spawn`) has no parent and vanishes when its function returns.
+One made by `spawn_process` is an ordinary child that starts in a kernel function, which is to end in `exec.run`
+(process 1, the command of `./kaa run`).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
 
 
 def spawn_process(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
-    """A child of the caller (process 1: of nobody) that begins with `entry(argument)` in the kernel, and will exec. It has copies of the
-    caller's descriptors and directories. Raises MemoryError, OSError(EAGAIN)."""
+    """A child of the caller (process 1: of nobody) that begins with `entry(argument)` in the kernel, and will exec.
+    It has copies of the caller's descriptors and directories. Raises MemoryError, OSError(EAGAIN)."""
     identity = fork.allocate_pid()
     try:
         task = _make(identity, entry, argument)

@@ -20,7 +20,8 @@ def is_real_time(policy: u32) -> bool:
 
 
 def check(policy: u32, priority: u32) -> None:
-    """Raise OSError(EINVAL) for a policy that there is not, or a priority that does not fit it. SCHED_DEADLINE is not there."""
+    """Raise OSError(EINVAL) for a policy that there is not, or a priority that does not fit it. SCHED_DEADLINE is not
+    there."""
     if policy not in (Policy.SCHED_OTHER, Policy.SCHED_FIFO, Policy.SCHED_RR, Policy.SCHED_BATCH, Policy.SCHED_IDLE):
         raise OSError(errno.EINVAL)
     if is_real_time(policy) != (1 <= priority <= 99) or (not is_real_time(policy) and priority != 0):
@@ -28,7 +29,8 @@ def check(policy: u32, priority: u32) -> None:
 
 
 def require_may_change(task: Task, policy: u32, priority: u32, nice: i32) -> None:
-    """Raise EPERM unless the caller may give `task` these: its own user's, and nothing better than before beyond the limits."""
+    """Raise EPERM unless the caller may give `task` these: its own user's, and nothing better than before beyond the
+    limits."""
     me = machine.percpu.current()
     if me.credentials.capable(u32(Capability.CAP_SYS_NICE)):
         return

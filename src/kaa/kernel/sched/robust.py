@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a dying thread owes to others through its memory: robust mutexes (get_robust_list(2)) and the word at clear_child_tid
-(set_tid_address(2)). The memory is the program's and may hold anything: every step may fault, and the walk is bounded.
+"""What a dying thread owes to others through its memory: robust mutexes (get_robust_list(2)) and the word at
+clear_child_tid (set_tid_address(2)). The memory is the program's and may hold anything: every step may fault, and the
+walk is bounded.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ task's virtual run time is its processor time over its weight; a request for a s
 virtual time at which it was made; who is due first runs. Sleepers come back at the queue's virtual time, less a small
 credit, so that they neither save up time nor lose their turn.
 
-Real-time tasks (SCHED_FIFO, SCHED_RR) are in the same heap with keys below all fair ones: priority, then order of arrival.
+Real-time tasks (SCHED_FIFO, SCHED_RR) are in the same heap with keys below all fair ones: priority, then order of
+arrival.
 
 The running task is not in the heap. All is guarded by interrupts being off on the queue's processor.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals: sending (`send`), what a process does with them (`handlers`, `calls`), taking them on the way back to user mode
-(`deliver`), stopping and continuing (`stop`), signalfd.
+"""Signals: sending (`send`), what a process does with them (`handlers`, `calls`), taking them on the way back to user
+mode (`deliver`), stopping and continuing (`stop`), signalfd.
 
-Locks: `group.signal_lock` (interrupts off: timers and the terminal send from interrupts) for the pending sets, the handlers
-and the job-control state of a process. Order: `tree.lock`, then one `signal_lock`, then the run queue.
+Locks: `group.signal_lock` (interrupts off: timers and the terminal send from interrupts) for the pending sets, the
+handlers and the job-control state of a process. Order: `tree.lock`, then one `signal_lock`, then the run queue.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Taking signals: what happens between the end of a system call (or fault, or interrupt) and user mode.
 
-`return_to_user` runs when `task.work` is not zero, on the task's own kernel stack, interrupts on. It stops, dies, or sets
-up one handler after another, and it says what becomes of a system call that a signal interrupted (see `abi.restart`).
-No counted reference may be held in a frame here across the end of the task.
+`return_to_user` runs when `task.work` is not zero, on the task's own kernel stack, interrupts on. It stops, dies, or
+sets up one handler after another, and it says what becomes of a system call that a signal interrupted (see
+`abi.restart`). No counted reference may be held in a frame here across the end of the task.
 """
 
 from __future__ import annotations
@@ -290,7 +290,8 @@ def _pass_on(task: Task, mask: u64) -> None:
 
 
 def block_until_return(task: Task, mask: u64) -> None:
-    """Replace the caller's mask until the system call ends (sigsuspend, ppoll, pselect6, epoll_pwait): call it, then sleep."""
+    """Replace the caller's mask until the system call ends (sigsuspend, ppoll, pselect6, epoll_pwait): call it, then
+    sleep."""
     task.saved_mask = task.blocked
     set_blocked(task, mask)
     with task.group.signal_lock:

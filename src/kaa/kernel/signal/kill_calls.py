@@ -159,7 +159,8 @@ def tgkill(group_number: i32, number: i32, signo: i32) -> None:
 
 
 def _given_info(info: UserPtr[SigInfo], signo: i32, own: bool) -> SigInfo:
-    """The caller's siginfo: it may not look like the kernel's or kill's unless sent to oneself. Raises OSError(EFAULT, EPERM)."""
+    """The caller's siginfo: it may not look like the kernel's or kill's unless sent to oneself. Raises
+    OSError(EFAULT, EPERM)."""
     given = info.read()
     given.signo = signo
     if (given.code >= 0 or given.code == Code.SI_TKILL) and not own:

@@ -56,7 +56,8 @@ def send_group_kernel(group: ThreadGroup, signo: i32) -> None:
 
 
 def send_to_process_group(number: i32, signo: i32) -> bool:
-    """Send to every member of a process group, on the kernel's behalf: the terminal's ^C. False when it has no members."""
+    """Send to every member of a process group, on the kernel's behalf: the terminal's ^C. False when it has no
+    members."""
     found = False
     with tree.lock:
         pid = pids.table.find(number)
@@ -99,7 +100,8 @@ def _queue(group: ThreadGroup, pending: PendingSignals, signo: i32, info: SigInf
     bit = u64(1) << u64(signo - 1)
     if signo < SIGRTMIN and (pending.mask & bit) != 0:
         return False
-    if signo >= SIGRTMIN and pending.count >= group.limits.soft[Resource.RLIMIT_SIGPENDING] and info.code != Code.SI_USER:
+    full = pending.count >= group.limits.soft[Resource.RLIMIT_SIGPENDING]
+    if full and signo >= SIGRTMIN and info.code != Code.SI_USER:
         raise OSError(errno.EAGAIN)
     if signo == Signal.SIGKILL:
         pending.raise_bit(signo)

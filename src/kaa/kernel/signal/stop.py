@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Job control: stopping all threads of a process and letting them go on (POSIX 2.4.3, 2.4.4).
 
-A stop signal, once taken by a thread, sets STOP_WANTED on every thread; each stops when it next comes by `deliver`, and the
-last one tells the parent. SIGCONT undoes all of it at the moment it is *sent*; the parent is told by the first thread that
-comes by afterwards (the sender may hold locks). Under the group's `signal_lock`.
+A stop signal, once taken by a thread, sets STOP_WANTED on every thread; each stops when it next comes by `deliver`,
+and the last one tells the parent. SIGCONT undoes all of it at the moment it is *sent*; the parent is told by the
+first thread that comes by afterwards (the sender may hold locks). Under the group's `signal_lock`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and setting clocks: clock_gettime(2) and its elders.
 
-Real time is the machine's; monotonic time counts from boot and never stops here (no suspend), so that boot time is the same.
-The raw and coarse clocks are as fine as the others. TAI is UTC: nobody tells the kernel of leap seconds.
+Real time is the machine's; monotonic time counts from boot and never stops here (no suspend), so that boot time is
+the same. The raw and coarse clocks are as fine as the others. TAI is UTC: nobody tells the kernel of leap seconds.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ COARSE: Final = 4_000_000
 
 def is_monotonic(clock: i32) -> bool:
     """Whether a deadline on this clock is one on the monotonic clock."""
-    return clock in (Clock.CLOCK_MONOTONIC, Clock.CLOCK_MONOTONIC_RAW, Clock.CLOCK_MONOTONIC_COARSE, Clock.CLOCK_BOOTTIME,
-                     Clock.CLOCK_BOOTTIME_ALARM)  # fmt: skip
+    return clock in (
+        Clock.CLOCK_MONOTONIC,
+        Clock.CLOCK_MONOTONIC_RAW,
+        Clock.CLOCK_MONOTONIC_COARSE,
+        Clock.CLOCK_BOOTTIME,
+        Clock.CLOCK_BOOTTIME_ALARM,
+    )
 
 
 def is_real(clock: i32) -> bool:

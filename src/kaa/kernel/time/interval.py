@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """setitimer(2), getitimer(2), alarm(2): one timer of each kind for a process.
 
-ITIMER_REAL is a timer in the queue. ITIMER_VIRTUAL and ITIMER_PROF count the process's processor time: `cpu_timer` looks at
-them at the end of each slice. A timer of the process holds no reference to it: it is cancelled when the process ends.
+ITIMER_REAL is a timer in the queue. ITIMER_VIRTUAL and ITIMER_PROF count the process's processor time: `cpu_timer`
+looks at them at the end of each slice. A timer of the process holds no reference to it: it is cancelled when the
+process ends.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """POSIX timers: timer_create(2) and family.
 
-Each timer owns the one signal it may have in line; an expiry that finds it still there only counts as an overrun. Those on
-processor-time clocks are looked at by `cpu_timer`. A process's list of timers is changed by its own calls only, under their `lock`.
+Each timer owns the one signal it may have in line; an expiry that finds it still there only counts as an overrun.
+Those on processor-time clocks are looked at by `cpu_timer`. A process's list of timers is changed by its own calls
+only, under their `lock`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who must know when the real-time clock is set: timerfd's TFD_TIMER_CANCEL_ON_SET.
 
-Sleepers and timers for a real time wait for the monotonic time it had when they began; each looks at its own clock when that
-comes, and waits on when the clock was set back. A clock set forward finds them late: by what was set, at most.
+Sleepers and timers for a real time wait for the monotonic time it had when they began; each looks at its own clock
+when that comes, and waits on when the clock was set back. A clock set forward finds them late: by what was set, at
+most.
 """
 
 from __future__ import annotations

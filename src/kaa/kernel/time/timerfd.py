@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """timerfd_create(2) and family: a timer that is read.
 
-The timer and the file are apart, for the queue of timers may hold the timer while the file goes. `TimerFile.__del__` cancels.
-Expiries are counted in the interrupt, under the wait queue's own rule: change first, wake after.
+The timer and the file are apart, for the queue of timers may hold the timer while the file goes. `TimerFile.__del__`
+cancels. Expiries are counted in the interrupt, under the wait queue's own rule: change first, wake after.
 """
 
 from __future__ import annotations
