@@ -116,7 +116,7 @@ class ThreadGroup:
 
     # -- signals
     signal_lock: Final[IrqSpinLock]
-    pending: Guarded[PendingSignals, signal_lock]
+    pending: Guarded[PendingSignals, "signal_lock"]  # noqa: F821, UP037
     # Shared with other processes only by CLONE_SIGHAND without CLONE_THREAD.
     handlers: SignalHandlers
     # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
