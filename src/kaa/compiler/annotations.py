@@ -29,6 +29,7 @@ from kaa.compiler.types import (
     BitsType,
     FunctionType,
     IntType,
+    IteratorType,
     OptionalType,
     PtrType,
     SliceType,
@@ -146,7 +147,7 @@ class Annotations:
             return VIEW
         if isinstance(live, typing.NewType):
             return self.of_live(live.__supertype__, typevars)
-        if not isinstance(live, type):
+        if not isinstance(live, type) or self.program.container(live) is not None:
             return None
         if "__kaa_int__" in live.__dict__:
             bits, signed = live.__kaa_int__  # type: ignore[attr-defined]
@@ -188,6 +189,8 @@ class Annotations:
 
     def generic(self, base: Any, args: tuple[Type, ...]) -> Type | None:
         """The type `base[args]`."""
+        if base in (collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator):
+            return IteratorType(args[0])
         if base is lang.Slice:
             return SliceType(args[0])
         if base is lang.Atomic:

@@ -19,6 +19,7 @@ from kaa.compiler.source import unwrap
 from kaa.compiler.types import (
     BOOL,
     BYTES,
+    I64,
     STR,
     TRAMPOLINE,
     ArrayType,
@@ -101,6 +102,9 @@ class Freezer:
             return None
         if isinstance(t, FunctionType):
             return Symbol(t, f"(kaa_code *){self.thunk(obj, t)}")
+        if isinstance(t, WeakType):
+            target = self.value(obj(), t.inner)
+            return Symbol(t, f"(struct kaa_object *){target.expr}") if isinstance(target, Symbol) else Const(t, None)
         if isinstance(t, TrampolineType):
             return Symbol(t, self.trampoline(obj))
         frozen = self.freeze(obj, t, symbol)
@@ -120,8 +124,8 @@ class Freezer:
             return TRAMPOLINE
         if isinstance(obj, (pytypes.FunctionType, staticmethod)):
             return wanted if isinstance(wanted, FunctionType) else self._function_type(obj)
-        if isinstance(obj, (list, dict, collections.deque)):
-            return wanted if isinstance(wanted, ClassType) else None
+        if isinstance(obj, (list, dict, collections.deque, tuple)):
+            return wanted if isinstance(wanted, ClassType) else self._container_type(obj)
         if isinstance(obj, weakref.ref):
             return wanted if isinstance(wanted, WeakType) else None
         if isinstance(obj, lang.Array):
@@ -131,9 +135,19 @@ class Freezer:
             return ArrayType(element, int(type(obj).__kaa_count__)) if element is not None else None
         if isinstance(obj, lang.Atomic):
             return wanted if isinstance(wanted, AtomicType) else None
-        if isinstance(obj, type) or obj is None or isinstance(obj, (pytypes.ModuleType, tuple)):
+        if isinstance(obj, type) or obj is None or isinstance(obj, pytypes.ModuleType):
             return None
         return self._instance_type(obj, wanted)
+
+    def _container_type(self, obj: Any) -> Type | None:
+        """The type of a list without annotation, if its elements agree."""
+        if not isinstance(obj, (list, tuple)) or not obj:
+            return None
+        kinds = {self.type_of(e, None) if not isinstance(e, int) or isinstance(e, bool) else I64 for e in obj}
+        element = kinds.pop()
+        if kinds or element is None:
+            return None
+        return self.program.class_info(self.program.container(list) or list, (element,)).type
 
     def _instance_type(self, obj: Any, wanted: Type | None) -> Type | None:
         cls = type(obj)
@@ -234,8 +248,10 @@ class Freezer:
 
     def fields_of(self, obj: Any, info: ClassInfo) -> dict[str, Any]:
         """The values of a live object's fields; containers say theirs themselves."""
-        if isinstance(obj, (list, dict, collections.deque)):
+        if isinstance(obj, (list, dict, collections.deque, tuple)):
             import importlib
+
+            obj = list(obj) if isinstance(obj, tuple) else obj
 
             return importlib.import_module(info.py.__module__).freeze(obj)
         return {f.name: getattr(obj, f.name) for f in info.fields.values() if getattr(obj, f.name, MISSING) is not MISSING}

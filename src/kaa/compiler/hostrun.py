@@ -92,7 +92,7 @@ def build(path: Path, *, cc: str = "zig", sanitize: bool = False, unchecked: boo
         cc = "gcc"
     flags = [optimise, "-g", "-fno-omit-frame-pointer"] + (["-DKAA_UNCHECKED"] if unchecked else [])
     if sanitize:
-        flags += ["-fsanitize=address,undefined", "-fno-sanitize=alignment,shift", "-fno-sanitize-recover=all"]
+        flags += ["-fsanitize=address,undefined", "-fno-sanitize=alignment,shift,nonnull-attribute,null,pointer-overflow", "-fno-sanitize-recover=all"]
     key = hashlib.sha256("\0".join([str(path), cc, *flags]).encode()).hexdigest()[:16]
     folder = BUILD / f"{path.stem}-{key}"
     objects = compile_units(units, folder, cc, flags, host=True)

@@ -274,6 +274,7 @@ class Ownership:
         if not self.vars:
             self._plain_returns()
             return
+        self.temporaries = [v for v in self.vars if v in self.owned and v.temp and not v.keep]
         states = self._flow()
         for block in self.fn.blocks:
             if block in states:
@@ -307,10 +308,15 @@ class Ownership:
                 lives.append(live)
                 live = self.before(instr, live)
             lives.reverse()
+            for v in self.temporaries:
+                if not self.live_in[block] >> self.index[v] & 1:
+                    state[v] = "N"
             for instr, after in zip(block.instrs, lives, strict=True):
                 if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
                     self._merge(states, work, instr.handler.block, state)
                 self._step(instr, after, state)
+                for v in self._ended_temporaries(instr, after, state):
+                    state[v] = "N"
             for target in block.end.targets() if block.end else []:
                 self._merge(states, work, target, state)
         return states
@@ -367,11 +373,32 @@ class Ownership:
             live = self.before(instr, live)
         lives.reverse()
         out: list[Instr] = []
+        for v in self.temporaries:
+            if state[v] != "N" and not self.live_in[block] >> self.index[v] & 1:
+                self._end_temporary(v, state, block.instrs[0] if block.instrs else block.end, out)
         for instr, after in zip(block.instrs, lives, strict=True):
             self._rewrite_instr(instr, after, state, out)
             self._step(instr, after, state)
+            if self.temporaries and not isinstance(instr, ir.Drop):
+                for v in self._ended_temporaries(instr, after, state):
+                    self._end_temporary(v, state, instr, out)
         self._rewrite_end(block, state, out)
         block.instrs = out
+
+    def _ended_temporaries(self, instr: Instr, after: int, state: dict[Var, str]) -> list[Var]:
+        """Temporaries whose last use (of themselves or of a view into them) this instruction is."""
+        mask = self.masks.get(instr, 0)
+        for d in instr.defs():
+            if d in self.index:
+                mask |= 1 << self.index[d]
+        return [v for v in self.temporaries if state[v] != "N" and mask >> self.index[v] & 1 and not after >> self.index[v] & 1]
+
+    @staticmethod
+    def _end_temporary(v: Var, state: dict[Var, str], where: Instr | None, out: list[Instr]) -> None:
+        assert where is not None
+        out.append(_release(v, state, where))
+        out.append(_at(ir.Assign(v, ir.Const(v.type, None)), where))
+        state[v] = "N"
 
     def _rewrite_instr(self, instr: Instr, after: int, state: dict[Var, str], out: list[Instr]) -> None:
         if isinstance(instr, ir.Drop):

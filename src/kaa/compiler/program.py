@@ -64,6 +64,9 @@ class Function:
         module = self.py.__module__.replace(".", "_")
         if self.owner is not None:
             base = f"{self.owner.cname}__{self.py.__name__}"
+            found = self.owner.py.__dict__.get(self.py.__name__)
+            if isinstance(found, property) and found.fset is self.py:
+                base += "__set"
         else:
             base = f"{module}__{self.py.__qualname__.replace('.', '_')}"
         return base + "".join("__" + mangle(t) for v, t in self.typevars.items() if not self._of_class(v))

@@ -340,6 +340,20 @@ class TrampolineType(Type):
 
 
 @dataclass(frozen=True)
+class IteratorType(Type):
+    """Iterator[T]: what a generator is, as a parameter of an @inline function."""
+
+    element: Type
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"Iterator[{self.element.name}]"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class TypeVarType(Type):
     """A type variable that is not bound yet (only in the signature of a generic function)."""
 

@@ -54,6 +54,7 @@ class Emitter:
 
     def files(self) -> dict[str, str]:
         """File name (without .c) → C text."""
+        self._number_classes()
         groups: dict[str, list[Function]] = defaultdict(list)
         for fn in self.program.functions.values():
             if fn.blocks:
@@ -98,7 +99,6 @@ class Emitter:
     # ---- static data -------------------------------------------------------------------------------------------------
 
     def _static(self) -> str:
-        self._number_classes()
         needs = Needs(self)
         body: list[str] = []
         prototypes: set[str] = set()
@@ -232,6 +232,8 @@ class Emitter:
         for name, fn in sorted(self.program.trampolines.items()):
             prototypes.add(prototype(fn) + ";")
             needs.signature(fn)
+            for p in fn.signature()[0]:
+                needs.define(p.type)
             out.append(self._trampoline(name, fn))
         return "\n".join(out)
 

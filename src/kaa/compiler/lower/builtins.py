@@ -24,6 +24,7 @@ from kaa.compiler.types import (
     NONE,
     STR,
     U8,
+    U32,
     U64,
     VIEW,
     ArrayType,
@@ -92,8 +93,14 @@ class Builtins(Calls):
             self.error(f"this may be None ({t}); test it first", node.args[0])
         return self.call_dunder_value(v, "__len__", [], node) if isinstance(t, (ClassType, StructType)) else self.error(f"{t} has no len()", node)
 
+    def iterable(self, node: ast.expr) -> Value:
+        """What a for goes over; a list written in place needs no list."""
+        if isinstance(node, ast.List):
+            return self.expr_Tuple(ast.copy_location(ast.Tuple(node.elts, ast.Load()), node), None)
+        return self.expr(node)
+
     def _iterator(self, kind: str, node: ast.Call) -> Value:
-        args = [self.expr(a) for a in node.args] + [self.expr(k.value) for k in node.keywords]
+        args = [self.iterable(a) for a in node.args] + [self.expr(k.value) for k in node.keywords]
         return IterValue(kind, args)
 
     def b_range(self, node: ast.Call, expected: Type | None) -> Value:
@@ -311,7 +318,7 @@ class Builtins(Calls):
 
     def _bits(self, node: ast.Call, name: str) -> Value:
         a = self.decide(self.expr(node.args[0]))
-        out = self.temp(U64)
+        out = self.temp(U32)
         self.emit(ir.Raw(out, VECTOR_C[name], [a]))
         return out
 
@@ -333,11 +340,7 @@ class Builtins(Calls):
 
     def b_sizeof(self, node: ast.Call, expected: Type | None) -> Value:
         t = self.annotation_of(node.args[0])
-        if isinstance(t, ClassType):
-            out = self.temp(U64)
-            self.emit(ir.Raw(out, f"sizeof(struct {t.info.cname})", []))
-            return out
-        n = size_align(t)[0]
+        n = size_align(t)[0]  # of a class: of a reference to it
         return Const(LitType(n), n)
 
     def b_as_bytes(self, node: ast.Call, expected: Type | None) -> Value:

@@ -37,6 +37,7 @@ from kaa.compiler.types import (
     ClassType,
     FunctionType,
     IntVar,
+    IteratorType,
     LitType,
     NeverType,
     OptionalType,
@@ -393,6 +394,9 @@ class Calls(Operators):
         nodes = list(matched.items())
         for i, (name, a) in enumerate(nodes):
             v = a if isinstance(a, Value) else self.expr(a, types[name])
+            if isinstance(types[name], IteratorType):
+                out[name] = v
+                continue
             if isinstance(v, (LambdaValue, GeneratorValue)) or (isinstance(v, CompileTime) and isinstance(types[name], FunctionType) and isinstance(v, LambdaValue)):
                 out[name] = v
                 continue
@@ -432,6 +436,8 @@ class Calls(Operators):
                 if pattern.variable in bound:
                     return
             bound.setdefault(pattern.variable, have)
+        elif isinstance(pattern, IteratorType):
+            return
         elif isinstance(pattern, OptionalType):
             self._unify(pattern.inner, have.inner if isinstance(have, OptionalType) else have, bound, value, node)
         elif isinstance(pattern, (PtrType, SliceType, ArrayType, AtomicType)) and isinstance(have, type(pattern)):
@@ -474,6 +480,8 @@ class Calls(Operators):
                 if isinstance(value, Var) and fn.is_generator:
                     value.keep = True
                 frame.names[name] = value
+        if fn.kind == "classmethod" and fn.owner is not None:
+            frame.names[fn.node.args.args[0].arg] = Live(fn.owner.py, typed=fn.owner.type)
         if fn.kind == "method" and fn.signature()[0]:
             frame.self_value = values.get(fn.signature()[0][0].name)
         return frame
@@ -539,7 +547,9 @@ class Calls(Operators):
         outer, self.frame = self.frame, frame
         line, file = self.line, self.file
         self.file = parent.filename
+        stack, self.inline_stack = self.inline_stack, fn.expanding
         out = self.expr(fn.node.body)
+        self.inline_stack = stack
         if not isinstance(out, CompileTime):
             out = self.materialise(out, fn.node)
         self.frame, self.line, self.file = outer, line, file

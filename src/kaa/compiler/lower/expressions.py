@@ -154,10 +154,27 @@ class Expressions(Core):
             return None
         if isinstance(node, ast.Attribute):
             base = self.path_key(node.value)
+            if base is None and isinstance(node.value, (ast.Name, ast.Attribute)):
+                base = self._global_path(node.value)
             return (*base, node.attr) if base is not None else None
         if isinstance(node, ast.NamedExpr):
             return self.path_key(node.target)
         return None
+
+    def _global_path(self, node: ast.expr) -> tuple[str, ...] | None:
+        """The path of a module-level object."""
+        if isinstance(node, ast.Name) and self.frame.find(node.id) is not None:
+            return None
+        parts = ast.unparse(node).split(".")
+        try:
+            obj: object = self.frame.module.lookup(parts[0])
+        except KeyError:
+            return None
+        for part in parts[1:]:
+            if not isinstance(obj, pytypes.ModuleType) or part not in obj.__dict__:
+                return None
+            obj = obj.__dict__[part]
+        return (f"object {id(obj)}",) if not isinstance(obj, (pytypes.ModuleType, type)) else None
 
     # ---- attributes --------------------------------------------------------------------------------------------------
 
@@ -292,13 +309,36 @@ class Expressions(Core):
             return Live(base.obj, typed=t)
         if isinstance(base, TupleValue):
             return self._tuple_item(base, node)
+        if isinstance(base, Live) and isinstance(base.obj, tuple) and not isinstance(node.slice, ast.Slice):
+            index = self.expr(node.slice)
+            if isinstance(index, Const) and -len(base.obj) <= index.value < len(base.obj):
+                return self.from_live(base.obj[index.value], "", None)
         base = self.materialise(base, node.value)
         if isinstance(node.slice, ast.Slice):
             return self.subview(base, node.slice, node)
         t = strip(base.type)
         if isinstance(t, (ClassType, StructType)):
-            return self.call_dunder(base, "__getitem__", [node.slice], node)
+            return self.call_dunder_value(base, "__getitem__", [self.item_index(base, node.slice, node)], node)
         return self.load(self.element(base, node.slice, node))
+
+    def item_index(self, base: Value, node: ast.expr, where: ast.AST) -> Value:
+        """The index of a container's item; a negative constant counts from the end of a list or deque."""
+        index = self.expr(node)
+        t = strip(base.type)
+        if isinstance(index, Const) and is_int(index.type) and index.value < 0 and isinstance(t, ClassType):
+            if t.info.py.__module__ in ("kaa.lang.builtins.list", "kaa.lang.builtins.deque"):
+                length = self.call_dunder_value(base, "__len__", [], where)
+                out = self.temp(U64)
+                self.emit(ir.Raw(out, f"{{0}} - {-index.value}ULL", [length]))
+                return out
+        it = strip(index.type)
+        if isinstance(it, IntType) and it.signed and isinstance(t, ClassType) and t.info.py.__module__.startswith("kaa.lang.builtins.list"):
+            self.check("{0} >= 0", [index], "index")
+            return self._cast_op(index, U64)
+        return index
+
+    def call_dunder_value(self, base: Value, name: str, args: list[Value], node: ast.AST) -> Value:
+        raise NotImplementedError
 
     @staticmethod
     def _is_type(live: Live) -> bool:
@@ -381,10 +421,16 @@ class Expressions(Core):
         if low is None and high is None:
             return base
         out = self.temp(t)
-        if high is None:
-            self.emit(ir.Raw(out, "kaa_slice_from({0}, {1}, {2})", [base, low or Const(U64, 0), size]))
+        low = low or Const(U64, 0)
+        if not t.readonly:
+            # a mutable view is a window that the program measured: a bound beyond it is a bug, not the end of a text
+            high = high or length
+            self.check("(u64){0} <= (u64){1} && (u64){1} <= {2}", [low, high, length], "index")
+            self.emit(ir.Raw(out, "(kaa_slice){{{0}.p + {1} * {3}, {2} - {1}}}", [base, low, high, size]))
+        elif high is None:
+            self.emit(ir.Raw(out, "kaa_slice_from({0}, {1}, {2})", [base, low, size]))
         else:
-            self.emit(ir.Raw(out, "kaa_slice_cut({0}, {1}, {2}, {3})", [base, low or Const(U64, 0), high, size]))
+            self.emit(ir.Raw(out, "kaa_slice_cut({0}, {1}, {2}, {3})", [base, low, high, size]))
         return out
 
     def slice_method(self, base: Value, s: ast.Slice, node: ast.AST) -> Value:
@@ -467,7 +513,7 @@ class Expressions(Core):
         return self.expr_Name(ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target), None)
 
     def expr_Lambda(self, node: ast.Lambda, expected: Type | None) -> Value:
-        return LambdaValue(node, self.frame)
+        return LambdaValue(node, self.frame, list(self.inline_stack))
 
     def expr_GeneratorExp(self, node: ast.GeneratorExp, expected: Type | None) -> Value:
         return ComprehensionValue(node, self.frame)

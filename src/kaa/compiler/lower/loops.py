@@ -10,6 +10,7 @@ from typing import Any
 from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, Value, Var
 from kaa.compiler.lower.builtins import Builtins
+from kaa.compiler.lower.core import Restart
 from kaa.compiler.lower.frame import Frame, Loop, assigned_attributes, assigned_names
 from kaa.compiler.lower.values import (
     BoundMethod,
@@ -23,6 +24,7 @@ from kaa.compiler.lower.values import (
 from kaa.compiler.source import unwrap
 from kaa.compiler.types import (
     BOOL,
+    I64,
     U8,
     U64,
     ArrayType,
@@ -39,6 +41,7 @@ from kaa.compiler.types import (
     strip,
 )
 
+UNROLLED = 4  # a constant tuple of at most this many is iterated without a loop
 OnItem = Callable[[Value], None]
 
 
@@ -97,7 +100,7 @@ class Loops(Builtins):
             self.forget_attribute(attr)
 
     def stmt_For(self, node: ast.For) -> None:
-        iterable = self.expr(node.iter)
+        iterable = self.iterable(node.iter)
         end = self.new_block("end")
         self._forget_assigned([node])
         before = dict(self.facts)
@@ -112,6 +115,7 @@ class Loops(Builtins):
             self.file = outer.filename
             self.at(node)
             go_on = self.new_block("continue")
+            suspended = self.facts
             self.facts = {k: v for k, v in before.items() if self.facts.get(k) == v} if inner is not outer else self.facts
             self.assign(node.target, value, node)
             self.end_statement()
@@ -121,6 +125,8 @@ class Loops(Builtins):
             if self.reachable or any(go_on in b.successors() for b in self.blocks):
                 self.place_block(go_on)
             self._forget_assigned(node.body)
+            if inner is not outer:
+                self._resume_facts(suspended, [node])
             self.inline_stack = stack
             self.frame, self.file = inner, file
 
@@ -130,6 +136,15 @@ class Loops(Builtins):
         if self.reachable or any(end in b.successors() for b in self.blocks):
             self.place_block(end)
         self.facts = {k: v for k, v in self.facts.items() if before.get(k) == v}
+
+    def _resume_facts(self, suspended: dict[tuple[str, ...], Type], consumer: list[ast.stmt]) -> None:
+        """What a generator knows of its own locals still holds when it is resumed: the consumer cannot assign them."""
+        changed: set[str] = set()
+        for name in set[str]().union(*(assigned_names(s) for s in consumer)):
+            v = self.frame.names.get(name)
+            if isinstance(v, Var):
+                changed.add(v.name)
+        self.facts.update({k: v for k, v in suspended.items() if len(k) == 1 and k[0] not in changed})
 
     # ---- what can be iterated ----------------------------------------------------------------------------------------
 
@@ -141,6 +156,9 @@ class Loops(Builtins):
         if isinstance(iterable, IterValue):
             getattr(self, "_iterate_" + iterable.kind)(iterable.arguments, on_item, node)
             return
+        if isinstance(iterable, Live) and isinstance(iterable.obj, tuple) and len(iterable.obj) > UNROLLED:
+            if self.program.freezer.type_of(iterable.obj, None) is not None:
+                iterable = self.materialise(iterable, node)
         if isinstance(iterable, TupleValue) or (isinstance(iterable, Live) and isinstance(iterable.obj, tuple)):
             self._iterate_tuple(iterable, on_item)
             return
@@ -235,7 +253,7 @@ class Loops(Builtins):
 
     def _iterate_enumerate(self, args: list[Value], on_item: OnItem, node: ast.AST) -> None:
         start = args[1] if len(args) > 1 else Const(U64, 0)
-        t = U64 if isinstance(start.type, LitType) else start.type
+        t: Type = IntVar() if isinstance(start.type, LitType) or len(args) == 1 else start.type
         counter = self.local("n", t)
         self.emit(ir.Assign(counter, self.coerce(start, t, node)))
 
@@ -380,7 +398,7 @@ class Loops(Builtins):
                 self.facts = facts
                 self.frame = generator_frame
 
-            self.iterate(self.expr(g.iter), on_item, node)
+            self.iterate(self.iterable(g.iter), on_item, node)
 
         level(0)
         self.frame = outer
@@ -388,7 +406,11 @@ class Loops(Builtins):
     def expr_ListComp(self, node: ast.ListComp, expected: Type | None) -> Value:
         t = strip(expected) if expected is not None else None
         t = t.inner if isinstance(t, OptionalType) else t
+        key = (*self.frame.path, node.lineno, node.col_offset, id(node))
         if not isinstance(t, ClassType):
+            t = self.declared.get(key)
+        if not isinstance(t, ClassType):
+            self.comprehension(node, self.frame, lambda e: self._learn(key, self.value(e)))
             self.error("the type of this list is not known: annotate the variable, xs: list[X] = […]", node)
         out = self.construct(t.info, [], node)
         self._own(out)
@@ -398,6 +420,18 @@ class Loops(Builtins):
 
         self.comprehension(node, self.frame, each)
         return out
+
+    def _learn(self, key: tuple[object, ...], element: Value) -> None:
+        """A comprehension's element says what its list holds."""
+        self.declared[key] = self.list_of(element.type)
+        raise Restart
+
+    def list_of(self, element: Type) -> Type:
+        """list[element]."""
+        element = strip(element)
+        if isinstance(element, (LitType, IntVar)):
+            element = I64
+        return self.program.class_info(self.program.container(list) or list, (element,)).type
 
     def _own(self, v: Value) -> None:
         """Keeps a temporary through the statements expanded after it."""
@@ -411,10 +445,27 @@ class Loops(Builtins):
             call = ast.copy_location(ast.Call(node, [node], []), node)
             return self.construct_builtin(t, call)
         if not isinstance(t, ClassType):
-            self.error("the type of this list is not known: annotate the variable, xs: list[X] = […]", node)
+            return self._list_of_its_elements(node)
         out = self.construct(t.info, [], node)
         for e in node.elts:
             self.call_dunder_value(out, "append", [self.expr(e, t.info.args[0])], node)
+        return out
+
+    def _list_of_its_elements(self, node: ast.List) -> Value:
+        """[a, b] where nothing says of what: of what its elements have in common."""
+        if not node.elts:
+            self.error("the type of this list is not known: annotate the variable, xs: list[X] = []", node)
+        values = [self._settled(self.expr(e), e, None) for e in node.elts]
+        t: Type | None = values[0].type
+        for v in values[1:]:
+            t = join(t, v.type) if t is not None else None
+        if t is None:
+            self.error("the elements of this list have no common type", node)
+        made = self.list_of(t)
+        assert isinstance(made, ClassType)
+        out = self.construct(made.info, [], node)
+        for v in values:
+            self.call_dunder_value(out, "append", [v], node)
         return out
 
     def expr_Dict(self, node: ast.Dict, expected: Type | None) -> Value:
@@ -439,7 +490,7 @@ class Loops(Builtins):
         if kind in ("any", "all"):
             return self._any_all(node, source, kind)
         key = (self.frame.path, f"{kind} at {node.lineno}:{node.col_offset}")
-        t = self.declared.get(key) or (expected if expected is not None and is_int(expected) else IntVar())
+        t = self.declared.get(key) or IntVar()
         out = self.local(kind.replace("<", "min").replace(">", "max"), t)
         first = self.local("first", BOOL)
         self.emit(ir.Assign(out, Const(out.type, 0)))

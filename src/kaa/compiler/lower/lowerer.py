@@ -11,6 +11,7 @@ from kaa.compiler.ir import Value, Var
 from kaa.compiler.lower.core import PLACES, Restart
 from kaa.compiler.lower.frame import assigned_names
 from kaa.compiler.lower.text import Text
+from kaa.compiler.lower.values import Live
 from kaa.compiler.program import Function
 from kaa.compiler.types import NeverType, Type, VoidType, strip
 
@@ -37,6 +38,8 @@ class Lowerer(Text):
             self.frame.names[p.name] = value
             if fn.kind == "method" and self.frame.self_value is None:
                 self.frame.self_value = value
+        if fn.kind == "classmethod" and fn.owner is not None:
+            self.frame.names[fn.node.args.args[0].arg] = Live(fn.owner.py, typed=fn.owner.type)
         fn.result_place = Var("p_result", result, param=True) if isinstance(result, PLACES) else None  # type: ignore[attr-defined]
         self.statements([s for s in fn.node.body if not _docstring(s)])
         if self.reachable:

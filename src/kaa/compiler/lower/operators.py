@@ -33,6 +33,7 @@ from kaa.compiler.types import (
     U8,
     is_counted,
     is_int,
+    join,
     strip,
 )
 
@@ -94,6 +95,8 @@ class Operators(Expressions):
         if op in (ast.LShift, ast.RShift):
             return self._shift(left, op, right, node, expected)
         t = self.arithmetic_type(left, right, SYMBOL[op], node)
+        if op is ast.BitAnd and isinstance(t, IntType):
+            left, right = self._mask(left, t), self._mask(right, t)
         left, right = self.coerce(left, t, node), self.coerce(right, t, node)
         name = NAMES[op]
         if name in ("floordiv", "mod"):
@@ -101,6 +104,13 @@ class Operators(Expressions):
         out = self.temp(t)
         self.emit(ir.Op(out, name, [left, right], checked=name in CHECKED))
         return out
+
+    @staticmethod
+    def _mask(v: Value, t: IntType) -> Value:
+        """x & ~7: the constant's infinitely many sign bits, cut to x's width."""
+        if isinstance(v, Const) and isinstance(v.type, LitType) and v.value < 0 and not t.signed:
+            return Const(t, v.value & t.high)
+        return v
 
     def _divide(self, left: Value, name: str, right: Value, t: Type) -> Value:
         if not isinstance(right, Const):
@@ -187,9 +197,40 @@ class Operators(Expressions):
     strict = False  # the operands of and/or must be bool: their value is wanted, not only their truth
 
     def expr_BoolOp(self, node: ast.BoolOp, expected: Type | None) -> Value:
+        if isinstance(node.op, ast.Or) and len(node.values) == 2 and isinstance(node.values[0], (ast.Name, ast.Attribute, ast.Call)):
+            return self._either(node, expected)
         saved, self.strict = self.strict, True
         out = self.bool_value(node)
         self.strict = saved
+        return out
+
+    def _either(self, node: ast.BoolOp, expected: Type | None) -> Value:
+        """a or b, for bools and for references that may be None."""
+        first = self.value(node.values[0])
+        t = strip(first.type)
+        inner = t.inner if isinstance(t, OptionalType) else t
+        if isinstance(t, ClassType) and t.info.find("__bool__") is None and t.info.find("__len__") is None:
+            return first  # never None here
+        if not isinstance(t, BoolType) and not (isinstance(inner, ClassType) and isinstance(t, OptionalType)):
+            self.error("`and`/`or` as a value gives one of its operands; only bools can be combined so", node)
+        test = self.truth(first, node)
+        yes, no, end = self.new_block("first"), self.new_block("second"), self.new_block("end")
+        self.end(ir.Branch(test, yes, no))
+        before = dict(self.facts)
+        self.place_block(no)
+        second = self.value(node.values[1], expected)
+        self.facts = before
+        joined = join(inner, second.type)
+        if joined is None:
+            self.error(f"the two sides are {first.type} and {second.type}: one type cannot hold both", node)
+        out = self.temp(joined)
+        self.emit(ir.Assign(out, self.coerce(second, joined, node)))
+        self.goto(end)
+        self.place_block(yes)
+        narrowed = self._cast(first, inner) if inner is not t else first
+        self.emit(ir.Assign(out, self.coerce(narrowed, joined, node)))
+        self.goto(end)
+        self.place_block(end)
         return out
 
     def bool_value(self, node: ast.expr) -> Value:

@@ -14,6 +14,7 @@ from kaa.compiler.lower.loops import Loops
 from kaa.compiler.lower.values import CompileTime, ErrorValue, GeneratorValue, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,
+    BitsType,
     ClassType,
     IntType,
     IntVar,
@@ -262,13 +263,18 @@ class Statements(Loops):
         if f is None:
             found = t.info.find(name)
             if found is not None and isinstance(found[0], property):
-                self.error(f"property '{name}' cannot be assigned", node)
+                if found[0].fset is None:
+                    self.error(f"property '{name}' cannot be assigned", node)
+                self.call_function(found[0].fset, found[1], base, [(None, value)], node)
+                return
             self.error(f"{t.info.name} has no field '{name}': declare it in the class body", node)
         place = FieldPlace(base, t.info, f)
         if isinstance(f.type, PLACES):
             self._set_place(place, f.type, value, node)
             return
         v = self.coerce(value, self._plain_type(f.type), node, f"field '{name}'")
+        if isinstance(f.type, BitsType) and not isinstance(v, Const):
+            self.check(f"((u64){{0}} >> {f.type.width}) == 0", [v], "narrow")
         self.emit(ir.Store(place, v, init=self._first_store(base, name, node)))
 
     def _set_place(self, place: ir.Place, t: Type, value: Value, node: ast.AST) -> None:
@@ -310,7 +316,7 @@ class Statements(Loops):
             found = t.info.find("__setitem__")
             if found is None:
                 self.error(f"{t} does not take items", target)
-            index = self.expr(target.slice)
+            index = self.item_index(base, target.slice, target)
             self.call_dunder_value(base, "__setitem__", [index, value], target)
             return
         if isinstance(t, SliceType) and t.readonly:
@@ -345,7 +351,7 @@ class Statements(Loops):
         base = self.value(target.value)
         t = strip(base.type)
         if isinstance(t, (ClassType, StructType)):
-            index = self.decide(self.expr(target.slice), target)
+            index = self.decide(self.item_index(base, target.slice, target), target)
             left = self.call_dunder_value(base, "__getitem__", [index], target)
             result = self.binary(left, op, self.expr(node.value), node, left.type)
             self.call_dunder_value(base, "__setitem__", [index, self.coerce(result, left.type, node)], target)
@@ -770,9 +776,10 @@ def _none() -> Type:
 
 
 def _family(cls: type) -> list[type]:
+    """An exception class and the program's own subclasses of it."""
     out = [cls]
     for sub in cls.__subclasses__():
-        if not sub.__module__.startswith("builtins") or sub is cls:
+        if sub.__module__.startswith("kaa") and not issubclass(sub, OSError):
             out += _family(sub)
     return out
 

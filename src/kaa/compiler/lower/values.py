@@ -53,6 +53,7 @@ class LambdaValue(CompileTime):
 
     node: ast.Lambda
     frame: Frame
+    expanding: list[Any]  # the functions that were being expanded where it was written
     what = "a lambda (it may only be passed to an @inline function)"
 
 
