@@ -8,12 +8,12 @@ first of /sbin/init, /etc/init, /bin/init, /bin/sh that starts. Its arguments an
 
 from __future__ import annotations
 
-from kaa.lang import Bytes, u64
+from kaa.lang import Bytes, u32, u64
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers import start as drivers
-from kaa.kernel.fs import kernel_io
+from kaa.kernel.fs import initramfs, kernel_io
 from kaa.kernel.init import command_line, memory_map, planted_bugs, run as run_request
 from kaa.kernel.init.command_line import boot_param
 from kaa.kernel.process import exec as programs
@@ -21,6 +21,9 @@ from kaa.kernel.process import exec as programs
 DEFAULT_INIT = b"/init"
 USUAL_PLACES: list[bytes] = [b"/sbin/init", b"/etc/init", b"/bin/init", b"/bin/sh"]
 O_RDWR = 2
+MS_RDONLY = 1
+CHARACTER_DEVICE = 0o020000
+CONSOLE_DEVICE = 0x501
 
 
 class Choice:
@@ -78,7 +81,7 @@ def read_choices() -> None:
 def run(unused: u64) -> None:
     """What process 1 does: ends in a user program, or in a panic."""
     read_choices()
-    kernel_io.mount_first_root()
+    _make_console_node()
     _unpack()
     drivers.start(command_line.text())
     planted_bugs.check()
@@ -91,10 +94,18 @@ def run(unused: u64) -> None:
     machine.context.enter_user(machine.percpu.current())
 
 
+def _make_console_node() -> None:
+    """What an empty root has, so that init gets a console: /dev/console and /root, as Linux's default initramfs."""
+    try:
+        kernel_io.make_directory(b"/dev", u32(0o755))
+        kernel_io.make_directory(b"/root", u32(0o700))
+        kernel_io.make_node(b"/dev/console", u32(CHARACTER_DEVICE | 0o600), u64(CONSOLE_DEVICE))
+    except OSError as error:
+        log.error(f"cannot make /dev/console: error {error.errno}")
+
+
 def _unpack() -> None:
     """The boot loader's archive into the root."""
-    from kaa.kernel.fs import initramfs
-
     if memory_map.info.initrd_size != 0:
         initramfs.unpack(memory_map.initrd())
         memory_map.release_initrd()
@@ -106,19 +117,29 @@ def _first_name() -> bytes:
 
 
 def _mount_root() -> None:
-    """root=, rootfstype=, rootflags=, ro or rw, as Linux has them."""
+    """root=, rootfstype=, rootflags=, ro or rw, as Linux has them; the new root replaces the old one for process 1."""
+    flags = u64(0 if choice.writable else MS_RDONLY)
     try:
-        kernel_io.mount_root(choice.root, choice.root_type, choice.root_flags, choice.writable)
+        kernel_io.mount(choice.root_type, choice.root, b"/root", flags, choice.root_flags)
+        place = kernel_io.find(b"/root")
+        fs = machine.percpu.current().fs
+        fs.set_root(place)
+        fs.set_cwd(place)
     except OSError as error:
         log.panic(f"cannot mount root={choice.root} of type {choice.root_type}: error {error.errno}")
-    except MemoryError:
-        log.panic("no memory to mount the root")
+    try:
+        kernel_io.mount(b"devtmpfs", b"devtmpfs", b"/dev", u64(0), b"")
+    except OSError as error:
+        log.warn(f"cannot mount devtmpfs on /dev: error {error.errno}")
 
 
 def _open_console() -> None:
     """Descriptors 0, 1 and 2 on /dev/console."""
     try:
-        kernel_io.open_standard(b"/dev/console")
+        files = machine.percpu.current().files
+        console = kernel_io.open_path(b"/dev/console", u32(O_RDWR), u32(0))
+        for _ in range(3):
+            files.install(console, False)
     except OSError as error:
         log.warn(f"init has no /dev/console: error {error.errno}")
 

@@ -16,6 +16,7 @@ from kaa.kernel.arch.x86_64 import (
 )  # fmt: skip
 from kaa.kernel.drivers.acpi import madt, tables
 from kaa.kernel.drivers.acpi import power as acpi_power
+from kaa.kernel.fs import kernel_io
 from kaa.kernel.init import command_line, first_process, memory_map
 from kaa.kernel.init.command_line import boot_param, number
 from kaa.kernel.mm import boot_memory, buddy
@@ -64,6 +65,7 @@ def main(start_info: u64) -> None:
     start_devices_of_the_processor()
     first_tasks.initialise()
     announce()
+    first_tasks.set_root(kernel_io.mount_root())
     kernel_thread.spawn_process(first_process.run, u64(0), "init")
     machine.irq.enable()
     core.idle_loop()

@@ -7,7 +7,7 @@ initrd are named to mm.boot_memory, the RSDP's address is kept.
 
 from __future__ import annotations
 
-from kaa.lang import Bytes, struct, u8, u32, u64, usize
+from kaa.lang import Bytes, Slice, struct, u8, u32, u64, usize
 from kaa.lang.unsafe import Ptr, symbol
 
 from kaa.kernel.arch import machine
@@ -118,7 +118,7 @@ def _read_map(start: StartInfo) -> None:
             info.ram_end = max(info.ram_end, region.address + region.size)
 
 
-def initrd() -> Bytes:
+def initrd() -> Slice[u8]:
     """The initial archive, where the loader put it; empty if there is none."""
     return Ptr[u8](machine.paging.direct_map(info.initrd)).slice(info.initrd_size)
 

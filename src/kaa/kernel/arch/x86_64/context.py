@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable, NoReturn
 
 from kaa.lang import borrowed, export, sizeof, struct, u32, u64, unreachable
-from kaa.lang.unsafe import Ptr, address_of, function_address, symbol
+from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 from kaa.kernel.arch.x86_64 import descriptors, entry, fpu, instructions, irq, percpu
 from kaa.kernel.arch.x86_64.regs import Registers
@@ -25,6 +25,12 @@ MSR_KERNEL_GS_BASE = 0xC0000102
 FRAME_SIZE = 168
 
 __all__ = ["STACK_SIZE", "allocate_stack", "free_stack"]
+
+
+@asm("", out="=r", ins=["0"])
+def _address(function: Callable[[u64], None]) -> u64:
+    """The address of the function that a reference is."""
+    return u64(0)
 
 
 @struct
@@ -61,7 +67,7 @@ def new_kernel_thread(task: Task, entry_point: Callable[[u64], None], argument: 
     """Prepare task.kernel_stack so that the task starts in `entry_point(argument)`, after sched.core.finish_switch()."""
     context = task.context
     _lay_out(context, task.kernel_stack)
-    context.entry = function_address(entry_point)
+    context.entry = _address(entry_point)
     context.argument = argument
     context.user = 0
     _prepare(context, context.entry_stack - FRAME_SIZE - 8, symbol("kaa_thread_start"), address_of(context))

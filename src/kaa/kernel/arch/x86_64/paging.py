@@ -173,7 +173,12 @@ def map_kernel(address: u64, pfn: u64) -> None:
 
 def unmap_kernel(address: u64) -> u64:
     """Unmap the page at a kernel address; gives its frame number."""
-    slot = kernel_slot(address)
+    table = Ptr[u64](direct_map(kernel.root))
+    shift: u64 = u64(39)
+    while shift > PAGE_SHIFT:
+        table = Ptr[u64](direct_map(table[(address >> shift) & 511] & ADDRESS))
+        shift -= 9
+    slot = table + ((address >> PAGE_SHIFT) & 511)
     entry = slot[0]
     assert entry & PRESENT != 0
     slot[0] = 0

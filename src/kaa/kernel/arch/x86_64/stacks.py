@@ -9,7 +9,7 @@ Lock: interrupts off, as a dying task's stack may be freed by the scheduler.
 
 from __future__ import annotations
 
-from kaa.lang import u32, u64
+from kaa.lang import Array, u32, u64
 from kaa.lang.unsafe import Ptr
 
 from kaa.kernel.arch.x86_64 import irq, paging
@@ -18,34 +18,29 @@ STACK_SIZE = 16384
 SLOT_SIZE = 32768
 STACK_PAGES = 4
 CACHE_LIMIT = 16
+VACANT_LIMIT = 256
 
 
 class StackArea:
-    """Which slots are free: mapped ones on `cached`, unmapped ones on `vacant` (both chains of top addresses)."""
+    """Which slots are free: mapped ones on the chain `cached`, unmapped ones in `vacant` (both by their top addresses)."""
 
     cached: u64
     cached_count: u32
     next_slot: u64
     live: u64
+    vacant: Array[u64, 256]
+    vacant_count: u32
 
     def __init__(self) -> None:
         self.cached = u64(0)
         self.cached_count = u32(0)
         self.next_slot = u64(paging.STACK_AREA)
         self.live = u64(0)
-
-
-class VacantSlots:
-    """Tops of slots without frames, to be mapped again."""
-
-    tops: list[u64]
-
-    def __init__(self) -> None:
-        self.tops = []
+        self.vacant = Array[u64, 256]()
+        self.vacant_count = u32(0)
 
 
 area = StackArea()
-vacant = VacantSlots()
 
 
 def allocate_stack() -> u64:
@@ -91,31 +86,37 @@ def _map_page(address: u64) -> None:
 
 def _take_slot() -> u64:
     """The top of a slot without frames."""
-    if len(vacant.tops) != 0:
-        return vacant.tops.pop()
-    area.next_slot += SLOT_SIZE
-    return area.next_slot
+    saved = irq.save()
+    if area.vacant_count != 0:
+        area.vacant_count -= 1
+        top = area.vacant[area.vacant_count]
+    else:
+        area.next_slot += SLOT_SIZE
+        top = area.next_slot
+    irq.restore(saved)
+    return top
 
 
 def _unmap_stack(top: u64, pages: u64) -> None:
-    """Take the upper `pages` frames of the slot away and remember the slot. If that finds no memory, the slot is lost: 32 KiB
-    of an area of 256 GiB."""
+    """Take the upper `pages` frames of the slot away and remember the slot; with VACANT_LIMIT of them remembered, it is lost: 32 KiB
+    of an area of 256 GiB, after a failed allocation."""
     from kaa.kernel.mm import buddy
 
     for index in range(pages):
         pfn = paging.unmap_kernel(top - ((index + 1) << paging.PAGE_SHIFT))
         buddy.free_pages(pfn, 0)
-    try:
-        vacant.tops.append(top)
-    except MemoryError:
-        pass
+    saved = irq.save()
+    if area.vacant_count < VACANT_LIMIT:
+        area.vacant[area.vacant_count] = top
+        area.vacant_count += 1
+    irq.restore(saved)
 
 
 def free_stack(top: u64) -> None:
-    """Give a stack back. Not the one in use."""
+    """Give a stack back. Not the one in use. Its frames go back unless few stacks are cached, or too many slots are vacant."""
     saved = irq.save()
     area.live -= 1
-    keep = area.cached_count < CACHE_LIMIT
+    keep = area.cached_count < CACHE_LIMIT or area.vacant_count >= VACANT_LIMIT
     if keep:
         Ptr[u64](top - 8)[0] = area.cached
         area.cached = top
