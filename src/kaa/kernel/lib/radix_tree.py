@@ -97,10 +97,9 @@ class RadixTree:
 
     def _make_root(self, index: u64) -> Node:
         """A root that covers index."""
-        root = self.root
-        if root is None:
-            root = self._first_root(index)
-            self.root = root
+        found = self.root
+        root: Node = self._first_root(index) if found is None else found
+        self.root = root
         while not self._covers(root, index):
             higher = Branch(root.shift + BITS)
             higher.children[0] = root

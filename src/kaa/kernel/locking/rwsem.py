@@ -14,6 +14,7 @@ from typing import Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Sleepers, sleep_until_granted, sleepers
+from kaa.kernel.locking.wait_queue import Waiter
 from kaa.lang import Atomic, inline, noinline, u64
 
 WRITER: Final = 1
@@ -117,7 +118,7 @@ class RwSem(Sleepers):
         """Let in the first waiter, and after a reader the readers behind it."""
         with sleepers:
             while True:
-                waiter = self.first
+                waiter: Waiter | None = self.first
                 if waiter is None:
                     self.state.fetch_and(NOT_WAITED_FOR)
                     return

@@ -61,7 +61,7 @@ def advise(space: AddressSpace, address: u64, length: u64, advice: u64) -> None:
 
 def _is_known(advice: u64) -> bool:
     for known in ORDINARY:
-        if advice == known:
+        if advice == u64(known):
             return True
     return False
 

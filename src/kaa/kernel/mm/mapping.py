@@ -47,7 +47,7 @@ STACK_GAP: Final = 0x10_0000
 """Nothing is mapped closer than this below a stack that grows down (256 pages, as Linux's stack_guard_gap)."""
 BIT32_END: Final = 0x8000_0000
 BIT32_START: Final = 0x4000_0000
-KNOWN: Final = 0x1F_FFFF & ~0x40_000 | MapFlag.UNINITIALIZED
+KNOWN: Final = 0x13_FFFF | MapFlag.UNINITIALIZED
 """Flags that MAP_SHARED_VALIDATE may see without EOPNOTSUPP: all but huge pages and MAP_SYNC."""
 
 
@@ -82,6 +82,8 @@ def _area_flags(space: AddressSpace, prot: u64, flags: u64, file: File | None) -
     kind = flags & MapFlag.TYPE
     if flags & MapFlag.HUGETLB != 0:
         raise OSError(errno.ENOMEM if file is None else errno.EINVAL)
+    if kind == MapFlag.SHARED_VALIDATE and file is None:
+        raise OSError(errno.EINVAL)
     if kind == MapFlag.SHARED_VALIDATE and flags & ~u64(KNOWN) != 0:
         raise OSError(errno.EOPNOTSUPP)
     if kind not in (MapFlag.SHARED, MapFlag.PRIVATE, MapFlag.SHARED_VALIDATE):
@@ -160,7 +162,7 @@ def _check_fixed(space: AddressSpace, address: u64, size: u64, flags: u64) -> No
     if address > USER_END or size > USER_END - address:
         raise MemoryError
     if address < LOWEST:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if flags & MapFlag.FIXED_NOREPLACE != 0:
         for _ in space.areas.between(address, address + size):
             raise FileExistsError

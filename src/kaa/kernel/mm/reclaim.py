@@ -104,9 +104,9 @@ def free_some(wanted: u64) -> u64:
     lru.running = True
     for shrinker in shrinkers:
         freed += shrinker(wanted)
-    scanned: u64 = 0
-    while freed < wanted and scanned < SCAN_LIMIT and scanned < 2 * lru.count + 1:
-        scanned += 1
+    left = min(u64(SCAN_LIMIT), 2 * lru.count)
+    while freed < wanted and left > 0:
+        left -= 1
         pfn = _take_last()
         if pfn != 0:
             frame.put_page(pfn)

@@ -89,7 +89,7 @@ def _lock_range(space: AddressSpace, address: u64, length: u64, flag: u32) -> No
         if flag != 0:
             room = limit(Resource.RLIMIT_MEMLOCK) >> PAGE_SHIFT
             if room == 0:
-                raise PermissionError
+                raise OSError(errno.EPERM)
             if space.locked_pages + ((end - start) >> PAGE_SHIFT) > room:
                 raise MemoryError
         _mark_locked(space, start, end, flag)
@@ -154,7 +154,7 @@ def mlockall(flags: u64) -> None:
     space = _space()
     room = limit(Resource.RLIMIT_MEMLOCK) >> PAGE_SHIFT
     if room == 0:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     with space.lock.write():
         if flags & Mlockall.CURRENT != 0 and space.total_pages > room:
             raise MemoryError
@@ -258,7 +258,7 @@ def membarrier(command: i32, flags: u32, cpu: i32) -> i32:
             space.membarrier_ready = True
         case 8:
             if not space.membarrier_ready:
-                raise PermissionError
+                raise OSError(errno.EPERM)
         case _:
             raise OSError(errno.EINVAL)
     return 0

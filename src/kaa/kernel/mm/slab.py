@@ -309,7 +309,7 @@ def classes() -> Iterator[tuple[Bytes, u64, u64]]:
 def live_objects() -> u64:
     """Instances of all classes alive now: for leak tests."""
     total: u64 = 0
-    for _, _, live in classes():
+    for _name_of, _size_of, live in classes():
         total += live
     return total
 

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An address space against a dict of pages; fork, copy on write, files, limits."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaa.kernel.abi.mman import MapFlag, Prot
+from kaa.kernel.mm import faults, frame
+from kaa.kernel.mm.address_space import AddressSpace
+from kaa.kernel.mm.page_cache import PageCache
+from kaa.kernel.mm.vma import Vma
+from kaa.lang import u64
+
+sys.path.insert(0, str(Path(__file__).parent))
+from simulated import PAGE, all_frames_are_free, boot  # noqa: E402
+
+RW = Prot.READ | Prot.WRITE
+ANONYMOUS = MapFlag.PRIVATE | MapFlag.ANONYMOUS
+FIXED = ANONYMOUS | MapFlag.FIXED
+BASE = 0x10_0000_0000
+
+
+def store(space: AddressSpace, address: int, value: int) -> bool:
+    """Whether a byte could be stored."""
+    return space.write_remote(u64(address), bytes([value])) == 1
+
+
+def load(space: AddressSpace, address: int) -> int | None:
+    """The byte there, None for a fault."""
+    from kaa.lang import Array, u8
+
+    cell = Array[u8, 1]()
+    return int(cell[0]) if space.read_remote(u64(address), cell[:]) == 1 else None
+
+
+class File:
+    """An open file as mmap sees it: an inode with a cache."""
+
+    def __init__(self, contents: bytes, *, flags: int = 2, backed: bool = False) -> None:
+        self.contents = bytearray(contents)
+        self.size = len(contents)
+        self.flags = flags
+        self.reads = 0
+        self.written: dict[int, bytes] = {}
+        self.cache: Any = PageCache(self)  # type: ignore[arg-type]
+        self.cache.backed = backed
+
+    def mmap(self, vma: Vma) -> None:
+        vma.cache = self.cache
+
+    def read_page(self, index: int, pfn: int) -> None:
+        self.reads += 1
+        frame.clear(pfn)
+        part = bytes(self.contents[index * PAGE : (index + 1) * PAGE])
+        frame.contents(pfn)[0 : len(part)].copy_from(part)
+
+    def write_page(self, index: int, pfn: int) -> None:
+        self.written[index] = bytes(frame.contents(pfn))
+
+
+commands = st.sampled_from(["map", "unmap", "protect_none", "protect_read", "protect_write", "store", "fork", "dontneed"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(commands, st.integers(0, 23), st.integers(1, 8), st.integers(1, 255)), max_size=40))
+def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, int]]) -> None:
+    """The model: page -> [prot, value of its first byte]. After a fork both copies are checked, and the child goes on."""
+    boot(600)
+    space = AddressSpace()
+    model: dict[int, list[int]] = {}
+    others: list[tuple[AddressSpace, dict[int, list[int]]]] = []
+    for what, page, count, value in script:
+        start = BASE + page * PAGE
+        span = range(page, page + count)
+        if what == "map":
+            space.map(start, count * PAGE, RW, FIXED, None, 0)
+            model.update({p: [RW, 0] for p in span})
+        elif what == "unmap":
+            space.unmap(start, count * PAGE)
+            for p in span:
+                model.pop(p, None)
+        elif what.startswith("protect"):
+            prot = {"protect_none": 0, "protect_read": 1, "protect_write": 3}[what]
+            mapped = [p for p in span if p in model]
+            try:
+                space.protect(start, count * PAGE, prot)
+                assert len(mapped) == count
+            except MemoryError:
+                assert len(mapped) < count
+            for p in span:
+                if p not in model:
+                    break
+                model[p][0] = prot
+        elif what == "store":
+            able = page in model and model[page][0] & 2 != 0
+            assert store(space, start, value) == able
+            if able:
+                model[page][1] = value
+        elif what == "dontneed":
+            from kaa.kernel.mm import advice
+
+            try:
+                advice.advise(space, u64(start), u64(count * PAGE), u64(4))
+            except MemoryError:
+                pass
+            for p in span:
+                if p in model:
+                    model[p][1] = 0
+        elif what == "fork" and len(others) < 3:
+            others.append((space, {p: list(state) for p, state in model.items()}))
+            space = space.fork()
+    others.append((space, model))
+    for each, expected in others:
+        for p in range(34):
+            state = expected.get(p)
+            assert load(each, BASE + p * PAGE) == (state[1] if state is not None and state[0] else None)
+        assert each.total_pages == len(expected)
+    for each, _ in others:
+        each.__del__()
+        each.page_table.__del__()
+        each.page_table.root = u64(0)
+        assert each.anonymous_pages == 0 and each.file_pages == 0
+        each.committed_pages = u64(0)
+    from kaa.kernel.mm import pages
+
+    assert all_frames_are_free(1 if pages.zero_page.pfn else 0)
+
+
+def test_the_last_owner_of_a_page_keeps_it_instead_of_copying() -> None:
+    boot()
+    parent = AddressSpace()
+    parent.map(BASE, PAGE, RW, FIXED, None, 0)
+    assert store(parent, BASE, 1)
+    before = int(parent.page_table.get(BASE)) >> 12
+    child = parent.fork()
+    assert store(child, BASE, 2) and load(parent, BASE) == 1
+    assert store(parent, BASE, 3)
+    assert int(parent.page_table.get(BASE)) >> 12 == before and load(child, BASE) == 2
+
+
+def test_a_private_file_mapping_never_writes_to_the_file() -> None:
+    boot()
+    file = File(b"a" * (3 * PAGE))
+    space = AddressSpace()
+    space.map(BASE, 3 * PAGE, RW, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    assert load(space, BASE + PAGE) == ord("a")
+    assert store(space, BASE + PAGE, 7) and store(space, BASE + 2 * PAGE, 8)
+    child = space.fork()
+    assert load(child, BASE + PAGE) == 7 and load(child, BASE + 2 * PAGE) == 8 and load(child, BASE) == ord("a")
+    pfn = file.cache.lookup(1)
+    assert bytes(frame.contents(pfn)[0:1]) == b"a"
+    frame.put_page(pfn)
+
+
+def test_one_read_fault_maps_the_cached_pages_around() -> None:
+    boot()
+    file = File(b"b" * (20 * PAGE))
+    for index in range(20):
+        frame.put_page(file.cache.read(index))
+    space = AddressSpace()
+    space.map(BASE, 20 * PAGE, Prot.READ, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    assert faults.resolve(space, BASE + 5 * PAGE, 4) == faults.RESOLVED
+    assert space.file_pages == 16 and space.page_table.get(BASE + 15 * PAGE) and not space.page_table.get(BASE + 16 * PAGE)
+    assert file.reads == 20
+
+
+def test_stores_through_a_shared_mapping_reach_the_file_and_are_noticed_again_after_write_back() -> None:
+    boot()
+    file = File(b"c" * PAGE, backed=True)
+    space = AddressSpace()
+    space.map(BASE, PAGE, RW, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    assert load(space, BASE) == ord("c")
+    for value in (1, 2):
+        assert store(space, BASE, value)
+        file.cache.write_back(0, 1)
+        assert file.written[0][0] == value
+    file.written.clear()
+    file.cache.write_back(0, 1)
+    assert not file.written
+
+
+def test_truncate_takes_pages_out_of_mappings_and_clears_the_tail() -> None:
+    boot()
+    file = File(b"d" * (2 * PAGE))
+    space = AddressSpace()
+    space.map(BASE, 2 * PAGE, Prot.READ, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    assert load(space, BASE + PAGE) == ord("d") and load(space, BASE) == ord("d")
+    file.size = 100
+    file.cache.truncate(100)
+    assert faults.resolve(space, BASE + PAGE, 4) == faults.BEYOND_END
+    assert load(space, BASE + 99) == ord("d") and load(space, BASE + 100) == 0
+    assert file.cache.page_count() == 1
+
+
+def test_a_stack_grows_down_to_its_limit_and_not_into_its_neighbour() -> None:
+    task = boot()
+    space = AddressSpace()
+    top = BASE + 0x1000_0000
+    space.map(top - PAGE, PAGE, RW, FIXED | MapFlag.GROWSDOWN, None, 0)
+    assert store(space, top - 5 * PAGE, 1)
+    vma = space.find(u64(top - PAGE))
+    assert vma is not None and vma.start == top - 5 * PAGE
+    task.group.limits.soft[3] = 8 * PAGE
+    assert not store(space, top - 9 * PAGE, 1) and store(space, top - 8 * PAGE, 1)
+    task.group.limits.soft[3] = 1 << 40
+    space.map(top - 400 * PAGE, PAGE, RW, FIXED, None, 0)
+    assert store(space, top - 140 * PAGE, 1) and not store(space, top - 200 * PAGE, 1)
+
+
+def test_addresses_are_chosen_downwards_and_hints_are_kept() -> None:
+    boot()
+    space = AddressSpace()
+    first = space.map(0, 3 * PAGE, RW, ANONYMOUS, None, 0)
+    second = space.map(0, PAGE, Prot.READ, ANONYMOUS, None, 0)
+    assert first == space.map_top - 3 * PAGE and second == first - PAGE
+    assert space.map(BASE + 5, PAGE, RW, ANONYMOUS, None, 0) == BASE
+    with pytest.raises(FileExistsError):
+        space.map(BASE, PAGE, RW, ANONYMOUS | MapFlag.FIXED_NOREPLACE, None, 0)
+    space.unmap(first, 3 * PAGE)
+    assert space.map(0, 3 * PAGE, RW, ANONYMOUS, None, 0) == first
+
+
+def test_neighbours_of_one_kind_are_one_area() -> None:
+    boot()
+    space = AddressSpace()
+    for index in range(5):
+        space.map(BASE + index * PAGE, PAGE, RW, FIXED, None, 0)
+    assert len(space.areas) == 1
+    space.protect(BASE + PAGE, PAGE, Prot.READ)
+    assert len(space.areas) == 3
+    space.protect(BASE + PAGE, PAGE, RW)
+    assert len(space.areas) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "length", "prot", "flags", "expected"),
+    [
+        (0, 0, RW, ANONYMOUS, errno.EINVAL),
+        (0, PAGE, RW, MapFlag.ANONYMOUS, errno.EINVAL),
+        (BASE + 1, PAGE, RW, FIXED, errno.EINVAL),
+        (0x1000, PAGE, RW, FIXED, errno.EPERM),
+        (0, PAGE, RW, MapFlag.SHARED_VALIDATE | MapFlag.ANONYMOUS, errno.EINVAL),
+    ],
+)
+def test_bad_requests_are_refused_as_the_manual_says(address: int, length: int, prot: int, flags: int, expected: int) -> None:
+    boot()
+    with pytest.raises(OSError) as caught:
+        AddressSpace().map(address, length, prot, flags, None, 0)
+    assert caught.value.errno == expected
+
+
+def test_limits_hold() -> None:
+    task = boot()
+    space = AddressSpace()
+    task.group.limits.soft[9] = 10 * PAGE
+    space.map(0, 6 * PAGE, RW, ANONYMOUS, None, 0)
+    with pytest.raises(MemoryError):
+        space.map(0, 6 * PAGE, RW, ANONYMOUS, None, 0)
+    task.group.limits.soft[9] = 1 << 60
+    with pytest.raises(MemoryError):
+        space.map(0, 1 << 30, RW, ANONYMOUS, None, 0)
+
+
+def test_moving_an_area_keeps_its_contents() -> None:
+    from kaa.kernel.mm import remap
+
+    boot()
+    space = AddressSpace()
+    old = space.map(BASE, 3 * PAGE, RW, FIXED, None, 0)
+    for index in range(3):
+        assert store(space, old + index * PAGE, index + 1)
+    space.map(BASE + 3 * PAGE, PAGE, Prot.READ, FIXED, None, 0)
+    assert remap.remap(space, u64(old), u64(3 * PAGE), u64(2 * PAGE), u64(0), u64(0)) == old
+    with pytest.raises(MemoryError):
+        space.map(BASE + 2 * PAGE, PAGE, Prot.READ, FIXED, None, 0)
+        remap.remap(space, u64(old), u64(2 * PAGE), u64(9 * PAGE), u64(0), u64(0))
+    new = remap.remap(space, u64(old), u64(2 * PAGE), u64(9 * PAGE), u64(1), u64(0))
+    assert new != old and [load(space, new + i * PAGE) for i in range(3)] == [1, 2, 0]
+    assert load(space, old) is None
+
+
+def test_the_break_moves_and_stops_at_a_neighbour() -> None:
+    boot()
+    space = AddressSpace()
+    space.set_break_start(u64(BASE + 10))
+    start = space.brk(u64(0))
+    assert start == BASE + PAGE and space.brk(u64(start + 3 * PAGE)) == start + 3 * PAGE
+    assert store(space, start + 2 * PAGE, 9)
+    space.map(start + 8 * PAGE, PAGE, RW, FIXED, None, 0)
+    assert space.brk(u64(start + 9 * PAGE)) == start + 3 * PAGE
+    assert space.brk(u64(start)) == start and load(space, start) is None
+
+
+def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
+    from kaa.kernel.mm import reclaim
+
+    boot()
+    file = File(b"e" * (40 * PAGE), backed=True)
+    for index in range(40):
+        frame.put_page(file.cache.read(index))
+    kept = file.cache.read(3)
+    file.cache.mark_dirty(file.cache.lookup(5))
+    freed = reclaim.free_some(u64(60)) + reclaim.free_some(u64(60))
+    assert freed == 38 and file.cache.page_count() == 2
+    frame.put_page(kept)
+    frame.put_page(file.cache.read(20))
+    assert file.reads == 41

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buddy and slab allocators against sets of what is handed out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaa.kernel.mm import boot_memory, buddy, fault_injection, frame, slab
+from kaa.lang import unsafe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from simulated import all_frames_are_free, boot  # noqa: E402
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 1000)), max_size=80))
+def test_blocks_never_overlap_and_all_come_back(script: list[tuple[bool, int, int]]) -> None:
+    boot(400)
+    held: list[tuple[int, int]] = []
+    used: set[int] = set()
+    for take, order, choice in script:
+        if take:
+            try:
+                pfn = int(buddy.allocate_pages(order))
+            except MemoryError:
+                continue
+            block = set(range(pfn, pfn + (1 << order)))
+            assert pfn % (1 << order) == 0 and not block & used and frame.refcount(pfn) == 1
+            used |= block
+            held.append((pfn, order))
+        elif held:
+            pfn, order = held.pop(choice % len(held))
+            used -= set(range(pfn, pfn + (1 << order)))
+            buddy.free_pages(pfn, order)
+        assert buddy.free_pages_count() == buddy.total_pages() - 1 - len(used)
+    for pfn, order in held:
+        buddy.free_pages(pfn, order)
+    assert all_frames_are_free()
+    buddy.zone.empty_stack()
+    large = [order for order in range(11) if buddy.zone.counts[order]]
+    assert max(large) >= 7, "free blocks were not merged"
+
+
+def test_a_run_gives_back_what_it_does_not_need() -> None:
+    boot(400)
+    first = buddy.allocate_run(37)
+    assert all_frames_are_free(37)
+    buddy.free_run(first, 37)
+    assert all_frames_are_free()
+
+
+def test_memory_ends_with_memory_error_and_keeps_a_reserve() -> None:
+    boot(300)
+    taken = []
+    with pytest.raises(MemoryError):
+        while True:
+            taken.append(buddy.allocate_page())
+    assert buddy.free_pages_count() == buddy.zone.reserve
+    for pfn in taken:
+        frame.put_page(pfn)
+    assert all_frames_are_free()
+
+
+def test_ranges_of_the_memory_map_are_cut_around_what_is_reserved() -> None:
+    ranges = boot_memory.usable
+    ranges.__init__()  # type: ignore[misc]
+    boot_memory.add(0x100, 0x9F000)
+    boot_memory.add(0x10_0000, 0x80_0000)
+    boot_memory.add(0x20_0000, 0x30_0000)
+    boot_memory.reserve(0x20_0800, 0x40_0001)
+    found = [(int(ranges.starts[i]), int(ranges.ends[i])) for i in range(ranges.count)]
+    assert found == [(0x1000, 0x9F000), (0x10_0000, 0x20_0000), (0x40_1000, 0x80_0000)]
+    assert boot_memory.take(0x2000, 1 << 40) == 0x1F_E000
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 9000), st.integers(0, 1000)), max_size=100))
+def test_buffers_are_zeroed_disjoint_and_come_back(script: list[tuple[bool, int, int]]) -> None:
+    boot(500)
+    held: dict[int, int] = {}
+    for take, size, choice in script:
+        if take:
+            where = int(slab.buffer_alloc(size))
+            assert where and where % 16 == 0
+            assert unsafe.memory.read(where, size) == bytes(size)
+            assert all(where + size <= a or a + s <= where for a, s in held.items())
+            unsafe.memory.write(where, b"\xa5" * size)
+            held[where] = size
+        elif held:
+            where = sorted(held)[choice % len(held)]
+            slab.buffer_free(where, held.pop(where))
+    for where, size in held.items():
+        slab.buffer_free(where, size)
+    kept = sum(1 for cache in slab.caches if cache.active != 0)
+    assert all_frames_are_free(kept)
+
+
+def test_the_nth_allocation_fails_once() -> None:
+    task = boot(300)
+    assert slab.buffer_alloc(32)
+    fault_injection.set_fail_nth(4)
+    # A large buffer counts twice: as a buffer, and as the frames it is made of.
+    assert slab.buffer_alloc(32) and slab.buffer_alloc(5000)
+    assert not slab.buffer_alloc(32)
+    assert slab.buffer_alloc(32) and task.fail_nth == 0 and not fault_injection.armed()
