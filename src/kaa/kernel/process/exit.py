@@ -156,7 +156,10 @@ def _leave_memory(task: Task) -> None:
 def _leave_files(task: Task, last: bool) -> None:
     """Descriptors are closed with the last thread; a table that another process shares is left to it."""
     if last and (task.flags & SHARES_FILES) == 0:
-        task.files.close_all()
+        try:
+            task.files.close_all()
+        except Exception:
+            pass
     task.files = boot.no_files
     fs = boot.system.fs
     if fs is not None:

@@ -91,7 +91,7 @@ def _store_quietly(address: u64, number: i32) -> None:
     """Put the child's id where the caller wants it; a bad address is the caller's own loss (clone(2) does not fail)."""
     try:
         UserPtr[i32](address).write(number)
-    except OSError:
+    except Exception:
         pass
 
 

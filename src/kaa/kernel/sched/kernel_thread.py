@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.process import boot, fork, tree
 from kaa.kernel.process.credentials import ROOT
 from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
-from kaa.kernel.process.task import COMM_LENGTH, KERNEL_THREAD, SHARES_FILES, Task
+from kaa.kernel.process.task import COMM_LENGTH, KERNEL_THREAD, SHARES_FILES, Task, program_name
 from kaa.kernel.sched import core
 from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import Bytes, i32, u32, u64
@@ -142,5 +143,8 @@ def _begin(unused: u64) -> None:
     task = machine.percpu.current()
     entry = task.kernel_entry
     if entry is not None:
-        entry(task.kernel_argument)
+        try:
+            entry(task.kernel_argument)
+        except Exception:
+            log.error(f"kernel thread {program_name(task)} ended by an error")
     exit.exit_thread(i32(0))

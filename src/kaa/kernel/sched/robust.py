@@ -51,7 +51,7 @@ def release(task: Task) -> None:
     task.robust_list = 0
     try:
         _walk(task, head, UserPtr[RobustListHead](head).read())
-    except OSError:
+    except Exception:
         pass
 
 
@@ -97,6 +97,6 @@ def clear_tid(task: Task) -> None:
     task.clear_child_tid = 0
     try:
         UserPtr[i32](address).write(i32(0))
-    except OSError:
+    except Exception:
         return
     futex.wake_at(address, u32(1))

@@ -55,7 +55,7 @@ def _write_child_tid(task: Task) -> None:
         task.work &= ~u32(WORK_CHILD_TID)
     try:
         UserPtr[i32](task.set_child_tid).write(task.pid)
-    except OSError:
+    except Exception:
         pass
 
 
@@ -243,7 +243,7 @@ def _enter_handler(task: Task, regs: Registers, signo: i32, action: SigAction, i
     delivery.alt_flags = task.alternate_flags
     try:
         machine.signal_frame.push(regs, delivery, as_bytes(info))
-    except OSError:
+    except Exception:
         send.force_default(task, i32(Signal.SIGSEGV))
         return False
     if (task.alternate_flags & 0x8000_0000) != 0:

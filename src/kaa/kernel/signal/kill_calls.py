@@ -67,7 +67,7 @@ def _kill_process(number: i32, signo: i32, info: SigInfo) -> None:
     if number == me.tgid:
         check_number(signo)
         if signo != 0:
-            send.send_group(me.group, signo, info)
+            _checked(send.send_group(me.group, signo, info))
         return
     task = ids.find_task(number)
     check_number(signo)
@@ -76,7 +76,13 @@ def _kill_process(number: i32, signo: i32, info: SigInfo) -> None:
     if not may_signal(me, task, signo):
         raise PermissionError
     if signo != 0:
-        send.send_group(task.group, signo, info)
+        _checked(send.send_group(task.group, signo, info))
+
+
+def _checked(sent: bool) -> None:
+    """Too many are queued: EAGAIN."""
+    if not sent:
+        raise BlockingIOError
 
 
 def _signal_member(member: ThreadGroup, signo: i32, info: SigInfo) -> bool:
@@ -85,10 +91,7 @@ def _signal_member(member: ThreadGroup, signo: i32, info: SigInfo) -> bool:
     if leader is None or not may_signal(machine.percpu.current(), leader, signo):
         return False
     if signo != 0:
-        try:
-            send.send_group(member, signo, info)
-        except OSError:
-            return False
+        return send.send_group(member, signo, info)
     return True
 
 
@@ -139,7 +142,7 @@ def _to_thread(group_number: i32, number: i32, signo: i32, info: SigInfo) -> Non
     if not may_signal(me, task, signo):
         raise PermissionError
     if signo != 0:
-        send.send(task, signo, info)
+        _checked(send.send(task, signo, info))
 
 
 @syscall(x86_64=200, arm64=130)

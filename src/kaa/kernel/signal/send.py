@@ -8,7 +8,6 @@ Nothing here sleeps. A siginfo is allocated; without memory the signal is sent w
 
 from __future__ import annotations
 
-import errno
 from typing import Final
 
 from kaa.kernel.abi.resource import Resource
@@ -31,18 +30,20 @@ def kernel_info(signo: i32) -> SigInfo:
     return SigInfo(signo, 0, Code.SI_KERNEL)
 
 
-def send(task: Task, signo: i32, info: SigInfo) -> None:
-    """Send to one thread (tgkill(2), SIGPIPE). Raises OSError(EAGAIN) when too many real-time signals are queued."""
+def send(task: Task, signo: i32, info: SigInfo) -> bool:
+    """Send to one thread (tgkill(2), SIGPIPE). False when too many real-time signals are queued (EAGAIN, to whom it
+    matters)."""
     group = task.group
     with group.signal_lock:
         if (task.flags & EXITING) == 0:
-            _send_locked(group, task, signo, info)
+            return _send_locked(group, task, signo, info)
+    return True
 
 
-def send_group(group: ThreadGroup, signo: i32, info: SigInfo) -> None:
-    """Send to a process (kill(2)). Raises OSError(EAGAIN) when too many real-time signals are queued."""
+def send_group(group: ThreadGroup, signo: i32, info: SigInfo) -> bool:
+    """Send to a process (kill(2)). False when too many real-time signals are queued."""
     with group.signal_lock:
-        _send_locked(group, None, signo, info)
+        return _send_locked(group, None, signo, info)
 
 
 def send_kernel(task: Task, signo: i32) -> None:
@@ -69,17 +70,26 @@ def send_to_process_group(number: i32, signo: i32) -> bool:
     return found
 
 
-def _send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> None:
+def _send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> bool:
     if group.state >= ZOMBIE:
-        return
+        return True
     stop.prepare(group, signo)
     probe = target if target is not None else group.first_thread
     if probe is None or _is_moot(group, probe, signo, info):
-        return
+        return True
     pending = group.pending if target is None else target.pending
-    if not _queue(group, pending, signo, info):
-        return
+    if signo < SIGRTMIN and ((pending.mask >> u64(signo - 1)) & 1) != 0:
+        return True
+    if signo >= SIGRTMIN and info.code != Code.SI_USER and _is_full(group, pending):
+        return False
+    _queue(pending, signo, info)
     _notify(group, target, signo)
+    return True
+
+
+def _is_full(group: ThreadGroup, pending: PendingSignals) -> bool:
+    """RLIMIT_SIGPENDING, counted for each set."""
+    return pending.count >= group.limits.soft[Resource.RLIMIT_SIGPENDING]
 
 
 def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool:
@@ -95,24 +105,17 @@ def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool
     return handlers.will_ignore(signo)
 
 
-def _queue(group: ThreadGroup, pending: PendingSignals, signo: i32, info: SigInfo) -> bool:
-    """Put it into the set; False if a standard signal was there already."""
-    bit = u64(1) << u64(signo - 1)
-    if signo < SIGRTMIN and (pending.mask & bit) != 0:
-        return False
-    full = pending.count >= group.limits.soft[Resource.RLIMIT_SIGPENDING]
-    if full and signo >= SIGRTMIN and info.code != Code.SI_USER:
-        raise OSError(errno.EAGAIN)
+def _queue(pending: PendingSignals, signo: i32, info: SigInfo) -> None:
+    """Put it into the set, with its siginfo if there is memory for that."""
     if signo == Signal.SIGKILL:
         pending.raise_bit(signo)
-        return True
+        return
     try:
         entry = QueuedSignal()
         entry.info = info
         pending.append(entry)
-    except MemoryError:
+    except Exception:
         pending.raise_bit(signo)
-    return True
 
 
 def queue_timer_signal(group: ThreadGroup, target: Task | None, entry: QueuedSignal) -> bool:
@@ -189,7 +192,7 @@ def force(task: Task, info: SigInfo) -> None:
             group.flags &= ~u32(UNKILLABLE)
         pending = task.pending
         if (pending.mask & bit) == 0:
-            _queue(group, pending, signo, info)
+            _queue(pending, signo, info)
         alert(task, False)
 
 

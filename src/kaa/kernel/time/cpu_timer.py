@@ -63,7 +63,7 @@ def _check_interval(group: ThreadGroup, found: IntervalTimer | None, signo: i32,
     if found is None or found.deadline == 0 or now < found.deadline:
         return
     found.deadline = 0 if found.interval == 0 else now + found.interval
-    interval.send_quietly(group, signo)
+    interval.send_signal(group, signo)
 
 
 def _check_limit(group: ThreadGroup, now: u64) -> None:
@@ -74,7 +74,7 @@ def _check_limit(group: ThreadGroup, now: u64) -> None:
         return
     seconds = now // NS
     if seconds >= limits.hard[Resource.RLIMIT_CPU]:
-        interval.send_quietly(group, i32(Signal.SIGKILL))
+        interval.send_signal(group, i32(Signal.SIGKILL))
     elif seconds >= soft:
         limits.soft[Resource.RLIMIT_CPU] = seconds + 1
-        interval.send_quietly(group, i32(Signal.SIGXCPU))
+        interval.send_signal(group, i32(Signal.SIGXCPU))

@@ -49,15 +49,12 @@ class IntervalTimer(Timer):
             now = machine.clock.monotonic_ns()
             missed = (now - self.key) // self.interval if now > self.key else u64(0)
             timer.arm(self, self.key + (missed + 1) * self.interval)
-        send_quietly(group, i32(Signal.SIGALRM))
+        send_signal(group, i32(Signal.SIGALRM))
 
 
-def send_quietly(group: ThreadGroup, signo: i32) -> None:
-    """A timer's signal: errors are nobody's."""
-    try:
-        send.send_group(group, signo, SigInfo(signo, 0, i32(Code.SI_KERNEL)))
-    except OSError:
-        pass
+def send_signal(group: ThreadGroup, signo: i32) -> None:
+    """A timer's signal."""
+    send.send_group(group, signo, SigInfo(signo, 0, i32(Code.SI_KERNEL)))
 
 
 def _own_real(group: ThreadGroup) -> IntervalTimer:

@@ -213,7 +213,7 @@ def check_processor(timers: PosixTimers) -> None:
         if found.is_processor_time() and found.deadline != 0:
             try:
                 found.fire(clocks.read(found.clock))
-            except OSError:
+            except Exception:
                 found.deadline = 0
         found = found.next
 

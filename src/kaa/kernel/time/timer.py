@@ -66,8 +66,11 @@ class CallbackTimer(Timer):
         self.argument = argument
 
     def expired(self) -> None:
-        """Make the call."""
-        self.callback(self.argument)
+        """Make the call. An error that it lets out has nobody to go to."""
+        try:
+            self.callback(self.argument)
+        except Exception:
+            pass
 
 
 class TimerQueue:
