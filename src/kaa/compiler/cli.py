@@ -2,6 +2,7 @@
 """`./kaa compile` and `./kaa check`: the passes by hand.
 
     python -m kaa.compiler.cli check FILE…                 refuse or accept every function of some files
+    python -m kaa.compiler.cli build [--cc CC] [-o OUT]   the kernel's image
     python -m kaa.compiler.cli dump ast|types|ir|c FILE:FUNCTION
 """
 
@@ -142,9 +143,37 @@ def dump(what: str, target: str) -> int:
     return 0
 
 
+def build(argv: list[str]) -> int:
+    """build [--cc zig|gcc|clang] [--unchecked] [-o OUT]: the kernel's image."""
+    import argparse
+
+    from kaa.compiler import image, pipeline, toolchain
+
+    parser = argparse.ArgumentParser(prog="kaa compile build")
+    parser.add_argument("--cc", default="zig", choices=("zig", "gcc", "clang"))
+    parser.add_argument("--unchecked", action="store_true")
+    parser.add_argument("--package", default="kaa.kernel")
+    parser.add_argument("-o", dest="output", type=Path, default=Path("build/kaa.elf"))
+    options = parser.parse_args(argv)
+    package = importlib.import_module(options.package)
+    script = Path(next(iter(package.__path__))) / "image.ld"
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = image.build(options.package, script, options.output, cc=options.cc, unchecked=options.unchecked)
+    except (pipeline.Refused, toolchain.ToolError, CompileError) as error:
+        print(error, file=sys.stderr)
+        if isinstance(error, pipeline.Refused):
+            print(f"{len(error.errors)} errors", file=sys.stderr)
+        return 1
+    print(" ".join(f"{k} {v:.2f}s" for k, v in made.seconds.items()))
+    return 0
+
+
 def main(argv: list[str]) -> int:
     if argv[:1] == ["check"]:
         return check(argv[1:])
+    if argv[:1] == ["build"]:
+        return build(argv[1:])
     if len(argv) == 3 and argv[0] == "dump":
         return dump(argv[1], argv[2])
     print(__doc__)

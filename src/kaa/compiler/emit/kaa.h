@@ -117,7 +117,7 @@ KAA_INLINE kaa_slice kaa_slice_from(kaa_slice s, u64 a, u64 size)
     a = a < s.n ? a : s.n;
     return (kaa_slice){s.p + a * size, s.n - a};
 }
-#define kaa_slice_copy(to, from, size) do { kaa_slice t_ = (to), f_ = (from); if (KAA_UNLIKELY(t_.n != f_.n)) kaa_trap(__LINE__ << 4 | KAA_index); \
+#define kaa_slice_copy(to, from, size) do { kaa_slice t_ = (to), f_ = (from); if (KAA_UNLIKELY(t_.n < f_.n)) kaa_trap(__LINE__ << 4 | KAA_index); \
     __builtin_memmove(t_.p, f_.p, f_.n * (size)); } while (0)
 KAA_INLINE bool kaa_bytes_equal(kaa_slice a, kaa_slice b) { return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0); }
 KAA_INLINE bool kaa_startswith(kaa_slice a, kaa_slice b) { return a.n >= b.n && (b.n == 0 || __builtin_memcmp(a.p, b.p, b.n) == 0); }

@@ -32,6 +32,7 @@ from kaa.compiler.types import (
     BoolType,
     BytesType,
     ClassType,
+    FunctionType,
     IntType,
     IntVar,
     LitType,
@@ -481,7 +482,10 @@ class Builtins(Calls):
     def u_function_address(self, node: ast.Call, expected: Type | None) -> Value:
         live = self.expr(node.args[0])
         if not isinstance(live, Live):
-            self.error("function_address() takes a function", node)
+            value = self.materialise(live, node)
+            if not isinstance(strip(value.type), FunctionType):
+                self.error("function_address() takes a function", node)
+            return self._cast_op(value, U64)
         fn = self.program.function(live.obj)
         fn.address_taken = True
         out = self.temp(U64)

@@ -219,6 +219,8 @@ class Statements(Loops):
     def _declared_here(self, key: tuple[Any, ...]) -> bool:
         """True if the program itself said the local's type."""
         frame = self.frame
+        if isinstance(frame.node, ast.FunctionDef) and any(a.arg == key[1] for a in frame.node.args.args + frame.node.args.kwonlyargs):
+            return True
         return any(
             isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and n.target.id == key[1] for n in ast.walk(frame.node)
         )
@@ -310,6 +312,7 @@ class Statements(Loops):
             from kaa.compiler.types import stored_c
 
             size = f"sizeof({stored_c(strip(view.type).element)})"  # type: ignore[union-attr]
+            self.check("{0}.n == {1}.n", [view, source], "index")
             self.emit(ir.Raw(None, f"kaa_slice_copy({{0}}, {{1}}, {size})", [view, source]))
             return
         if isinstance(t, (ClassType, StructType)):

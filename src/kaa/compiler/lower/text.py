@@ -81,6 +81,8 @@ class Text(Statements):
             width, kind = int(m["width"] or 0), m["type"] or ""
         v = self.expr(node.value)
         v = self.decide(v, node.value)
+        if m_align(flags) == 0 and width and (isinstance(strip(v.type), (StrType, BytesType, SliceType))):
+            flags |= 4  # as Python: text to the left, numbers to the right
         return self._piece(v, kind, flags, width, node)
 
     def _piece(self, v: Value, kind: str, flags: int, width: int, node: ast.AST) -> tuple[int, int, int, Value, Value]:
@@ -107,6 +109,10 @@ class Text(Statements):
         if isinstance(t, PtrType):
             return (KIND["hex"], flags | 2, width, Const(U64, 8), self._cast_op(v, U64))
         self.error(f"{t} cannot be shown in an f-string", node)
+
+
+def m_align(flags: int) -> int:
+    return flags & 12
 
 
 def _c_string(raw: bytes) -> str:

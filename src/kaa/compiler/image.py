@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A freestanding program → a bootable ELF image: imports a package, compiles what its entry points reach, links it with the
+package's linker script, and adds the table of source lines that tracebacks are made from."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import shutil
+import sys
+import time
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kaa.compiler.pipeline import Compiled, compile_program
+from kaa.compiler.source import markers
+from kaa.compiler.toolchain import Unit, compile_units, linker, run
+
+TARGET = {
+    "x86_64": ["--target=x86_64-unknown-none-elf", "-mcmodel=kernel", "-mno-red-zone", "-mgeneral-regs-only"],
+}
+FREESTANDING = [
+    "-O2", "-g", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-omit-frame-pointer", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
+    "-ffunction-sections", "-fdata-sections",
+]  # fmt: skip
+GCC_ONLY = {"--target=x86_64-unknown-none-elf"}
+
+
+@dataclass
+class Image:
+    """What a build made."""
+
+    elf: Path
+    compiled: Compiled
+    seconds: dict[str, float] = field(default_factory=dict)
+    unsafe_lines: int = 0
+    lines: int = 0
+
+
+def import_package(name: str) -> list[types.ModuleType]:
+    """Imports every module of a package."""
+    package = importlib.import_module(name)
+    out = [package]
+    for info in pkgutil.walk_packages(package.__path__, name + "."):
+        out.append(importlib.import_module(info.name))
+    return out
+
+
+def entry_points(modules: list[types.ModuleType]) -> list[Callable[..., Any]]:
+    """Functions that the outside reaches by symbol: @export and @naked."""
+    found: dict[int, Callable[..., Any]] = {}
+    for module in modules:
+        for obj in vars(module).values():
+            if isinstance(obj, types.FunctionType) and ("export" in markers(obj) or "naked" in markers(obj)):
+                found[id(obj)] = obj
+    return list(found.values())
+
+
+def build(package: str, script: Path, output: Path, *, cc: str = "zig", arch: str = "x86_64", unchecked: bool = False) -> Image:
+    """Builds the image. Raises pipeline.Refused, toolchain.ToolError."""
+    marks = [("start", time.perf_counter())]
+
+    def mark(name: str) -> None:
+        marks.append((name, time.perf_counter()))
+
+    sys.setrecursionlimit(20000)
+    root = Path(importlib.import_module("kaa").__file__ or "").parent.parent.parent
+    modules = import_package(package)
+    mark("import")
+    compiled = compile_program(entry_points(modules), str(root))
+    mark("compile")
+    flags = [*FREESTANDING, *TARGET[arch]]
+    if cc == "gcc":
+        flags = [f for f in flags if f not in GCC_ONLY]
+    if unchecked:
+        flags.append("-DKAA_UNCHECKED")
+    folder = output.parent / f"{output.stem}-{cc}{'-unchecked' if unchecked else ''}"
+    support = Unit("kaa_freestanding", (Path(__file__).parent / "emit" / f"freestanding_{arch}.c").read_text())
+    objects = compile_units([*compiled.units, support], folder, cc, flags)
+    mark("C")
+    bare = folder / "linked.elf"
+    link(objects, script, bare)
+    mark("link")
+    table = line_table(bare, folder, root, cc, flags, objects, script)
+    shutil.copyfile(table, output)
+    mark("lines")
+    seconds = {name: at - before for (_, before), (name, at) in zip(marks, marks[1:], strict=False)}
+    seconds.update({f"compile.{k}": v for k, v in compiled.seconds.items()})
+    return Image(output, compiled, seconds)
+
+
+def link(objects: list[Path], script: Path, output: Path) -> None:
+    """Links objects with a linker script."""
+    run([*linker(), "-T", str(script), "-z", "max-page-size=4096", "--gc-sections", "-static", "-nostdlib", "--no-dynamic-linker",
+         "-o", str(output), *map(str, sorted(objects))])  # fmt: skip
+
+
+def line_table(bare: Path, folder: Path, root: Path, cc: str, flags: list[str], objects: list[Path], script: Path) -> Path:
+    """Links again with the table of source lines, where the compiler has one; addresses of code do not change."""
+    try:
+        from kaa.compiler import line_table as lines
+    except ImportError:
+        return bare
+    unit = Unit("kaa_lines", lines.c_source(bare, root))
+    final = folder / "final.elf"
+    link([*objects, *compile_units([unit], folder, cc, flags)], script, final)
+    return final
+
+
+__all__ = ["Image", "build", "os"]
