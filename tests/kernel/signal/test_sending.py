@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sending signals: who is chosen, what is dropped, what cancels what."""
+
+from __future__ import annotations
+
+from kaa.kernel.abi.signal import SigAction, SigInfo, Signal
+from kaa.kernel.process import tree
+from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
+from kaa.kernel.process.pid import Pid
+from kaa.kernel.process.task import EXITING, STOP_WANTED, WORK_SIGNAL, Task
+from kaa.kernel.signal import send, stop
+from kaa.kernel.signal.handlers import SignalHandlers
+
+
+def process(threads: int = 1) -> tuple[ThreadGroup, list[Task]]:
+    group = ThreadGroup(100, SignalHandlers())
+    group.limits.set_defaults()
+    tasks = [Task(group, Pid(100 + i)) for i in range(threads)]
+    for task in tasks:
+        tree.add_thread(group, task)
+    group.leader = tasks[0]
+    return group, tasks
+
+
+def bit(signo: int) -> int:
+    return 1 << (signo - 1)
+
+
+def test_a_thread_that_does_not_block_it_is_chosen() -> None:
+    group, (leader, other) = process(2)
+    leader.blocked = bit(10)
+    send.send_group(group, 10, SigInfo(10))
+    assert leader.work == 0 and other.work == WORK_SIGNAL
+    assert group.pending.mask == bit(10)
+
+
+def test_an_ignored_signal_is_dropped_unless_blocked() -> None:
+    group, (task,) = process()
+    send.send_group(group, Signal.SIGCHLD, SigInfo(17))
+    assert group.pending.mask == 0
+    task.blocked = bit(17)
+    send.send_group(group, Signal.SIGCHLD, SigInfo(17))
+    assert group.pending.mask == bit(17)
+
+
+def test_standard_signals_are_kept_once_and_real_time_ones_each() -> None:
+    group, (task,) = process()
+    task.blocked = bit(10) | bit(34)
+    for signo in (10, 10, 34, 34):
+        send.send(task, signo, SigInfo(signo))
+    assert task.pending.count == 3
+
+
+def test_a_full_queue_is_told_for_queued_signals_only() -> None:
+    group, (task,) = process()
+    task.blocked = bit(34)
+    group.limits.soft[11] = 1
+    assert send.send(task, 34, SigInfo(34, 0, -1))
+    assert not send.send(task, 34, SigInfo(34, 0, -1))
+    assert send.send(task, 34, SigInfo(34, 0, 0))
+
+
+def test_process_1_gets_only_what_it_handles() -> None:
+    group, (task,) = process()
+    group.flags |= UNKILLABLE
+    for signo in (Signal.SIGTERM, Signal.SIGKILL, Signal.SIGSTOP):
+        send.send_group(group, signo, SigInfo(signo))
+    assert group.pending.mask == 0
+    group.handlers.set(15, SigAction(0x1000))
+    send.send_group(group, 15, SigInfo(15))
+    assert group.pending.mask == bit(15)
+
+
+def test_stop_signals_and_sigcont_cancel_one_another() -> None:
+    group, tasks = process(2)
+    for task in tasks:
+        task.blocked = bit(20) | bit(18)
+    send.send_group(group, Signal.SIGTSTP, SigInfo(20))
+    send.send_group(group, Signal.SIGCONT, SigInfo(18))
+    assert group.pending.mask == bit(18)
+    send.send(tasks[1], Signal.SIGTSTP, SigInfo(20))
+    assert group.pending.mask == 0 and tasks[1].pending.mask == bit(20)
+
+
+def test_a_stop_wants_every_thread_and_sigcont_calls_it_off() -> None:
+    group, tasks = process(3)
+    tasks[2].flags |= EXITING
+    stop.begin(group, 19)
+    assert [bool(t.flags & STOP_WANTED) for t in tasks] == [True, True, False]
+    assert group.stop_pending == 2
+    assert not stop.leave_pending(group) and stop.leave_pending(group) and group.stopped
+    send.send_group(group, Signal.SIGCONT, SigInfo(18))
+    assert not group.stopped and group.job_notify
+    assert not any(t.flags & STOP_WANTED for t in tasks)
+
+
+def test_a_fault_that_is_blocked_gets_the_default_action() -> None:
+    group, (task,) = process()
+    group.handlers.set(11, SigAction(0x1000))
+    task.blocked = bit(11)
+    info = SigInfo(11, 0, 1)
+    info.word0 = 0xDEAD
+    send.force(task, info)
+    assert task.blocked == 0 and group.handlers.actions[10].handler == 0
+    got = SigInfo()
+    task.pending.take(11, got)
+    assert got.word0 == 0xDEAD and got.code == 1
