@@ -26,7 +26,7 @@ from kaa.kernel.fs.poll import PollTable
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
-from kaa.lang import as_bytes, i32, u32, u64
+from kaa.lang import Bytes, as_bytes, i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -288,6 +288,10 @@ class EpollFile(File):
     def __del__(self) -> None:
         self.set.clear()
         super().__del__()
+
+    def kind_name(self) -> Bytes:
+        """For /proc/PID/fd."""
+        return b"eventpoll"
 
     def inode(self) -> Inode | None:
         """A nameless one."""

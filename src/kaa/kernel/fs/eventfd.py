@@ -36,7 +36,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm.user import UserString
-from kaa.lang import Guarded, as_bytes, i32, struct, u32, u64, usize
+from kaa.lang import Bytes, Guarded, as_bytes, i32, struct, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -70,6 +70,10 @@ class EventFile(File):
         self.changed = WaitQueue("eventfd")
         self.semaphore = semaphore
         self.node = new_inode(anonymous_files, 0o600)
+
+    def kind_name(self) -> Bytes:
+        """For /proc/PID/fd."""
+        return b"eventfd"
 
     def inode(self) -> Inode | None:
         """A nameless one."""

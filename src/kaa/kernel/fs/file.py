@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_WRONLY
 from kaa.kernel.abi.poll import READABLE, WRITABLE
 from kaa.kernel.fs import lock_calls
-from kaa.lang import i32, i64, inline, u32, u64, usize
+from kaa.lang import Bytes, i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -120,6 +120,10 @@ class File:
     def fallocate(self, mode: u32, offset: u64, length: u64) -> None:
         """fallocate(2)."""
         raise OSError(errno.ENODEV)
+
+    def kind_name(self) -> Bytes:
+        """What /proc/PID/fd calls it when it has no name."""
+        return b"file"
 
     def seekable(self) -> bool:
         """Whether lseek(2) works on it: pipes, sockets and terminals say no."""

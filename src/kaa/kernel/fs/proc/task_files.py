@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The texts of /proc/PID that are not about memory: status, stat, limits, mounts and the small ones. Formats: proc(5)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from kaa.kernel.abi.mount import MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID
+from kaa.kernel.arch import machine
+from kaa.kernel.fs.mount import table
+from kaa.kernel.fs.path import Path
+from kaa.kernel.fs.path_text import BackwardText, climb
+from kaa.kernel.fs.proc.task_memory import show_memory_status
+from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
+from kaa.kernel.process import accounting
+from kaa.kernel.process.task import program_name
+from kaa.lang import Bytes, i32, i64, u8, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.mount import Mount
+    from kaa.kernel.process.task import Task
+
+UNLIMITED = 0xFFFFFFFFFFFFFFFF
+TAB = 9
+NEWLINE = 10
+SPACE = 32
+
+
+def line(out: TextBuffer, name: Bytes, value: u64) -> None:
+    """name:<tab>value"""
+    out.add(name)
+    out.byte(TAB)
+    out.decimal(value)
+    out.byte(NEWLINE)
+
+
+def numbers(out: TextBuffer, name: Bytes, a: u32, b: u32, c: u32, d: u32) -> None:
+    """Four ids in a line."""
+    out.add(name)
+    for value in (a, b, c, d):
+        out.byte(TAB)
+        out.decimal(u64(value))
+    out.byte(NEWLINE)
+
+
+def mask(out: TextBuffer, name: Bytes, value: u64) -> None:
+    """A set of signals or capabilities, 16 hexadecimal digits."""
+    out.add(name)
+    out.byte(TAB)
+    out.hexadecimal(value, 16)
+    out.byte(NEWLINE)
+
+
+def state_name(letter: u8) -> Bytes:
+    """In words."""
+    if letter == 0x52:
+        return b"R (running)"
+    if letter == 0x53:
+        return b"S (sleeping)"
+    if letter == 0x44:
+        return b"D (disk sleep)"
+    if letter == 0x54:
+        return b"T (stopped)"
+    if letter == 0x5A:
+        return b"Z (zombie)"
+    return b"X (dead)"
+
+
+def show_status(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/status."""
+    who = task.credentials
+    out.add(b"Name:\t")
+    out.add(program_name(task))
+    out.add(b"\nUmask:\t0")
+    out.octal(u64(task.fs.umask), 3)
+    out.add(b"\nState:\t")
+    out.add(state_name(accounting.state_letter(task)))
+    out.byte(NEWLINE)
+    line(out, b"Tgid:", u64(task.tgid))
+    line(out, b"Ngid:", 0)
+    line(out, b"Pid:", u64(task.pid))
+    line(out, b"PPid:", u64(task.group.parent_id))
+    line(out, b"TracerPid:", 0)
+    numbers(out, b"Uid:", who.uid, who.euid, who.suid, who.fsuid)
+    numbers(out, b"Gid:", who.gid, who.egid, who.sgid, who.fsgid)
+    line(out, b"FDSize:", (u64(task.files.limit()) + 63) // 64 * 64)
+    out.add(b"Groups:\t")
+    for gid in who.groups.members:
+        out.decimal(u64(gid))
+        out.byte(SPACE)
+    out.byte(NEWLINE)
+    mm = task.mm
+    if mm is not None:
+        show_memory_status(out, mm)
+    line(out, b"Threads:", u64(task.group.thread_count))
+    _signals(out, task)
+    mask(out, b"CapInh:", who.inheritable)
+    mask(out, b"CapPrm:", who.permitted)
+    mask(out, b"CapEff:", who.effective)
+    mask(out, b"CapBnd:", who.bounding)
+    mask(out, b"CapAmb:", who.ambient)
+    line(out, b"NoNewPrivs:", u64(1) if task.no_new_privileges else u64(0))
+    out.add(b"Seccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\n")
+    line(out, b"voluntary_ctxt_switches:", task.voluntary_switches)
+    line(out, b"nonvoluntary_ctxt_switches:", task.involuntary_switches)
+
+
+def _signals(out: TextBuffer, task: Task) -> None:
+    with task.group.signal_lock:
+        shared = task.group.pending.mask
+        own = task.pending.mask
+    out.add(b"SigQ:\t0/")
+    out.decimal(task.group.limits.soft[11])
+    out.byte(NEWLINE)
+    mask(out, b"SigPnd:", own)
+    mask(out, b"ShdPnd:", shared)
+    mask(out, b"SigBlk:", task.blocked)
+    mask(out, b"SigIgn:", task.signals.ignored)
+    mask(out, b"SigCgt:", caught(task))
+
+
+def caught(task: Task) -> u64:
+    """Signals with a handler of the program's."""
+    return (task.signals.ignored | task.signals.defaults) ^ u64(UNLIMITED)
+
+
+def show_stat(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/stat: 52 fields."""
+    group = task.group
+    used = accounting.group_usage(group)
+    out.decimal(u64(task.pid))
+    out.add(b" (")
+    out.add(program_name(task))
+    out.add(b") ")
+    out.byte(accounting.state_letter(task))
+    field(out, i64(group.parent_id))
+    field(out, i64(group.group_number()))
+    field(out, i64(group.session_number()))
+    tty = group.tty
+    field(out, i64(0) if tty is None else i64(tty.device))
+    field(out, i64(-1))
+    field(out, i64(0x400000))
+    field(out, i64(used.minor_faults))
+    field(out, i64(group.children_usage.minor_faults))
+    field(out, i64(used.major_faults))
+    field(out, i64(group.children_usage.major_faults))
+    field(out, i64(accounting.ticks(used.user_ns)))
+    field(out, i64(accounting.ticks(used.system_ns)))
+    field(out, i64(accounting.ticks(group.children_usage.user_ns)))
+    field(out, i64(accounting.ticks(group.children_usage.system_ns)))
+    field(out, i64(20) + i64(task.nice))
+    field(out, i64(task.nice))
+    field(out, i64(group.thread_count))
+    field(out, i64(0))
+    field(out, i64(accounting.ticks(group.start_time)))
+    mm = task.mm
+    field(out, i64(0) if mm is None else i64(mm.total_pages) * 4096)
+    field(out, i64(0) if mm is None else i64(mm.resident_pages()))
+    out.byte(SPACE)
+    out.decimal(group.limits.soft[5])
+    field(out, i64(0) if mm is None else i64(mm.start_code))
+    field(out, i64(0) if mm is None else i64(mm.end_code))
+    field(out, i64(0) if mm is None else i64(mm.start_stack))
+    for _ in range(2):
+        field(out, i64(0))
+    field(out, i64(task.pending.mask & 0x7FFFFFFF))
+    field(out, i64(task.blocked & 0x7FFFFFFF))
+    field(out, i64(task.signals.ignored & 0x7FFFFFFF))
+    field(out, i64(caught(task) & 0x7FFFFFFF))
+    for _ in range(3):
+        field(out, i64(0))
+    field(out, i64(task.exit_signal))
+    field(out, i64(0))
+    field(out, i64(task.rt_priority))
+    field(out, i64(task.policy))
+    for _ in range(3):
+        field(out, i64(0))
+    field(out, i64(0) if mm is None else i64(mm.start_data))
+    field(out, i64(0) if mm is None else i64(mm.end_data))
+    field(out, i64(0) if mm is None else i64(mm.start_break))
+    field(out, i64(0) if mm is None else i64(mm.argument_start))
+    field(out, i64(0) if mm is None else i64(mm.argument_end))
+    field(out, i64(0) if mm is None else i64(mm.environment_start))
+    field(out, i64(0) if mm is None else i64(mm.environment_end))
+    field(out, i64(task.exit_code))
+    out.byte(NEWLINE)
+
+
+def field(out: TextBuffer, value: i64) -> None:
+    """A space and a number."""
+    out.byte(SPACE)
+    out.signed(value)
+
+
+def show_comm(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/comm."""
+    out.add(program_name(task))
+    out.byte(NEWLINE)
+
+
+def store_comm(data: Bytes, task: Task) -> None:
+    """Rename a thread of the caller's process."""
+    if task.group is not machine.percpu.current().group:
+        raise OSError(errno.EINVAL)
+    task.set_name(trimmed(data))
+
+
+LIMIT_NAMES: list[bytes] = [
+    b"Max cpu time              ", b"Max file size             ", b"Max data size             ",
+    b"Max stack size            ", b"Max core file size        ", b"Max resident set          ",
+    b"Max processes             ", b"Max open files            ", b"Max locked memory         ",
+    b"Max address space         ", b"Max file locks            ", b"Max pending signals       ",
+    b"Max msgqueue size         ", b"Max nice priority         ", b"Max realtime priority     ",
+    b"Max realtime timeout      ",
+]
+LIMIT_UNITS: list[bytes] = [
+    b"seconds", b"bytes", b"bytes", b"bytes", b"bytes", b"bytes", b"processes", b"files", b"bytes", b"bytes", b"locks",
+    b"signals", b"bytes", b"", b"", b"us",
+]
+
+
+def show_limits(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/limits."""
+    out.add(b"Limit                     Soft Limit           Hard Limit           Units     \n")
+    for index in range(16):
+        out.add(LIMIT_NAMES[index])
+        _limit(out, task.group.limits.soft[index])
+        _limit(out, task.group.limits.hard[index])
+        out.add(LIMIT_UNITS[index])
+        out.byte(NEWLINE)
+
+
+def _limit(out: TextBuffer, value: u64) -> None:
+    before = out.length
+    if value == UNLIMITED:
+        out.add(b"unlimited")
+    else:
+        out.decimal(value)
+    while out.length < before + 21:
+        out.byte(SPACE)
+
+
+def mount_flags(out: TextBuffer, flags: u64, superblock_flags: u64) -> None:
+    """rw,nosuid,… as /proc/mounts has them."""
+    out.add(b"ro" if (flags | superblock_flags) & 1 else b"rw")
+    if flags & MS_NOSUID:
+        out.add(b",nosuid")
+    if flags & MS_NODEV:
+        out.add(b",nodev")
+    if flags & MS_NOEXEC:
+        out.add(b",noexec")
+    out.add(b",noatime" if flags & MS_NOATIME else b",relatime")
+
+
+def mount_point(mount: Mount, root: Path) -> bytes | None:
+    """Where it is seen from `root`; None if it is not."""
+    text = BackwardText()
+    if not climb(Path(mount, mount.root), root, text):
+        return None
+    return text.to_bytes()
+
+
+def show_mounts(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/mounts: fstab(5)'s format."""
+    root = task.fs.root()
+    for index in range(len(table.mounts)):
+        mount = table.mounts[index]
+        place = mount_point(mount, root)
+        if place is None:
+            continue
+        out.add(mount.source)
+        out.byte(SPACE)
+        escaped(out, place if len(place) > 0 else b"/")
+        out.byte(SPACE)
+        out.add(mount.superblock.kind.name)
+        out.byte(SPACE)
+        mount_flags(out, mount.flags, mount.superblock.flags)
+        mount.superblock.options(out)
+        out.add(b" 0 0\n")
+
+
+def show_mountinfo(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/mountinfo."""
+    root = task.fs.root()
+    for index in range(len(table.mounts)):
+        mount = table.mounts[index]
+        place = mount_point(mount, root)
+        if place is None:
+            continue
+        parent = mount.parent
+        out.decimal(u64(mount.number))
+        out.byte(SPACE)
+        out.decimal(u64(1) if parent is None else u64(parent.number))
+        out.add(b" 0:")
+        out.decimal(mount.superblock.device & 0xFF)
+        out.byte(SPACE)
+        _root_of(out, mount)
+        out.byte(SPACE)
+        escaped(out, place if len(place) > 0 else b"/")
+        out.byte(SPACE)
+        mount_flags(out, mount.flags, 0)
+        out.add(b" - ")
+        out.add(mount.superblock.kind.name)
+        out.byte(SPACE)
+        out.add(mount.source)
+        out.byte(SPACE)
+        out.add(b"ro" if mount.superblock.flags & 1 else b"rw")
+        mount.superblock.options(out)
+        out.byte(NEWLINE)
+
+
+def _root_of(out: TextBuffer, mount: Mount) -> None:
+    """Which part of the file system the mount shows."""
+    if mount.root.parent is None:
+        out.byte(0x2F)
+        return
+    text = BackwardText()
+    climb(Path(mount, mount.root), Path(mount, mount.root), text)
+    text.prepend(mount.root.name)
+    text.prepend(b"/")
+    out.add(text.to_bytes())
+
+
+def escaped(out: TextBuffer, name: Bytes) -> None:
+    """Blanks and backslashes as octal escapes (getmntent(3))."""
+    for c in name:
+        if c == SPACE or c == TAB or c == NEWLINE or c == 0x5C:
+            out.byte(0x5C)
+            out.octal(u64(c), 3)
+        else:
+            out.byte(c)
+
+
+def show_oom_score(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/oom_score: share of memory in thousandths, and the adjustment."""
+    mm = task.mm
+    score = i64(0)
+    if mm is not None:
+        from kaa.kernel.mm import buddy
+
+        score = i64(mm.resident_pages() * 1000 // max(buddy.total_pages(), u64(1)))
+    score += i64(task.group.oom_score_adjust)
+    out.signed(max(score, i64(0)))
+    out.byte(NEWLINE)
+
+
+def show_oom_score_adj(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/oom_score_adj."""
+    out.signed(i64(task.group.oom_score_adjust))
+    out.byte(NEWLINE)
+
+
+def show_oom_adj(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/oom_adj: the older scale."""
+    out.signed(i64(task.group.oom_score_adjust) * 17 // 1000)
+    out.byte(NEWLINE)
+
+
+def store_oom_score_adj(data: Bytes, task: Task) -> None:
+    """-1000 to 1000; lower than before needs CAP_SYS_RESOURCE."""
+    text = trimmed(data)
+    negative = len(text) > 0 and text[0] == 0x2D
+    value = i32(parse_number(text[1:] if negative else text))
+    if value > 1000:
+        raise OSError(errno.EINVAL)
+    adjusted = -value if negative else value
+    if adjusted < task.group.oom_score_adjust and not machine.percpu.current().credentials.capable(24):
+        raise OSError(errno.EACCES)
+    task.group.oom_score_adjust = adjusted
+
+
+def show_cgroup(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/cgroup: the one there is."""
+    out.add(b"0::/\n")
+
+
+def show_io(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/io: not counted."""
+    out.add(b"rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n")
+
+
+def show_wchan(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/wchan: not told."""
+    out.byte(0x30)
+
+
+def show_loginuid(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/loginuid, sessionid: never set."""
+    out.add(b"4294967295")
+
+
+def show_personality(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/personality."""
+    out.hexadecimal(u64(task.personality), 8)
+    out.byte(NEWLINE)
+
+
+def show_schedstat(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/schedstat: time run; waiting is not measured."""
+    out.decimal(accounting.user_ns(task) + accounting.system_ns(task))
+    out.add(b" 0 ")
+    out.decimal(task.voluntary_switches + task.involuntary_switches)
+    out.byte(NEWLINE)
+
+
+def show_id_map(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/uid_map, gid_map: one to one."""
+    out.add(b"         0          0 4294967295\n")
+
+
+def show_setgroups(out: TextBuffer, task: Task) -> None:
+    """/proc/PID/setgroups."""
+    out.add(b"allow\n")

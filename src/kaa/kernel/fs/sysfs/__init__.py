@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A first sysfs: the directories that programs look for, and the few files that are read at every start (sysfs(5))."""
+
+from __future__ import annotations
+
+from kaa.kernel.abi.statfs import SYSFS_MAGIC
+from kaa.kernel.fs.superblock import SuperBlock, filesystem, find_type
+from kaa.kernel.fs.synthetic import NodeInode, Tree
+from kaa.kernel.fs.text import TextBuffer
+from kaa.lang import u64
+
+tree = Tree(0x1000)
+
+
+def show_cpus(out: TextBuffer) -> None:
+    """The one processor."""
+    out.add(b"0\n")
+
+
+def show_clock(out: TextBuffer) -> None:
+    """The clock source in use."""
+    out.add(b"tsc\n")
+
+
+def show_no_huge_pages(out: TextBuffer) -> None:
+    """Transparent huge pages are never used."""
+    out.add(b"always madvise [never]\n")
+
+
+def show_true(out: TextBuffer) -> None:
+    """1"""
+    out.add(b"1\n")
+
+
+for _path in ("block", "bus", "class", "class/net", "dev/block", "dev/char", "devices/virtual", "firmware", "fs/cgroup", "module", "power"):
+    tree.directory(_path)
+for _path in ("online", "possible", "present", "kernel_max"):
+    tree.file(f"devices/system/cpu/{_path}", show_cpus)
+tree.directory("devices/system/cpu/cpu0/topology")
+tree.file("devices/system/cpu/cpu0/online", show_true)
+for _path in ("online", "possible", "has_cpu", "has_memory", "has_normal_memory"):
+    tree.file(f"devices/system/node/{_path}", show_cpus)
+tree.directory("devices/system/node/node0")
+tree.file("devices/system/clocksource/clocksource0/current_clocksource", show_clock)
+tree.file("devices/system/clocksource/clocksource0/available_clocksource", show_clock)
+tree.file("kernel/mm/transparent_hugepage/enabled", show_no_huge_pages)
+
+
+@filesystem("sysfs")
+def mount_sysfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
+    """One instance per mount; all the same."""
+    superblock = SuperBlock(find_type(b"sysfs"), SYSFS_MAGIC, flags)
+    superblock.root = NodeInode(superblock, tree.root)
+    return superblock
