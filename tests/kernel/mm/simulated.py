@@ -11,7 +11,6 @@ from kaa.kernel.mm import boot_memory, buddy, frame, pages, reclaim, slab
 from kaa.kernel.process.limits import Limits
 from kaa.kernel.process.task import Task
 
-
 PAGE = 4096
 running: list[Any] = []
 """Keeps the task alive."""

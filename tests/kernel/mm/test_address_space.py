@@ -72,7 +72,8 @@ commands = st.sampled_from(["map", "unmap", "protect_none", "protect_read", "pro
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(commands, st.integers(0, 23), st.integers(1, 8), st.integers(1, 255)), max_size=40))
 def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, int]]) -> None:
-    """The model: page -> [prot, value of its first byte]. After a fork both copies are checked, and the child goes on."""
+    """The model: page -> [prot, value of its first byte]. After a fork both copies are checked, and the child goes
+    on."""
     boot(600)
     space = AddressSpace()
     model: dict[int, list[int]] = {}

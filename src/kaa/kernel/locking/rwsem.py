@@ -2,8 +2,8 @@
 """RwSem: any number of readers or one writer, sleeping.
 
 One word: WRITER, WAITED_FOR, and READER for each reader inside. While nobody waits, entering and leaving is one
-compare-and-exchange or add. Once somebody waits, everyone queues behind, so neither side starves: the last to leave lets
-in the first waiter, and with a reader all readers that follow it directly.
+compare-and-exchange or add. Once somebody waits, everyone queues behind, so neither side starves: the last to leave
+lets in the first waiter, and with a reader all readers that follow it directly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ NOT_WAITED_FOR: Final = 0xFFFF_FFFF_FFFF_FFFD
 
 
 class RwSem(Sleepers):
-    """A readers-writer lock for long sections. Not recursive: a reader that enters twice may meet a writer in between."""
+    """A readers-writer lock for long sections. Not recursive: a reader that enters twice may meet a writer in
+    between."""
 
     state: Atomic[u64]
 
@@ -84,8 +85,9 @@ class RwSem(Sleepers):
 
     @noinline
     def _wait(self, reading: bool) -> None:
-        """Enter under `sleepers`, or queue. Announcing first and looking second: a release that happens in between either
-        sees the announcement (and then waits for `sleepers`) or happened early enough for us to see its result."""
+        """Enter under `sleepers`, or queue. Announcing first and looking second: a release that happens in between
+        either sees the announcement (and then waits for `sleepers`) or happened early enough for us to see its
+        result."""
         task = machine.percpu.current()
         sleepers.acquire()
         self.state.fetch_or(WAITED_FOR)

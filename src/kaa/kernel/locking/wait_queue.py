@@ -2,9 +2,9 @@
 """Wait queues: sleep until a condition holds.
 
 The sleeper puts itself on the queue and marks itself sleeping *before* it looks at the condition for the last time; the
-waker changes the condition and then looks at the queue. So one of the two always sees the other, and no wake-up is lost.
-A waker may be an interrupt handler. The condition is evaluated with the task marked as sleeping: should it sleep itself
-(for a mutex, say), the task comes back as running and the loop simply goes round once more.
+waker changes the condition and then looks at the queue. So one of the two always sees the other, and no wake-up is
+lost. A waker may be an interrupt handler. The condition is evaluated with the task marked as sleeping: should it
+sleep itself (for a mutex, say), the task comes back as running and the loop simply goes round once more.
 
 Waiters are linked through themselves and never counted: one stands on a queue only while its owner sleeps or polls, and
 the owner takes it off before it lets it go. `exclusive` waiters (ordinary sleepers) are taken off the queue by the
@@ -44,7 +44,8 @@ class Waiter:
         self.task = task
 
     def notify(self) -> None:
-        """Called under the queue's lock, maybe in an interrupt, when the queue is woken. Must neither sleep nor wait."""
+        """Called under the queue's lock, maybe in an interrupt, when the queue is woken. Must neither sleep nor
+        wait."""
         self.woken = True
         task = self.task
         if task is not None:
@@ -142,7 +143,8 @@ class WaitQueue(IrqSpinLock):
 
     @inline
     def wait_interruptible(self, condition: Callable[[], bool]) -> None:
-        """Sleep until condition() holds. Raises Restart when a signal comes first (the condition is looked at before)."""
+        """Sleep until condition() holds. Raises Restart when a signal comes first (the condition is looked at
+        before)."""
         if not condition():
             task = machine.percpu.current()
             waiter = self.begin(task)

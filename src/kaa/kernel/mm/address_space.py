@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process's memory: its areas and its page table. Threads share it; fork copies it; the last to leave takes it apart.
 
-Locks: `lock` guards the areas and the layout words: faults and look-ups read, mmap and its kin write. `table_lock` guards
-the page table and the counts of resident pages. Order: lock → file_mappings.lock → table_lock.
+Locks: `lock` guards the areas and the layout words: faults and look-ups read, mmap and its kin write. `table_lock`
+guards the page table and the counts of resident pages. Order: lock → file_mappings.lock → table_lock.
 
 The work is in the files named for it: mapping, unmapping, protection, remap, copying (fork), faults.
 """
@@ -88,7 +88,8 @@ class AddressSpace:
         self.map_top = DEFAULT_TOP
 
     def __del__(self) -> None:
-        """Nobody runs here any more: give everything back. No locks are needed, but truncate may still find the areas."""
+        """Nobody runs here any more: give everything back. No locks are needed, but truncate may still find the
+        areas."""
         for vma in self.areas:
             file_mappings.unlink(vma)
             pages.unmap(self, vma.start, vma.end)
@@ -203,8 +204,8 @@ class AddressSpace:
         self.program_break = self.start_break
 
     def map_vdso(self) -> u64:
-        """Show the vDSO: its data page, then its code, in one area each. Gives the address of the code (AT_SYSINFO_EHDR).
-        Raises MemoryError."""
+        """Show the vDSO: its data page, then its code, in one area each. Gives the address of the code
+        (AT_SYSINFO_EHDR). Raises MemoryError."""
         return mapping.map_vdso(self)
 
     def note_strings(self, base: u64, environment: u64, end: u64) -> None:

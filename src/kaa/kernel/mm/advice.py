@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """madvise(2): what a program says of its memory, and process_madvise(2) on oneself.
 
-Advice about huge pages, merging and reclaim is accepted and has no effect where Linux without those features accepts it;
-otherwise it is EINVAL, as there. MADV_FREE frees at once, which its contract allows.
+Advice about huge pages, merging and reclaim is accepted and has no effect where Linux without those features accepts
+it; otherwise it is EINVAL, as there. MADV_FREE frees at once, which its contract allows.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
 
 ORDINARY: Final = (
-    Madvise.NORMAL, Madvise.RANDOM, Madvise.SEQUENTIAL, Madvise.WILLNEED, Madvise.DONTNEED, Madvise.FREE, Madvise.REMOVE,
-    Madvise.DONTFORK, Madvise.DOFORK, Madvise.DONTDUMP, Madvise.DODUMP, Madvise.WIPEONFORK, Madvise.KEEPONFORK, Madvise.COLD,
-    Madvise.PAGEOUT, Madvise.POPULATE_READ, Madvise.POPULATE_WRITE, Madvise.HUGEPAGE, Madvise.NOHUGEPAGE,
+    Madvise.NORMAL, Madvise.RANDOM, Madvise.SEQUENTIAL, Madvise.WILLNEED, Madvise.DONTNEED, Madvise.FREE,
+    Madvise.REMOVE, Madvise.DONTFORK, Madvise.DOFORK, Madvise.DONTDUMP, Madvise.DODUMP, Madvise.WIPEONFORK,
+    Madvise.KEEPONFORK, Madvise.COLD, Madvise.PAGEOUT, Madvise.POPULATE_READ, Madvise.POPULATE_WRITE, Madvise.HUGEPAGE, Madvise.NOHUGEPAGE,
 )  # fmt: skip
 
 

@@ -31,7 +31,8 @@ class Ranges:
         self.count = 0
 
     def insert(self, at: u32, start: u64, end: u64) -> None:
-        """Put a range before the one at `at`. A map with more ranges than fit loses the last: memory unused, not unsafe."""
+        """Put a range before the one at `at`. A map with more ranges than fit loses the last: memory unused, not
+        unsafe."""
         if self.count == MAX_RANGES:
             self.count -= 1
         if at > self.count:
@@ -88,8 +89,8 @@ def reserve(start: u64, end: u64) -> None:
 
 
 def take(size: u64, below: u64) -> u64:
-    """Physical address of `size` bytes (whole pages), contents undefined, from the top of the lowest range that has room
-    under `below`. 0 when there is none."""
+    """Physical address of `size` bytes (whole pages), contents undefined, from the top of the lowest range that has
+    room under `below`. 0 when there is none."""
     wanted = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)
     for at in range(usable.count):
         low, high = usable.starts[at], min(usable.ends[at], below)

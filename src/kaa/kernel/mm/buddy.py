@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page allocator: blocks of 2^order frames, order 0 to 10 (Knuth, TAOCP vol. 1 §2.5, "buddy system").
 
-Free blocks are linked, per order, through the descriptors of their first frames. A block's buddy is the block whose number
-differs in bit `order`; when both are free they become one block of the next order. In front stands a small stack of single
-frames, since nearly all requests are for one: it is filled from and emptied to the lists by whole batches.
+Free blocks are linked, per order, through the descriptors of their first frames. A block's buddy is the block whose
+number differs in bit `order`; when both are free they become one block of the next order. In front stands a small
+stack of single frames, since nearly all requests are for one: it is filled from and emptied to the lists by whole
+batches.
 
 `reserve` frames are kept for those who free memory: interrupts and atomic sections may use half of it, a task that the
-out-of-memory killer chose all of it. Who may sleep first tries `reclaim`. Frames come with refcount 1, contents undefined.
+out-of-memory killer chose all of it. Who may sleep first tries `reclaim`. Frames come with refcount 1, contents
+undefined.
 
 Lock: `zone` (interrupts off). Nothing is called with it held.
 """
@@ -247,7 +249,8 @@ def _take(order: u32, keep: u64) -> u64:
 @cold
 @noinline
 def _allocate_slowly(order: u32) -> u64:
-    """Short of memory: reclaim if the caller may sleep, then what the caller may take of the reserve. Raises MemoryError."""
+    """Short of memory: reclaim if the caller may sleep, then what the caller may take of the reserve. Raises
+    MemoryError."""
     keep = zone.reserve
     if reclaim.may_reclaim():
         for _ in range(4):

@@ -75,7 +75,8 @@ def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
 
 def _copy_entries(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
     """The child's table has no other user yet: the parent's lock is enough. It is given up at times, so that a large
-    area does not keep preemption off. Should memory run out, what was copied is counted, and the child's end undoes it."""
+    area does not keep preemption off. Should memory run out, what was copied is counted, and the child's end undoes
+    it."""
     anonymous: u64 = 0
     cached: u64 = 0
     start = vma.start

@@ -14,7 +14,8 @@ from kaa.lang import cold, inline, noinline, u64
 
 
 class Injection:
-    """What fails. `tasks` counts the tasks with a pending fail_nth; plain words, since a lost update only blurs a test."""
+    """What fails. `tasks` counts the tasks with a pending fail_nth; plain words, since a lost update only blurs a
+    test."""
 
     interval: u64 = 0
     count: u64 = 0

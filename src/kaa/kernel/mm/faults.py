@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing pages in: what a touch of user memory means, by the area it falls into.
 
-Each step looks at the page-table entry under `table_lock`, prepares a page without it, and installs the page if the entry
-is still what it was. If not, somebody else was faster: the touch is simply made again. So "resolved" means "worth another
-try", which is all that the processor, and `AddressSpace.user_page`, need to know.
+Each step looks at the page-table entry under `table_lock`, prepares a page without it, and installs the page if the
+entry is still what it was. If not, somebody else was faster: the touch is simply made again. So "resolved" means
+"worth another try", which is all that the processor, and `AddressSpace.user_page`, need to know.
 
 The address space's lock is held (reading) throughout, also while a page is read from a file: a file system's read_page
 must therefore take no lock under which user memory is copied (the inode's).
@@ -101,7 +101,8 @@ def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
 
 @inline
 def _note_private_page(vma: Vma) -> None:
-    """fork will have to copy entries. Faults of several threads may write the same flag at once; no other changes then."""
+    """fork will have to copy entries. Faults of several threads may write the same flag at once; no other changes
+    then."""
     if vma.flags & ANONYMOUS_PAGES == 0:
         vma.flags = vma.flags | ANONYMOUS_PAGES
 
@@ -331,7 +332,8 @@ def _grow_stack(space: AddressSpace, va: u64) -> u32:
 
 
 def populate(space: AddressSpace, start: u64, end: u64) -> None:
-    """Touch every page ahead of its use (MAP_POPULATE, mlock): as far as that goes; errors are for whoever touches it."""
+    """Touch every page ahead of its use (MAP_POPULATE, mlock): as far as that goes; errors are for whoever touches
+    it."""
     va = start
     while va < end:
         access: u32 = USER

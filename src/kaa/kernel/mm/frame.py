@@ -5,9 +5,10 @@ A frame number (pfn) is a physical address divided by the page size. Frame 0 is 
 wherever a pfn is stored. A descriptor's `next` and `previous` are pfns too: free lists, slab lists and the page cache's
 list of reclaimable pages are threaded through the table and need no memory of their own.
 
-`refcount` counts who may use the frame: each page-table entry that maps it, the page cache, a running system call. It is
-changed atomically, by anyone who holds a reference or the lock under which a reference is known to exist. The frame goes
-back to the allocator when the count drops to zero. All other fields belong to whoever the frame's owner is (see there).
+`refcount` counts who may use the frame: each page-table entry that maps it, the page cache, a running system call. It
+is changed atomically, by anyone who holds a reference or the lock under which a reference is known to exist. The
+frame goes back to the allocator when the count drops to zero. All other fields belong to whoever the frame's owner is
+(see there).
 
 This module is the only place that turns a frame number into an address of its contents.
 """

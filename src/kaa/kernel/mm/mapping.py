@@ -51,7 +51,9 @@ KNOWN: Final = 0x13_FFFF | MapFlag.UNINITIALIZED
 """Flags that MAP_SHARED_VALIDATE may see without EOPNOTSUPP: all but huge pages and MAP_SYNC."""
 
 
-def map_memory(space: AddressSpace, address: u64, length: u64, prot: u64, flags: u64, file: File | None, offset: u64) -> u64:
+def map_memory(
+    space: AddressSpace, address: u64, length: u64, prot: u64, flags: u64, file: File | None, offset: u64
+) -> u64:
     """mmap(2), after the descriptor was looked up. Raises OSError, MemoryError."""
     if length == 0 or offset & (PAGE_SIZE - 1) != 0:
         raise OSError(errno.EINVAL)
@@ -122,8 +124,8 @@ def _file_rights(flags: u32, file: File) -> u32:
 
 
 def _check_limits(space: AddressSpace, start: u64, size: u64, vm_flags: u32, flags: u64) -> None:
-    """Raises OSError(ENOMEM) beyond RLIMIT_AS, RLIMIT_DATA, the number of areas or what may be promised; OSError(EAGAIN)
-    beyond RLIMIT_MEMLOCK."""
+    """Raises OSError(ENOMEM) beyond RLIMIT_AS, RLIMIT_DATA, the number of areas or what may be promised;
+    OSError(EAGAIN) beyond RLIMIT_MEMLOCK."""
     number = size >> PAGE_SHIFT
     replaced: u64 = 0
     if flags & MapFlag.FIXED != 0:
@@ -272,7 +274,8 @@ def map_special(space: AddressSpace, address: u64, first_frame: u64, count: u64,
 
 
 def map_vdso(space: AddressSpace) -> u64:
-    """Data page, then code pages, one area each since their frames are apart. Gives where the code is. Raises MemoryError."""
+    """Data page, then code pages, one area each since their frames are apart. Gives where the code is. Raises
+    MemoryError."""
     count = u64(machine.elf.VDSO_PAGES)
     start = choose(space, count << PAGE_SHIFT)
     for index in range(count):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Out of memory: the largest process dies so that the others live.
 
-`make_room` is for those who cannot go on without memory and can wait: page faults. It reclaims; if that gives nothing, it
-chooses a victim by resident size, sends it SIGKILL, lets it use the reserve on its way out, and does not wait for that way:
-its private memory is taken at once, from the far end of its address space, as nobody will look at it again. The victim may
-be asleep in a place that no signal reaches, holding a lock that the caller waits for; its memory is free all the same.
+`make_room` is for those who cannot go on without memory and can wait: page faults. It reclaims; if that gives
+nothing, it chooses a victim by resident size, sends it SIGKILL, lets it use the reserve on its way out, and does not
+wait for that way: its private memory is taken at once, from the far end of its address space, as nobody will look at
+it again. The victim may be asleep in a place that no signal reaches, holding a lock that the caller waits for; its
+memory is free all the same.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ A page comes into the tree LOCKED and without contents; `owner.read_page(index, 
 that fails the page leaves the tree, and others who waited for it try for themselves. The tree holds one reference to
 each page; what `read`, `lookup` and `begin_fill` give is a reference of the caller's (frame.put_page).
 
-A file system that reads ahead calls, from its read_page, `begin_fill(n)` for more pages, fills them, and `end_fill` or `abandon`s each.
+A file system that reads ahead calls, from its read_page, `begin_fill(n)` for more pages, fills them, and `end_fill`
+or `abandon`s each.
 
 Locks: `lock` (spin) for the tree and the pages' flags of transition; never held while the owner reads or writes.
 The owner outlives its cache: whoever uses the cache holds the inode or a file or area that holds it.
@@ -24,7 +25,18 @@ from kaa.kernel.lib.radix_tree import RadixTree
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm import buddy, file_mappings, frame, reclaim
-from kaa.kernel.mm.frame import CACHED, DIRTY, FAILED, LOCKED, PAGE_SHIFT, PAGE_SIZE, REFERENCED, UPTODATE, WRITEBACK, page
+from kaa.kernel.mm.frame import (
+    CACHED,
+    DIRTY,
+    FAILED,
+    LOCKED,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    REFERENCED,
+    UPTODATE,
+    WRITEBACK,
+    page,
+)
 from kaa.lang import inline, noinline, u64
 from kaa.lang.unsafe import Unowned
 

@@ -2,8 +2,8 @@
 """The page fault handler: from the processor's complaint to a page, a signal, or a failed copy.
 
 `access` has bits 1 write, 2 instruction fetch, 4 user memory. A fault of a user program that cannot be resolved becomes
-SIGSEGV or SIGBUS with the codes of sigaction(2); one of a copy in the kernel is told to the copy (False), which ends with
-EFAULT. Without memory the handler makes some (reclaim, then the OOM killer) and tries again.
+SIGSEGV or SIGBUS with the codes of sigaction(2); one of a copy in the kernel is told to the copy (False), which ends
+with EFAULT. Without memory the handler makes some (reclaim, then the OOM killer) and tries again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ USER_END: Final = machine.paging.USER_END
 
 
 def handle(address: u64, access: u32, regs: Registers) -> bool:
-    """Resolve a fault of the running task. True: go on where it happened. False: a user program got its signal, or a copy
-    in the kernel fails."""
+    """Resolve a fault of the running task. True: go on where it happened. False: a user program got its signal, or a
+    copy in the kernel fails."""
     task = machine.percpu.current()
     result: u32 = faults.NO_AREA
     if address < USER_END:

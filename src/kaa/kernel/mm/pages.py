@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The entries of an address space's page table: taking them out, changing their rights, and what that means for the frames.
+"""The entries of an address space's page table: taking them out, changing their rights, and what that means for the
+frames.
 
 Every entry holds one reference to its frame, but for the zero page and for frames that are no memory. An entry without
 the present bit is a page that its area forbids to touch (PROT_NONE); it keeps its frame. The counts of resident pages
-follow the entries, under `table_lock`. Entries are changed and the TLB is flushed before that lock is given back, so that
-nobody can use a frame through an old translation once it is free.
+follow the entries, under `table_lock`. Entries are changed and the TLB is flushed before that lock is given back, so
+that nobody can use a frame through an old translation once it is free.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def is_counted(pfn: u64) -> bool:
 
 @inline
 def flush(space: AddressSpace, start: u64, end: u64) -> None:
-    """Forget translations of [start, end), if the processor uses this address space. Others learn by loading its root."""
+    """Forget translations of [start, end), if the processor uses this address space. Others learn by loading its
+    root."""
     if space.is_active():
         if end - start <= PAGE_SIZE:
             machine.paging.flush_page(start)

@@ -21,8 +21,8 @@ KNOWN: Final = Prot.READ | Prot.WRITE | Prot.EXEC | Prot.SEM | Prot.GROWSDOWN | 
 
 
 def protect(space: AddressSpace, address: u64, length: u64, prot: u64) -> None:
-    """mprotect(2). Raises OSError(EINVAL, EACCES), MemoryError (a part of the range is not mapped; areas before the hole
-    have the new rights then, as on Linux)."""
+    """mprotect(2). Raises OSError(EINVAL, EACCES), MemoryError (a part of the range is not mapped; areas before the
+    hole have the new rights then, as on Linux)."""
     if prot & ~u64(KNOWN) != 0 or prot & (Prot.GROWSDOWN | Prot.GROWSUP) == Prot.GROWSDOWN | Prot.GROWSUP:
         raise OSError(errno.EINVAL)
     if address & (PAGE_SIZE - 1) != 0:

@@ -5,9 +5,9 @@ Such pages (of caches with `backed`) stand on one list, threaded through their d
 list is looked at first; a page that was used since it was last looked at gets a second chance at the front ("clock",
 Corbató 1968). A page goes if nobody but its cache has a reference, and it is neither dirty nor being read.
 
-Lock: `lru` (spin), inside a cache's own lock when pages come, outside it (tried, never waited for) when they go. A cache takes all
-its pages off the list before it dies, so a cache found through a listed page is alive while `lru` is held.
-Other rooms may register shrinkers for what they keep without need.
+Lock: `lru` (spin), inside a cache's own lock when pages come, outside it (tried, never waited for) when they go. A
+cache takes all its pages off the list before it dies, so a cache found through a listed page is alive while `lru` is
+held. Other rooms may register shrinkers for what they keep without need.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def _remap_locked(space: AddressSpace, old: u64, old_size: u64, new_size: u64, f
         # A second view of shared memory (an old idiom); of private memory it would be none.
         if vma.flags & SHARED == 0 or flags & Mremap.MAYMOVE == 0:
             raise OSError(errno.EINVAL)
-        return _duplicate(space, vma, old, new_size, new if flags & Mremap.FIXED != 0 else mapping.choose(space, new_size))
+        target = new if flags & Mremap.FIXED != 0 else mapping.choose(space, new_size)
+        return _duplicate(space, vma, old, new_size, target)
     if new_size < old_size:
         unmapping.unmap_locked(space, old + new_size, old + old_size)
         old_size = new_size
@@ -92,8 +93,9 @@ def _remap_locked(space: AddressSpace, old: u64, old_size: u64, new_size: u64, f
 
 
 def _target(space: AddressSpace, hint: u64, size: u64) -> u64:
-    if hint >= mapping.LOWEST and hint & (PAGE_SIZE - 1) == 0 and hint <= USER_END - size and mapping.is_free(space, hint, size):
-        return hint
+    if hint >= mapping.LOWEST and hint & (PAGE_SIZE - 1) == 0 and hint <= USER_END - size:
+        if mapping.is_free(space, hint, size):
+            return hint
     return mapping.choose(space, size)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in memory, what must stay, and what goes back to files: mincore(2), mlock(2) and its kin, msync(2), membarrier(2).
+"""What is in memory, what must stay, and what goes back to files: mincore(2), mlock(2) and its kin, msync(2),
+membarrier(2).
 
 Nothing is ever swapped, so a locked page is one that was brought in: locking touches pages and counts them.
 """
@@ -19,7 +20,7 @@ from kaa.kernel.mm.page_cache import PageCache
 from kaa.kernel.mm.user import UserBuf
 from kaa.kernel.mm.vma import LOCKED, SHARED, SPECIAL, Vma
 from kaa.kernel.process.limits import limit
-from kaa.lang import Array, i32, u8, u32, u64
+from kaa.lang import Array, i32, noinline, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -80,7 +81,8 @@ def _is_resident(space: AddressSpace, va: u64) -> u8:
 # -- mlock
 
 def _lock_range(space: AddressSpace, address: u64, length: u64, flag: u32) -> None:
-    """Set or clear (flag 0) LOCKED. Raises OSError(EINVAL, EPERM), MemoryError (not all mapped, or beyond the limit)."""
+    """Set or clear (flag 0) LOCKED. Raises OSError(EINVAL, EPERM), MemoryError (not all mapped, or beyond the
+    limit)."""
     start = address & PAGE_MASK
     if length > USER_END or start > USER_END - length:
         raise OSError(errno.EINVAL if length > USER_END else errno.ENOMEM)
@@ -222,11 +224,17 @@ def _sync_range(space: AddressSpace, start: u64, end: u64, flags: u64) -> None:
                 last = first + ((stop - at) >> PAGE_SHIFT)
                 # The file keeps the inode, and so the cache's owner, while we write without the lock.
                 file = vma.file
-        if cache is not None and file is not None:
+        if cache is not None:
             cache.write_back(first, last)
+            _release(file)
         at = stop
     if missing:
         raise MemoryError
+
+
+@noinline
+def _release(file: File | None) -> None:
+    """The file was needed up to here: a local that is not used any more keeps nothing alive."""
 
 
 def is_plain(vma: Vma) -> bool:
@@ -241,6 +249,8 @@ GLOBAL_EXPEDITED: Final = 2
 REGISTER_GLOBAL_EXPEDITED: Final = 4
 PRIVATE_EXPEDITED: Final = 8
 REGISTER_PRIVATE_EXPEDITED: Final = 16
+SUPPORTED: Final = 31
+"""All of them."""
 
 
 @syscall(x86_64=324, arm64=283)
@@ -251,7 +261,7 @@ def membarrier(command: i32, flags: u32, cpu: i32) -> i32:
     space = _space()
     match command:
         case 0:
-            return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED
+            return SUPPORTED
         case 1 | 2:
             pass
         case 4 | 16:

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects smaller than a page: the slab allocator (Bonwick, "The Slab Allocator", USENIX 1994), and the compiler's hooks.
+"""Objects smaller than a page: the slab allocator (Bonwick, "The Slab Allocator", USENIX 1994), and the compiler's
+hooks.
 
-A `Cache` serves one size. It cuts frames into objects; the free objects of a frame are linked through their first words.
-One frame of each cache is *active*: its free list is in the cache itself, so that allocating pops and freeing pushes it.
-The other frames keep their lists in their descriptors: `mapping` the first free object, `mapcount` the number of
-objects in use (all of them, for the active frame), `slab` the cache's number, and stand on the cache's `partial` list
-while some object is free. A frame none of whose objects is used goes back to the buddy allocator.
+A `Cache` serves one size. It cuts frames into objects; the free objects of a frame are linked through their first
+words. One frame of each cache is *active*: its free list is in the cache itself, so that allocating pops and freeing
+pushes it. The other frames keep their lists in their descriptors: `mapping` the first free object, `mapcount` the
+number of objects in use (all of them, for the active frame), `slab` the cache's number, and stand on the cache's
+`partial` list while some object is free. A frame none of whose objects is used goes back to the buddy allocator.
 
-Classes of the same rounded size share a cache, as buffers do: with a page per class the classes alone would not fit a machine of 8 MiB.
-How many instances of each class live is counted in its ClassInfo, for leak tests and /proc/kaa/objects.
+Classes of the same rounded size share a cache, as buffers do: with a page per class the classes alone would not fit a
+machine of 8 MiB. How many instances of each class live is counted in its ClassInfo, for leak tests and
+/proc/kaa/objects.
 
 Sizes above LARGEST are runs of frames from the buddy allocator.
 
-Locks: each cache its own (interrupts off: references may be dropped in interrupts). The buddy's zone is taken under none.
+Locks: each cache its own (interrupts off: references may be dropped in interrupts). The buddy's zone is taken under
+none.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from kaa.kernel.mm.frame import PAGE_SHIFT, PAGE_SIZE, SLAB, page
 from kaa.lang import Array, Atomic, Bytes, cold, export, inline, noinline, struct, u8, u32, u64
 from kaa.lang.unsafe import Ptr, zero
 
-SIZES: Final = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 672, 816, 1024, 1360, 2048)
+SIZES: Final = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 672, 816, 1024, 1360,
+                2048)  # fmt: skip
 LARGEST: Final = 2048
 WORD_MASK: Final = 0xFFFF_FFFF_FFFF_FFF8
 

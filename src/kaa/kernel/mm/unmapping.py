@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Areas that go: munmap(2), and the splitting that munmap, mprotect, madvise and mremap share.
 
-The only step that can fail is the split of an area whose middle goes; it is done first, so a call that fails has changed
-nothing. After that: the areas leave the map, then their pages the page table, then empty tables are freed.
+The only step that can fail is the split of an area whose middle goes; it is done first, so a call that fails has
+changed nothing. After that: the areas leave the map, then their pages the page table, then empty tables are freed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""User memory, as system calls see it: `UserBuf` (bytes), `UserPtr[T]` (one value or an array), `UserString` (a C string).
+"""User memory, as system calls see it: `UserBuf` (bytes), `UserPtr[T]` (one value or an array), `UserString` (a C
+string).
 
 They cannot be dereferenced, only copied from and to. The machine's copy routines check that the range lies below
 USER_END and survive faults; a fault that cannot be resolved ends as OSError(EFAULT).
 
-A UserBuf may stand for kernel memory too (`kernel_buffer`): `kernel` is then set, which no system call's argument can do,
-since a call gets only the address from its caller.
+A UserBuf may stand for kernel memory too (`kernel_buffer`): `kernel` is then set, which no system call's argument can
+do, since a call gets only the address from its caller.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A virtual memory area: a range of an address space with one kind of contents and one set of rights.
 
-`cache` is where its pages come from: a file's page cache, or one of its own for shared anonymous memory; None means private
-anonymous memory. `special` is the first of some frames in a row that the kernel lends out (the vDSO). Pages of a private
-area that were written to are the area's own copies; ANONYMOUS_PAGES says that there may be some.
+`cache` is where its pages come from: a file's page cache, or one of its own for shared anonymous memory; None means
+private anonymous memory. `special` is the first of some frames in a row that the kernel lends out (the vDSO). Pages
+of a private area that were written to are the area's own copies; ANONYMOUS_PAGES says that there may be some.
 
-Fields change under the address space's lock (writing); the links among the areas of one cache under `file_mappings.lock`.
+Fields change under the address space's lock (writing); the links among the areas of one cache under
+`file_mappings.lock`.
 """
 
 from __future__ import annotations
