@@ -82,9 +82,6 @@ class Box:
     def __exit__(self, *exc: object) -> None:
         emit(2)
 
-    def __del__(self) -> None:
-        emit(3)
-
 
 def risky(n: i64) -> i64:
     if n & 7 == 1:
@@ -327,7 +324,8 @@ class Generator:
     def loop(self, size: int) -> None:
         self.counter += 1
         name = f"n{self.counter}"
-        self.line(f"for {name} in range({self.rng.randint(1, 4)}):")
+        self.line(f"for k{self.counter} in range({self.rng.randint(1, 4)}):")
+        self.line(f"    {name}: i64 = int(k{self.counter})")
         self.loops += 1
         self.locals[name] = Type(64, True)
         self.block(size)
