@@ -38,6 +38,8 @@ class Log:
     serial: bool
     """The command line wants the serial port for a console."""
     panicking: bool
+    lost: u64
+    """Pieces that a console refused."""
     time: Array[u8, 20]
 
     def __init__(self) -> None:
@@ -48,6 +50,7 @@ class Log:
         self.console = early_console.write
         self.serial = False
         self.panicking = False
+        self.lost = u64(0)
         self.time = Array[u8, 20]()
 
 
@@ -92,7 +95,14 @@ def _append(piece: Bytes) -> None:
     log.position += len(piece)
     console = log.console
     if console is not None and log.serial and log.level < log.console_level:
+        _show(console, piece)
+
+
+def _show(console: Callable[[Bytes], None], piece: Bytes) -> None:
+    try:
         console(piece)
+    except Exception:
+        log.lost += 1
 
 
 def _stamp(level: u32) -> None:
@@ -132,9 +142,17 @@ def _line(level: u32, message: str) -> None:
     saved = machine.irq.save()
     log.level = level
     _stamp(level)
-    texts.render(message, _append)
+    _render(message)
     _append(b"\n")
     machine.irq.restore(saved)
+
+
+def _render(message: str) -> None:
+    """Nothing that takes part in logging may fail; what is passed as a Callable could, for all the compiler knows."""
+    try:
+        texts.render(message, _append)
+    except Exception:
+        log.lost += 1
 
 
 def debug(message: str) -> None:
@@ -163,7 +181,7 @@ def error(message: str) -> None:
 def raw(message: str) -> None:
     """A line of a panic: no time stamp, always on the console."""
     log.level = u32(0)
-    texts.render(message, _append)
+    _render(message)
     _append(b"\n")
 
 

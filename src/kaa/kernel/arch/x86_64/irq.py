@@ -114,11 +114,19 @@ def connect(line: u32, handler: Callable[[u32], None], level: bool = False, low:
     return vector
 
 
+def _call(handler: Callable[[u32], None], vector: u32) -> None:
+    """A handler has nobody to tell of an error."""
+    try:
+        handler(vector)
+    except Exception:
+        vectors.unexpected += 1
+
+
 def dispatch(vector: u32) -> None:
     """Run the handler of `vector`, then tell the local APIC that it ended."""
     handler = vectors.handlers[vector]
     if handler is None:
         vectors.unexpected += 1
     else:
-        handler(vector)
+        _call(handler, vector)
     apic.end_of_interrupt()
