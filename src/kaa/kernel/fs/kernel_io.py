@@ -19,7 +19,6 @@ from kaa.kernel.fs.mount import mount_first
 from kaa.kernel.fs.superblock import find_type
 from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
 from kaa.kernel.mm.user import kernel_buffer
-from kaa.kernel.process import boot
 from kaa.lang import Bytes, Slice, u8, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -27,14 +26,13 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
 
 
-def mount_first_root() -> None:
-    """Make an empty tmpfs the root of all names: what the initramfs is unpacked into. The caller, and the tasks that the
-    kernel makes from now on, are in it."""
+def mount_root() -> FsContext:
+    """Make an empty tmpfs the root of all names: what the initramfs is unpacked into. Give the result to process/boot.py."""
     root = mount_first(find_type(b"ramfs").mount(b"rootfs", 0, b"mode=755"), b"rootfs", 0)
-    boot.set_root(FsContext(root, root, 0o22))
+    return FsContext(root, root, 0o22)
 
 
-def mount_root(source: bytes, kind: bytes, data: bytes, writable: bool) -> None:
+def switch_root(source: bytes, kind: bytes, data: bytes, writable: bool) -> None:
     """Mount the real root over the first one, and go there: what root=, rootfstype=, rootflags= ask for. Raises OSError."""
     make_directory(b"/root", 0o700)
     mount(kind, source, b"/root", 0 if writable else MS_RDONLY, data)

@@ -89,7 +89,7 @@ def enter_root() -> None:
     if len(choice.root_flags) > 0:
         state.share_options = choice.root_flags
     kind = choice.root_type if len(choice.root_type) > 0 else b"9p"
-    kernel_io.mount_root(choice.root, kind, state.share_options, choice.writable)
+    kernel_io.switch_root(choice.root, kind, state.share_options, choice.writable)
 
 
 def mount_standard() -> None:
