@@ -19,7 +19,6 @@ KERNEL_STDLIB = frozenset({
 })
 """What of the standard library kernel files may import. All of it runs at import time, which is compile time."""
 
-UNSAFE = "kaa.lang.unsafe"
 UNSAFE_SHARE_AT_MOST = 0.10
 """Of the kernel's lines, those in modules that import kaa.lang.unsafe."""
 

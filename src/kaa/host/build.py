@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel image build/kaa.elf through kaa.compiler, made only when a source changed."""
+"""The kernel image build/kaa.elf through kaa.compiler, made only when a source changed.
+
+The compiler makes build/debug/kaa.elf, with symbols, and keeps its objects and the C beside it; build/kaa.elf is that
+image without what is not loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from kaa.host import paths, sizes
+from kaa.host import paths, sizes, unsafe_share
 from kaa.host.errors import FAILED, Refusal
+from kaa.host.strip import strip
 
 STAMP = paths.BUILD / "kaa.stamp"
 FLOORS = ("lang", "compiler", "kernel")
@@ -31,8 +36,10 @@ class Report:
     """cold: nothing was kept; rebuild: after a change; unchanged"""
 
     def show(self) -> None:
-        print(f"{self.image.relative_to(paths.HOME)}: {self.kind} build in {self.seconds:.1f} s, "
-              f"image {sizes.human(self.image.stat().st_size)}", flush=True)
+        unsafe, total = unsafe_share.count()
+        print(f"{self.image.relative_to(paths.HOME)}: {self.kind} build in {self.seconds:.1f} s, image "
+              f"{sizes.human(self.image.stat().st_size)}, {unsafe / total:.1%} of {total} lines may use raw addresses",
+              flush=True)
 
 
 def compiler(words: list[str]) -> int:
@@ -88,9 +95,13 @@ def build(cc: str = "zig", clean: bool = False) -> Report:
         began = time.monotonic()
         if _fits(wanted):
             return Report(paths.KERNEL, 0.0, "unchanged")
-        kind = "rebuild" if paths.KERNEL.is_file() else "cold"
+        kind = "rebuild" if paths.SYMBOLS.is_file() else "cold"
         STAMP.unlink(missing_ok=True)
-        if compiler(["build", "--cc", cc, "-o", str(paths.KERNEL)]):
+        paths.SYMBOLS.parent.mkdir(exist_ok=True)
+        if compiler(["build", "--cc", cc, "-o", str(paths.SYMBOLS)]):
             raise Refusal("the kernel does not build; the compiler's message is above", FAILED)
+        fresh = paths.KERNEL.with_suffix(".new")
+        fresh.write_bytes(strip(paths.SYMBOLS.read_bytes()))
+        fresh.rename(paths.KERNEL)
         STAMP.write_text(wanted)
         return Report(paths.KERNEL, time.monotonic() - began, kind)

@@ -19,7 +19,7 @@ from kaa.host.machine import Machine
 from kaa.host.streams import FdSink
 
 
-def gdb_words(kernel: pathlib.Path, stub: pathlib.Path, breakpoints: Sequence[str], commands: Sequence[str],
+def gdb_words(symbols: pathlib.Path, stub: pathlib.Path, breakpoints: Sequence[str], commands: Sequence[str],
               batch: bool) -> list[str]:
     """gdb's command line: symbols, sources, the stub, then the person's breakpoints and commands in order."""
     words = ["gdb", "--quiet", "--nx"] + (["--batch"] if batch else [])
@@ -27,7 +27,7 @@ def gdb_words(kernel: pathlib.Path, stub: pathlib.Path, breakpoints: Sequence[st
              f"directory {paths.HOME}:{paths.SOURCES}", f"target remote {stub}"]
     for command in [*setup, *(f"break {place}" for place in breakpoints), *commands]:
         words += ["-ex", command]
-    return [*words, str(kernel)]
+    return [*words, str(symbols)]
 
 
 def check_place(place: str) -> str:
@@ -63,7 +63,7 @@ def debug(words: list[str], options: run.Options, kernel: pathlib.Path, breakpoi
             machine.start()
             _await(stub, machine)
             places = [check_place(place) for place in breakpoints]
-            debugger = subprocess.Popen(gdb_words(kernel, stub, places, commands, batch))
+            debugger = subprocess.Popen(gdb_words(paths.SYMBOLS, stub, places, commands, batch))
             try:
                 machine.run(b"", FdSink(1), FdSink(2), FdSink(2) if options.verbose else None,
                             until=lambda: debugger.poll() is not None)
