@@ -10,7 +10,8 @@ Both count objects, buffers and frames alike. When neither is in use the cost is
 from __future__ import annotations
 
 from kaa.kernel.arch import machine
-from kaa.lang import cold, inline, noinline, u64
+from kaa.kernel.init.command_line import boot_param, number
+from kaa.lang import Bytes, cold, inline, noinline, u64
 
 
 class Injection:
@@ -76,6 +77,11 @@ def fail_every(interval: u64) -> None:
     injection.interval = interval
     injection.count = 0
     _rearm()
+
+
+@boot_param("kaa.failslab")
+def _failslab(value: Bytes) -> None:
+    fail_every(u64(max(number(value), 0)))
 
 
 def set_fail_nth(n: u64) -> None:
