@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers import serial
 from kaa.kernel.drivers.pci import scan
@@ -14,37 +12,23 @@ from kaa.kernel.drivers.virtio import console_nodes, mmio
 from kaa.kernel.drivers.virtio import entropy as _entropy  # noqa: F401
 from kaa.kernel.drivers.virtio import ninep as _ninep  # noqa: F401
 from kaa.kernel.init import command_line
-from kaa.lang import Bytes, usize
 
 SERIAL_PATIENCE = 1_000_000_000
 """ns that `quiesce` gives a serial line."""
 
 
-def start(line: Bytes) -> None:
-    """Find and start everything. Process context; scheduler, interrupts, time and memory work. Errors go to the log.
-
-    `line` is the kernel command line.
-    """
+def start() -> None:
+    """Find and start everything. Process context; scheduler, interrupts, time and memory work. Errors go to the log."""
     devices.register_nodes()
     ptmx.register_node()
     serial.start()
-    for word in words(line):
+    for word in command_line.words():
         name = command_line.name_of(word)
         if name == b"console":
             devices.consoles.choose(command_line.value_of(word))
         elif name == b"virtio_mmio.device":
             mmio.probe_word(command_line.value_of(word))
     scan.scan()
-
-
-def words(text: Bytes) -> Iterator[Bytes]:
-    """The words of a command line, which spaces and newlines part."""
-    first: usize = 0
-    for end in range(len(text) + 1):
-        if end == len(text) or text[end] == 32 or text[end] == 10:
-            if end > first:
-                yield text[first:end]
-            first = usize(end) + 1
 
 
 def quiesce() -> None:
