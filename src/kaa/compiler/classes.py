@@ -66,6 +66,9 @@ class ClassInfo:
         plain = f"{py.__module__}__{py.__qualname__}".replace(".", "_")
         self.cname = plain + ("__" + "__".join(map(mangle, args)) if args else "")
         variables = getattr(py, "__parameters__", ())
+        if any(isinstance(a, SliceType) for a in args) and not self.is_struct:
+            shown = next(a for a in args if isinstance(a, SliceType))
+            raise CompileError(f"{self.name} would keep views ({shown}) beyond their owners' lives; keep the owners, or bytes")
         self.typevars: dict[object, Type] = dict(zip(variables, args, strict=True)) if args else {}
         self.base: ClassInfo | None = None
         self.instantiated = False
@@ -101,6 +104,8 @@ class ClassInfo:
         if node is None:
             raise CompileError(f"class {self.name} is not defined in a file", module.filename)
         for stmt in node.body:
+            if self.is_struct and isinstance(stmt, ast.FunctionDef) and stmt.name == "__init__":
+                raise CompileError("a struct has no __init__: its constructor takes the fields", module.filename, stmt)
             if isinstance(stmt, ast.AnnAssign) and isinstance(stmt.target, ast.Name):
                 self._add_field(stmt, module)
 

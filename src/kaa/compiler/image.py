@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kaa.compiler.pipeline import Compiled, compile_program
+from kaa.compiler import unsafe_list
+from kaa.compiler.errors import CompileError
+from kaa.compiler.pipeline import Compiled, Refused, compile_program
 from kaa.compiler.source import markers
 from kaa.compiler.toolchain import Unit, compile_units, linker, run
 
@@ -70,6 +72,7 @@ def build(package: str, script: Path, output: Path, *, cc: str = "zig", arch: st
     sys.setrecursionlimit(20000)
     root = Path(importlib.import_module("kaa").__file__ or "").parent.parent.parent
     modules = import_package(package)
+    refuse_unsafe(modules)
     mark("import")
     compiled = compile_program(entry_points(modules), str(root))
     mark("compile")
@@ -79,8 +82,7 @@ def build(package: str, script: Path, output: Path, *, cc: str = "zig", arch: st
     if unchecked:
         flags.append("-DKAA_UNCHECKED")
     folder = output.parent / f"{output.stem}-{cc}{'-unchecked' if unchecked else ''}"
-    support = Unit("kaa_freestanding", (Path(__file__).parent / "emit" / f"freestanding_{arch}.c").read_text())
-    objects = compile_units([*compiled.units, support], folder, cc, flags)
+    objects = compile_units(compiled.units, folder, cc, flags)
     mark("C")
     bare = folder / "linked.elf"
     link(objects, script, bare)
@@ -91,6 +93,13 @@ def build(package: str, script: Path, output: Path, *, cc: str = "zig", arch: st
     seconds = {name: at - before for (_, before), (name, at) in zip(marks, marks[1:], strict=False)}
     seconds.update({f"compile.{k}": v for k, v in compiled.seconds.items()})
     return Image(output, compiled, seconds)
+
+
+def refuse_unsafe(modules: list[types.ModuleType]) -> None:
+    """Only listed modules import kaa.lang.unsafe. Raises Refused."""
+    wrong = [m for m in modules if unsafe_list.imports_unsafe(m) and not unsafe_list.allowed(m.__name__)]
+    if wrong:
+        raise Refused([CompileError(f"{m.__name__} imports kaa.lang.unsafe but is not on the unsafe list", m.__file__ or "") for m in wrong])
 
 
 def link(objects: list[Path], script: Path, output: Path) -> None:

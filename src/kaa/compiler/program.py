@@ -247,9 +247,19 @@ class Program:
         found = info.find(slot.name)
         assert found is not None
         fn = self.function(*found)
+        self._check_override(slot, fn)
         slot.impls[info] = fn
         if slot not in fn.slots:
             fn.slots.append(slot)
+
+    def _check_override(self, slot: Slot, fn: Function) -> None:
+        """An override is called through the declaration's types."""
+        if fn is slot.declared:
+            return
+        (have, _), (want, _) = fn.signature(), slot.declared.signature()
+        if [p.type for p in have[1:]] != [p.type for p in want[1:]]:
+            shown = ", ".join(p.type.name for p in want[1:])
+            raise CompileError(f"{fn.name} overrides {slot.declared.name}({shown}) with other parameters", fn.filename, fn.node)
 
     # ---- errors ----------------------------------------------------------------------------------------------------
 

@@ -291,8 +291,8 @@ class Builtins(Calls):
     # ---- kaa.lang ----------------------------------------------------------------------------------------------------
 
     def _wrapping(self, node: ast.Call, expected: Type | None, op: str) -> Value:
-        a = self.expr(node.args[0], expected)
-        b = self.expr(node.args[1], expected)
+        a = self.expr(node.args[0])
+        b = self.expr(node.args[1])
         t = strip(a.type) if not isinstance(a.type, LitType) else strip(b.type)
         if isinstance(t, LitType):
             t = strip(expected) if isinstance(expected, IntType) else I64

@@ -481,8 +481,8 @@ class Expressions(Core):
         self.facts.update(f_facts)
         b = self._branch_value(node.orelse, expected)
         self.facts = before
-        t = expected if expected is not None and not isinstance(expected, (LitType,)) else join(a.type, b.type)
-        if isinstance(a.type, LitType) and isinstance(b.type, LitType) and not isinstance(t, IntType):
+        t = expected if expected is not None and not is_int(expected) else join(a.type, b.type)
+        if isinstance(a.type, LitType) and isinstance(b.type, LitType):
             t = IntVar()
         if isinstance(t, IntVar) or t is None or isinstance(t, NoneType):
             t = t or self.error(f"the two sides are {a.type} and {b.type}: one type cannot hold both", node)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 
 from kaa.compiler import ir
+from kaa.compiler.definite import check_assigned
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Value, Var
 from kaa.compiler.lower.core import PLACES, Restart
@@ -100,6 +101,7 @@ def lower_function(fn: Function) -> None:
                 error.filename = lowerer.frame.filename
                 error.line = error.line or lowerer.line
             raise
+        check_assigned(fn)
         return
     raise CompileError(f"the types of {fn.name}'s locals do not settle", fn.filename, fn.node)
 

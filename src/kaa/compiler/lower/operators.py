@@ -66,9 +66,8 @@ class Operators(Expressions):
     """Arithmetic and logic."""
 
     def expr_BinOp(self, node: ast.BinOp, expected: Type | None) -> Value:
-        hint = expected if expected is not None and is_int(expected) and not isinstance(node.op, (ast.LShift, ast.RShift)) else None
-        left = self._held(self.expr(node.left, hint), node.left, node.right)
-        right = self.expr(node.right, hint)
+        left = self._held(self.expr(node.left), node.left, node.right)
+        right = self.expr(node.right)
         return self.binary(left, type(node.op), right, node, expected)
 
     def _held(self, value: Value, node: ast.expr, later: ast.expr) -> Value:
@@ -124,9 +123,7 @@ class Operators(Expressions):
     def _shift(self, left: Value, op: type, right: Value, node: ast.AST, expected: Type | None) -> Value:
         if isinstance(left.type, LitType):
             assert isinstance(left, Const)
-            wanted = strip(expected) if expected is not None else None
-            t: Type = wanted if isinstance(wanted, IntType) else IntVar()
-            left = Const(t, left.value)
+            left = Const(IntVar(), left.value)
         right = self.decide(right)
         if not isinstance(right, Const):
             self.check("(u64){0} < sizeof({1}) * 8", [right, left], "shift")

@@ -556,6 +556,8 @@ class Statements(Loops):
             if isinstance(first, Const):
                 return Const(U32, first.value)
             return self._cast_op(first, U32)
+        if call_args:
+            self.error(f"an exception carries only its class: {v.obj.__name__} takes no arguments", exc)
         return Const(U32, self.program.error_code(v.obj))
 
     def stmt_Break(self, node: ast.Break) -> None:
