@@ -12,13 +12,17 @@ from kaa.kernel.drivers.virtio import console_nodes, mmio
 from kaa.kernel.drivers.virtio import entropy as _entropy  # noqa: F401
 from kaa.kernel.drivers.virtio import ninep as _ninep  # noqa: F401
 from kaa.kernel.init import command_line
+from kaa.lang import Bytes
 
 SERIAL_PATIENCE = 1_000_000_000
 """ns that `quiesce` gives a serial line."""
 
 
-def start() -> None:
-    """Find and start everything. Process context; scheduler, interrupts, time and memory work. Errors go to the log."""
+def start(line: Bytes = b"") -> None:
+    """Find and start everything. Process context; scheduler, interrupts, time and memory work. Errors go to the log.
+
+    `line` is the kernel command line; the drivers read the one that init keeps.
+    """
     devices.register_nodes()
     ptmx.register_node()
     serial.start()
