@@ -16,8 +16,8 @@ from kaa.host.strip import strip
 
 def test_segments_stay_and_sections_go(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.c").write_text("int data[100] = {1}; int _start(void) { return data[3]; }")
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding", "-g", "-O1", "-nostdlib", "-static",
-               "-o", str(tmp_path / "a"), str(tmp_path / "a.c")]
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding", "-g", "-O1", "-nostdlib",
+               "-static", "-o", str(tmp_path / "a"), str(tmp_path / "a.c")]
     subprocess.run(command, check=True)
     whole = (tmp_path / "a").read_bytes()
     (tmp_path / "b").write_bytes(strip(whole))
