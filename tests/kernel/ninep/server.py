@@ -96,8 +96,10 @@ class Server:
         fid, mask = r.take("IQ")
         path = self.path(fid)
         s = path.lstat()
-        times = b"".join(struct.pack("<QQ", t // 10**9, t % 10**9) for t in (s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns))
-        numbers = struct.pack("<IIIQQQQQ", s.st_mode, s.st_uid, s.st_gid, s.st_nlink, s.st_rdev, s.st_size, 4096, s.st_blocks)
+        stamps = (s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns)
+        times = b"".join(struct.pack("<QQ", t // 10**9, t % 10**9) for t in stamps)
+        owner = struct.pack("<III", s.st_mode, s.st_uid, s.st_gid)
+        numbers = owner + struct.pack("<QQQQQ", s.st_nlink, s.st_rdev, s.st_size, 4096, s.st_blocks)
         return struct.pack("<Q", mask) + self.qid(path) + numbers + times + bytes(32)
 
     def t26(self, r: Reader) -> bytes:

@@ -216,7 +216,9 @@ def test_strict_mounts_see_changes_on_the_server(folder: Path) -> None:
     assert read_at(mounted.open(node), 100) == b"something else, longer than before"
 
 
-@pytest.mark.parametrize("options", [b"trans=tcp", b"version=9p2000.u", b"msize=100", b"nonsense", b"msize=x", b"cache=maybe"])
+@pytest.mark.parametrize(
+    "options", [b"trans=tcp", b"version=9p2000.u", b"msize=100", b"nonsense", b"msize=x", b"cache=maybe"]
+)
 def test_options_that_cannot_be_kept_are_refused(folder: Path, options: bytes) -> None:
     with pytest.raises(OSError) as refused:
         Mounted(folder, options=options)
@@ -260,7 +262,9 @@ def test_a_lying_server_only_causes_errors(seed: int) -> None:
             assert 1 <= (error.errno or 0) <= 133
 
 
-@given(st.lists(st.tuples(st.sampled_from([8, 16, 32, 64]), st.integers(0, 2**64 - 1)), max_size=50), st.binary(max_size=500))
+@given(
+    st.lists(st.tuples(st.sampled_from([8, 16, 32, 64]), st.integers(0, 2**64 - 1)), max_size=50), st.binary(max_size=500)
+)
 @settings(max_examples=50, deadline=None)
 def test_numbers_and_texts_come_back_from_a_message(numbers: list[tuple[int, int]], name: bytes) -> None:
     boot(100)
