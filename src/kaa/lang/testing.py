@@ -41,3 +41,8 @@ def fail_allocation_after(count: i64) -> None:
 @asm("int3", clobber="memory")
 def marker() -> None:
     """Where the counting of instructions begins and ends (bench/language)."""
+
+
+@asm("", clobber="memory")
+def barrier() -> None:
+    """The C compiler may not carry what it knows of memory across this: a measured call is really made."""

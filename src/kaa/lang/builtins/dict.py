@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from kaa.lang import inline, isize, noinline, sizeof, u32, u64, usize
+from kaa.lang import inline, isize, noinline, sizeof, u32, u64, usize, wrapping_add, wrapping_sub
 from kaa.lang.builtins.hashing import enter, frozen_index, home, python_hash, slots_for
 from kaa.lang.unsafe import Lookup, Ptr, allocate, copy_bytes, hash_key, release, zero
 
@@ -67,10 +67,10 @@ class Dict(Generic[K, V]):
             held = self.index[slot]
             if held == 0:
                 return -1
-            entry: usize = held - 1
+            entry: usize = wrapping_sub(held, 1)
             if self.hashes[entry] == hash and self.keys_[entry] == key:
                 return isize(entry)
-            slot = (slot + 1) & self.mask
+            slot = wrapping_add(slot, 1) & self.mask
 
     @inline
     def __contains__(self, key: Lookup[K]) -> bool:

@@ -8,7 +8,7 @@ deterministic: a kernel that must fear chosen names salts them itself.
 
 from __future__ import annotations
 
-from kaa.lang import Bytes, inline, u8, u32, u64, usize, wrapping_mul
+from kaa.lang import Bytes, inline, u8, u32, u64, usize, wrapping_add, wrapping_mul, wrapping_sub
 from kaa.lang.unsafe import Ptr, address_of
 
 GOLDEN = 0x9E37_79B9_7F4A_7C15
@@ -30,8 +30,8 @@ def hash_bytes(key: Bytes) -> u32:
     state: u64 = wrapping_mul(u64(size), GOLDEN)
     while size >= 8:
         state = mix(state, Ptr[u64](address)[0])
-        address += 8
-        size -= 8
+        address = wrapping_add(address, 8)
+        size = wrapping_sub(size, 8)
     if size > 0:
         state = mix(state, tail(address, size))
     return u32(state >> 32) | 1
@@ -49,8 +49,8 @@ def tail(address: u64, size: u64) -> u64:
     """The last 1 to 7 bytes as a number."""
     word: u64 = 0
     while size > 0:
-        size -= 1
-        word = word << 8 | Ptr[u8](address)[size]
+        size = wrapping_sub(size, 1)
+        word = wrapping_mul(word, 256) | Ptr[u8](address)[size]
     return word
 
 
@@ -64,7 +64,7 @@ def enter(index: Ptr[u32], mask: usize, hash: u32, entry: usize) -> None:
     """Put an entry into the first free slot of its chain. There is one: the index is at least a quarter empty."""
     slot = home(hash, mask)
     while index[slot] != 0:
-        slot = (slot + 1) & mask
+        slot = wrapping_add(slot, 1) & mask
     index[slot] = u32(entry + 1)
 
 

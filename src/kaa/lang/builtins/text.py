@@ -71,7 +71,7 @@ def render_piece(piece: Piece, put: Callable[[Bytes], None]) -> None:
 def put_nested(piece: Piece, put: Callable[[Bytes], None]) -> None:
     """A str inside an f-string."""
     text = Ptr[Text](piece.value).place()
-    missing = padding(piece, measure(piece)) if piece.width > 0 else 0
+    missing = padding(piece, measure_nested(piece)) if piece.width > 0 else 0
     if piece.flags & RIGHT != 0:
         put_fill(SPACES, missing, put)
     for inner in Ptr[Piece](text.pieces).slice(text.count):
