@@ -262,9 +262,10 @@ def test_a_lying_server_only_causes_errors(seed: int) -> None:
             assert 1 <= (error.errno or 0) <= 133
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from([8, 16, 32, 64]), st.integers(0, 2**64 - 1)), max_size=50), st.binary(max_size=500)
-)
+NUMBERS = st.lists(st.tuples(st.sampled_from([8, 16, 32, 64]), st.integers(0, 2**64 - 1)), max_size=50)
+
+
+@given(NUMBERS, st.binary(max_size=500))
 @settings(max_examples=50, deadline=None)
 def test_numbers_and_texts_come_back_from_a_message(numbers: list[tuple[int, int]], name: bytes) -> None:
     boot(100)
