@@ -20,7 +20,7 @@ from kaa.kernel.drivers.char import registry  # noqa: E402
 from kaa.kernel.drivers.tty import devices  # noqa: E402
 from kaa.kernel.drivers.virtio import console as console_module  # noqa: E402
 from kaa.kernel.drivers.virtio import console_nodes, device, port_file  # noqa: E402
-from kaa.kernel.drivers.virtio.port_file import PortFile  # noqa: E402
+from kaa.kernel.drivers.virtio.port_file import open_file  # noqa: E402
 from kaa.kernel.drivers.virtio.queue import VirtQueue  # noqa: E402
 from kaa.kernel.drivers.virtio.transport import Transport  # noqa: E402
 from kaa.kernel.mm.user import kernel_buffer  # noqa: E402
@@ -160,7 +160,7 @@ class Machine:
         self.console = driver
 
     def open(self, number: int) -> Any:
-        return PortFile(None, 0o4000, self.console, self.console.ports[number])  # type: ignore[arg-type]
+        return open_file(None, 0o4000, self.console, self.console.ports[number])  # type: ignore[arg-type]
 
     def interrupt(self) -> None:
         self.console.interrupt()

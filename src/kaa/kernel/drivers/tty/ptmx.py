@@ -169,7 +169,12 @@ class MasterFile(TerminalFile):
 
 def open_master(flags: u32, path: Path) -> File:
     """open(2) of /dev/ptmx. Raises OSError(ENOSPC), MemoryError."""
-    return MasterFile(path, flags, pairs.new())
+    pair = pairs.new()
+    try:
+        return MasterFile(path, flags, pair)
+    except MemoryError:
+        pairs.remove(pair)
+        raise
 
 
 def open_slave(flags: u32, path: Path) -> File:

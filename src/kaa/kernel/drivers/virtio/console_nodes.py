@@ -11,7 +11,7 @@ from kaa.kernel.abi.termios import Winsize
 from kaa.kernel.drivers.char import registry
 from kaa.kernel.drivers.tty import devices, ioctl
 from kaa.kernel.drivers.tty.tty import SERIAL, Tty
-from kaa.kernel.drivers.virtio.port_file import PortFile
+from kaa.kernel.drivers.virtio.port_file import open_file
 from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.sched import core
 from kaa.lang import Bytes, u16, u32, u64
@@ -83,7 +83,7 @@ def open_port(flags: u32, path: Path) -> File:
     number = minor % PORTS_PER_CONSOLE
     if number >= len(console.ports) or console.ports[number].is_console:
         raise OSError(errno.ENXIO)
-    return PortFile(path, flags, console, console.ports[number])
+    return open_file(path, flags, console, console.ports[number])
 
 
 def add_console(driver: HvcDriver) -> None:

@@ -20,7 +20,7 @@ class Segment:
 
 
 class DmaBuffer:
-    """2**order page frames in a row, zeroed. Raises MemoryError."""
+    """2**order page frames in a row, zeroed. Raises MemoryError; `pfn` is 0 then."""
 
     pfn: Final[u64]
     order: Final[u32]
@@ -31,7 +31,8 @@ class DmaBuffer:
         self.bytes().fill(0)
 
     def __del__(self) -> None:
-        buddy.free_pages(self.pfn, self.order)
+        if self.pfn != 0:
+            buddy.free_pages(self.pfn, self.order)
 
     def size(self) -> usize:
         """Length in bytes."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PortFile(File):
-    """An open port."""
+    """An open port; made by `open_file` only, which counts it."""
 
     console: Final[Console]
     port: Final[Port]
@@ -35,7 +35,6 @@ class PortFile(File):
         super().__init__(path, flags)
         self.console = console
         self.port = port
-        console.opened(port)
 
     def __del__(self) -> None:
         self.console.closed(self.port)
@@ -119,3 +118,13 @@ class PortFile(File):
         elif port.host_open and port.can_send():
             events |= WRITABLE
         return events
+
+
+def open_file(path: Path, flags: u32, console: Console, port: Port) -> PortFile:
+    """open(2): the port counts its files, and tells the host of the first and the last. Raises MemoryError."""
+    console.opened(port)
+    try:
+        return PortFile(path, flags, console, port)
+    except MemoryError:
+        console.closed(port)
+        raise

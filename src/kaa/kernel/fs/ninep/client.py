@@ -164,7 +164,7 @@ class Client:
             request.put_text(VERSION)
             self.call(request)
             self.accept_version(request)
-        root = Fid(self)
+        root = fids.new_fid(self)
         with message(self, Message.TATTACH) as request:
             request.put32(root.number)
             request.put32(NO_FID)

@@ -117,12 +117,22 @@ class Fid:
     """Whether the server knows the number: set by the request that introduces it."""
     opened: bool = False
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, number: u32) -> None:
         self.client = client
-        self.number = client.fids.allocate()
+        self.number = number
 
     def __del__(self) -> None:
         if self.known:
             self.client.fids.bury(self.number)
         else:
             self.client.fids.free_number(self.number)
+
+
+def new_fid(client: Client) -> Fid:
+    """A fid that the server does not know yet. Raises MemoryError, OSError(ENFILE)."""
+    number = client.fids.allocate()
+    try:
+        return Fid(client, number)
+    except MemoryError:
+        client.fids.free_number(number)
+        raise

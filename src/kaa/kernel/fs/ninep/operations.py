@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.ninep import GETATTR_BASIC, WALK_MAX, Message
 from kaa.kernel.fs.ninep.client import Client, message
-from kaa.kernel.fs.ninep.fids import Fid
+from kaa.kernel.fs.ninep.fids import Fid, new_fid
 from kaa.lang import Bytes, struct, u8, u16, u32, u64
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def get_qid(request: Request, into: Qid) -> None:
 
 def walk(client: Client, start: Fid, name: Bytes) -> Fid:
     """A new fid for `name` in a directory; an empty name clones the fid itself."""
-    fid = Fid(client)
+    fid = new_fid(client)
     with message(client, Message.TWALK) as request:
         request.put32(start.number)
         request.put32(fid.number)
@@ -104,7 +104,7 @@ def walk(client: Client, start: Fid, name: Bytes) -> Fid:
 def walk_path(client: Client, start: Fid, names: list[bytes]) -> Fid:
     """A new fid for a path of up to WALK_MAX components, in one round trip. Raises FileNotFoundError."""
     assert len(names) <= WALK_MAX
-    fid = Fid(client)
+    fid = new_fid(client)
     with message(client, Message.TWALK) as request:
         request.put32(start.number)
         request.put32(fid.number)
