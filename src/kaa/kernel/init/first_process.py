@@ -20,8 +20,6 @@ from kaa.kernel.process import exec as programs
 
 DEFAULT_INIT = b"/init"
 USUAL_PLACES: list[bytes] = [b"/sbin/init", b"/etc/init", b"/bin/init", b"/bin/sh"]
-O_RDWR = 2
-MS_RDONLY = 1
 CHARACTER_DEVICE = 0o020000
 CONSOLE_DEVICE = 0x501
 
@@ -118,13 +116,8 @@ def _first_name() -> bytes:
 
 def _mount_root() -> None:
     """root=, rootfstype=, rootflags=, ro or rw, as Linux has them; the new root replaces the old one for process 1."""
-    flags = u64(0 if choice.writable else MS_RDONLY)
     try:
-        kernel_io.mount(choice.root_type, choice.root, b"/root", flags, choice.root_flags)
-        place = kernel_io.find(b"/root")
-        fs = machine.percpu.current().fs
-        fs.set_root(place)
-        fs.set_cwd(place)
+        kernel_io.switch_root(choice.root, choice.root_type, choice.root_flags, choice.writable)
     except OSError as error:
         log.panic(f"cannot mount root={choice.root} of type {choice.root_type}: error {error.errno}")
     try:
@@ -136,10 +129,7 @@ def _mount_root() -> None:
 def _open_console() -> None:
     """Descriptors 0, 1 and 2 on /dev/console."""
     try:
-        files = machine.percpu.current().files
-        console = kernel_io.open_path(b"/dev/console", u32(O_RDWR), u32(0))
-        for _ in range(3):
-            files.install(console, False)
+        kernel_io.open_standard(b"/dev/console")
     except OSError as error:
         log.warn(f"init has no /dev/console: error {error.errno}")
 

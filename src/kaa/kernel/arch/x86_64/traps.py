@@ -86,8 +86,8 @@ def page_fault(regs: Registers) -> None:
     address = instructions.read_cr2()
     error = regs.orig_rax
     access: u32 = u32((error >> 1) & 1 | error & 4 | (error >> 3) & 2)
-    regs.forget_system_call()
     if regs.user_mode():
+        regs.forget_system_call()
         irq.enable()
         handler.handle(address, access, regs)
         return
