@@ -22,6 +22,8 @@ class Effects:
         self.bits: dict[str, int] = {}
         self.writes: dict[Function, int] = {}
         self.drops: dict[ClassInfo, int] = {}
+        self.parts: dict[Function, tuple[int, set[Function], set[ClassInfo]]] = {}
+        self.drops_version = 0
         self.owned: dict[Function, set[ir.Var]] = {}  # locals known to own; grows as ownership finds them
 
     def bit(self, key: str) -> int:
@@ -30,23 +32,68 @@ class Effects:
             self.bits[key] = 1 << len(self.bits)
         return self.bits[key]
 
+    def _summarise(self, fn: Function) -> None:
+        """The function's own stores as bits; whom it calls, and what it may release, as dependencies."""
+        own = 0
+        calls: set[Function] = set()
+        releases: set[ClassInfo] = set()
+        for block in fn.blocks:
+            for instr in block.instrs:
+                if isinstance(instr, ir.Call):
+                    calls.add(instr.callee)
+                elif isinstance(instr, ir.CallVirtual):
+                    calls.update(instr.slot.impls.values())
+                elif isinstance(instr, ir.Store):
+                    if is_counted(instr.place.type):
+                        own |= self.bit(instr.place.key)
+                        if not instr.init:
+                            self._add_release(instr.place.type, releases)
+                elif not isinstance(instr, ir.RaisingInstr) or isinstance(instr, ir.CallPointer):
+                    own |= self.of_instr(instr)
+        self.parts[fn] = (own, calls, releases)
+
+    def _add_release(self, t: Type, into: set[ClassInfo]) -> None:
+        t = nonnull(strip(t))
+        if isinstance(t, ClassType):
+            into.add(t.info)
+
     def solve(self) -> bool:
         """Brings all summaries to a fixpoint; True if any changed."""
         functions = [f for f in self.program.functions.values() if f.blocks]
+        if not self.parts:
+            for fn in functions:
+                self._summarise(fn)
+        classes = [c for c in self.program.classes.values() if not c.is_struct and c.instantiated]
         changed_ever = False
         changed = True
         while changed:
             changed = False
-            for info in list(self.program.classes.values()):
-                if not info.is_struct and info.instantiated:
-                    changed |= self._drop_once(info)
-            for fn in functions:
-                new = self._function_once(fn)
-                if new != self.writes.get(fn, 0):
-                    self.writes[fn] = new
+            for info in classes:
+                changed |= self._drop_once(info)
+            for fn in reversed(functions):
+                before = total = self.writes.get(fn, 0)
+                own, calls, releases = self.parts[fn]
+                total |= own
+                for callee in calls:
+                    total |= self.writes.get(callee, 0)
+                for info in releases:
+                    total |= self.drops.get(info, 0)
+                for var in self.owned.get(fn, ()):
+                    total |= self.of_release(var.type)
+                if total != before:
+                    self.writes[fn] = total
                     changed = True
             changed_ever |= changed
+        self.drops_version = hash(tuple(self.drops.values()))
         return changed_ever
+
+    def seen_by(self, fn: Function) -> tuple[int, ...]:
+        """All summaries that the analysis of `fn` looks at."""
+        _, calls, _ = self.parts[fn]
+        total = 0
+        for callee in calls:
+            total |= self.writes.get(callee, 0)
+        return (total, len(self.owned.get(fn, ())), self.drops_version)
 
     def _drop_once(self, info: ClassInfo) -> bool:
         total = self.drops.get(info, 0)
@@ -70,15 +117,6 @@ class Effects:
         if isinstance(t, ClassType):
             return self.drops.get(t.info, 0)
         return 0
-
-    def _function_once(self, fn: Function) -> int:
-        total = self.writes.get(fn, 0)
-        for block in fn.blocks:
-            for instr in block.instrs:
-                total |= self.of_instr(instr)
-        for var in self.owned.get(fn, ()):
-            total |= self.of_release(var.type)
-        return total
 
     def of_instr(self, instr: ir.Instr) -> int:
         """What one instruction may overwrite (the release of overwritten locals apart)."""

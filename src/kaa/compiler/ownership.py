@@ -477,10 +477,15 @@ def insert_counts(program: Program) -> Effects:
     """Runs the analysis over the whole program and rewrites every function."""
     effects = Effects(program)
     functions = [f for f in program.functions.values() if f.blocks]
+    seen: dict[Function, tuple[int, ...]] = {}
     while True:
         effects.solve()
         grown = False
         for fn in functions:
+            state = effects.seen_by(fn)
+            if seen.get(fn) == state:
+                continue
+            seen[fn] = state
             owned = Ownership(fn, effects).classify()
             if len(owned) != len(effects.owned.get(fn, ())):
                 effects.owned[fn] = set(owned)

@@ -14,7 +14,7 @@ from kaa.compiler import ir
 from kaa.compiler.classes import MISSING, ClassInfo
 from kaa.compiler.ir import Const, FieldPlace, Value, Var
 from kaa.compiler.lower.core import PLACES
-from kaa.compiler.lower.frame import Frame, assigned_names
+from kaa.compiler.lower.frame import Frame, assigned_names, has_walrus
 from kaa.compiler.lower.operators import Operators
 from kaa.compiler.lower.values import (
     BoundMethod,
@@ -403,7 +403,7 @@ class Calls(Operators):
             where = a if isinstance(a, ast.AST) else node
             v = self.coerce(v, types[name], where, f"argument '{name}'")
             later = [x for _, x in nodes[i + 1 :] if isinstance(x, ast.AST)]
-            if isinstance(v, Var) and not v.temp and any(isinstance(n, ast.NamedExpr) for x in later for n in ast.walk(x)):
+            if isinstance(v, Var) and not v.temp and any(map(has_walrus, later)):
                 v = self._settled(v, where, None)  # type: ignore[arg-type]
             out[name] = v
         for p in params:

@@ -76,7 +76,7 @@ class Core:
         self.block = self.new_block("entry")
         self.blocks.append(self.block)
         self.reachable = True
-        self.counter = 0
+        self.targeted: set[Block] = set()  # blocks that something jumps to
         self.names_used: dict[str, int] = {}
         self.temps: list[Var] = []
         self.cleanups: list[Cleanup] = []
@@ -108,6 +108,7 @@ class Core:
         terminator.line, terminator.file = self.line, self.file
         if self.reachable:
             self.block.end = terminator
+            self.targeted.update(terminator.targets())
         self.reachable = False
 
     def goto(self, block: Block) -> None:

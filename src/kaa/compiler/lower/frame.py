@@ -38,7 +38,7 @@ class Frame:
     node: ast.FunctionDef | ast.Lambda
     path: tuple[int, ...]  # where it is expanded: identifies its variables across restarts
     names: dict[str, Value] = field(default_factory=dict)
-    assigned: set[str] = field(default_factory=set)
+    assigned: frozenset[str] | set[str] = field(default_factory=frozenset)
     loops: list[Loop] = field(default_factory=list)
     errors: list[Value] = field(default_factory=list)  # what a bare raise raises
     result_type: Type | None = None
@@ -61,8 +61,25 @@ class Frame:
         return None
 
 
-def assigned_names(node: ast.AST) -> set[str]:
+_assigned: dict[ast.AST, frozenset[str]] = {}
+_walrus: dict[ast.AST, bool] = {}
+
+
+def has_walrus(node: ast.AST) -> bool:
+    """True if an expression assigns a name."""
+    if node not in _walrus:
+        _walrus[node] = isinstance(node, ast.NamedExpr) or any(has_walrus(n) for n in ast.iter_child_nodes(node))
+    return _walrus[node]
+
+
+def assigned_names(node: ast.AST) -> frozenset[str]:
     """Names that a function body binds (not in nested functions; comprehension targets are apart)."""
+    if node not in _assigned:
+        _assigned[node] = frozenset(_bound(node))
+    return _assigned[node]
+
+
+def _bound(node: ast.AST) -> set[str]:
     out: set[str] = set()
     stack: list[ast.AST] = list(ast.iter_child_nodes(node)) if isinstance(node, (ast.FunctionDef, ast.Lambda)) else [node]
     if isinstance(node, ast.Lambda):

@@ -75,7 +75,7 @@ class Loops(Builtins):
         self._loop_end(end, node)
 
     def _loop_end(self, end: ir.Block, node: ast.While | ast.For) -> None:
-        if self.reachable or any(end in b.successors() for b in self.blocks):
+        if self.reachable or end in self.targeted:
             broken = any(isinstance(n, ast.Break) for s in node.body for n in ast.walk(s))
             if broken:
                 # a break may come from anywhere in the body: only what the body leaves alone still holds
@@ -122,7 +122,7 @@ class Loops(Builtins):
             outer.loops.append(Loop(end, go_on, break_depth, len(self.cleanups)))
             self.statements(node.body)
             outer.loops.pop()
-            if self.reachable or any(go_on in b.successors() for b in self.blocks):
+            if self.reachable or go_on in self.targeted:
                 self.place_block(go_on)
             self._forget_assigned(node.body)
             if inner is not outer:
@@ -133,7 +133,7 @@ class Loops(Builtins):
         self.iterate(iterable, on_item, node.iter)
         self.statements(node.orelse)
         self._forget_assigned([node])
-        if self.reachable or any(end in b.successors() for b in self.blocks):
+        if self.reachable or end in self.targeted:
             self.place_block(end)
         self.facts = {k: v for k, v in self.facts.items() if before.get(k) == v}
 

@@ -12,6 +12,7 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Block, Const, Value, Var
 from kaa.compiler.lower.core import Facts
 from kaa.compiler.lower.expressions import Expressions
+from kaa.compiler.lower.frame import has_walrus
 from kaa.compiler.lower.values import CompileTime, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,
@@ -72,7 +73,7 @@ class Operators(Expressions):
 
     def _held(self, value: Value, node: ast.expr, later: ast.expr) -> Value:
         """A local read before an expression that assigns it (walrus) keeps its old value."""
-        if isinstance(value, Var) and not value.temp and any(isinstance(n, ast.NamedExpr) for n in ast.walk(later)):
+        if isinstance(value, Var) and not value.temp and has_walrus(later):
             return self._settled(value, node, None)
         return value
 

@@ -374,7 +374,7 @@ class Statements(Loops):
         after: list[dict[tuple[str, ...], Type]] = []
         ends = 0
         for block, facts, body in ((yes, t_facts, node.body), (no, f_facts, node.orelse)):
-            if not any(block in b.successors() for b in self.blocks):
+            if not block in self.targeted:
                 continue  # the test is a constant: this side is not compiled
             self.blocks.append(block)
             self.block, self.reachable = block, True
@@ -394,15 +394,15 @@ class Statements(Loops):
         no.cold = True
         t_facts, _ = self.cond(node.test, yes, no)
         text, kind = None, "assert"
-        if any(no in b.successors() for b in self.blocks):
+        if no in self.targeted:
             self.place_block(no)
             if node.msg is not None:
-                if isinstance(node.msg, ast.Constant) and str(node.msg.value).endswith("out of range"):
+                if isinstance(node.msg, ast.Constant) and (str(node.msg.value).endswith("out of range") or str(node.msg.value).startswith("pop from")):
                     kind = "index"
                 else:
                     text = self.coerced(node.msg, self._str(), "the message")
             self.end(ir.Trap(kind, text))
-        if any(yes in b.successors() for b in self.blocks):
+        if yes in self.targeted:
             self.place_block(yes)
             self.facts.update(t_facts)
 
@@ -442,7 +442,7 @@ class Statements(Loops):
             if self.reachable:
                 after.append(self.facts)
                 self.goto(end)
-            if not any(following in b.successors() for b in self.blocks):
+            if not following in self.targeted:
                 self.reachable = False
                 break
             self.blocks.append(following)
