@@ -465,7 +465,7 @@ def _needs_count(value: Value) -> bool:
 
 
 def _release(v: Var, state: dict[Var, str], where: Instr) -> Instr:
-    return _at(ir.Release(v, sure=state[v] == "O" and not isinstance(strip(v.type), OptionalType)), where)
+    return _at(ir.Release(v, sure=state[v] == "O" and (v.known or not isinstance(strip(v.type), OptionalType))), where)
 
 
 def _at(instr: Instr, where: Instr) -> Instr:

@@ -56,6 +56,7 @@ class Function:
         self.queued = False
         self.slots: list[Slot] = []
         self.address_taken = False
+        self.local = False  # only its own module mentions it
 
     def _cname(self) -> str:
         for mark in ("export", "extern"):

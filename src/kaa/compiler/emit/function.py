@@ -126,6 +126,8 @@ class FunctionEmitter:
                 self.out(f"{dst} = ({t.c})({a[0]} {symbol} {a[1]});")
         elif i.op in COMPARISONS:
             self.out(f"{dst} = {a[0]} {i.op} {a[1]};")
+        elif i.op == "shl" and isinstance(i.args[0], ir.Const) and i.args[0].value in (0, 1) and isinstance(t, IntType) and not t.signed:
+            self.out(f"{dst} = ({t.c})({a[0]} << {value(i.args[1])});")  # the count was checked: no bit is lost
         elif i.op == "shl":
             self.out(f"KAA_SHL({dst}, {a[0]}, {value(i.args[1])}, {i.line});")
         elif i.op == "shr":

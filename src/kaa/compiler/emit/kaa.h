@@ -66,8 +66,14 @@ KAA_INLINE void *kaa_new(struct kaa_class *c)
 #define KAA_RETAIN(x) do { struct kaa_object *o_ = (struct kaa_object *)(x); if (o_) KAA_INC(&o_->count); } while (0)
 #define KAA_RELEASE_SURE(x, dropper) do { struct kaa_object *o_ = (struct kaa_object *)(x); if (KAA_DEC(&o_->count) == 0) dropper((void *)o_); } while (0)
 #define KAA_RELEASE(x, dropper) do { struct kaa_object *o_ = (struct kaa_object *)(x); if (o_ && KAA_DEC(&o_->count) == 0) dropper((void *)o_); } while (0)
-KAA_INLINE void kaa_drop_virtual(void *o) { ((struct kaa_object *)o)->cls->drop(o); }
-void kaa_drop_bytes(void *o);
+/* What runs when the last count goes is rare: it saves the registers, so that who only may call it need not. */
+#ifdef __clang__
+#define KAA_DROP __attribute__((preserve_most, cold))
+#else
+#define KAA_DROP __attribute__((cold))
+#endif
+KAA_DROP void kaa_drop_virtual(void *o);
+KAA_DROP void kaa_drop_bytes(void *o);
 /* The end of an object whose fields are released: its memory goes when no weak reference is left. */
 KAA_INLINE void kaa_end(void *p)
 {

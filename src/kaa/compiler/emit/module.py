@@ -55,6 +55,7 @@ class Emitter:
     def files(self) -> dict[str, str]:
         """File name (without .c) → C text."""
         self._number_classes()
+        self._find_local()
         groups: dict[str, list[Function]] = defaultdict(list)
         for fn in self.program.functions.values():
             if fn.blocks:
@@ -123,15 +124,29 @@ class Emitter:
             f"struct kaa_class_{n} {{ const char *name; u32 size, id; u64 live, slab; void (*drop)(void *); u32 span, weak; void *vtable[{max(1, n)}]; }};"
             for n in sizes
         ]
-        drops = [f"void kd_{c.cname}(void *);" for c in classes]
+        drops = [f"KAA_DROP void kd_{c.cname}(void *);" for c in classes]
         text = "\n".join(body)
         head = ["/* classes and frozen objects: made by kaa.compiler, not to be edited */", '#define kc_bytes kaa_hidden_kc_bytes', '#include "kaa.h"', "#undef kc_bytes"]
         head += ["extern struct kaa_class kc_bytes;"]
         tail = [
-            'struct kaa_class kc_bytes = {"bytes", sizeof(struct kaa_bytes), 0, 0, 0, kaa_drop_bytes, 0, 0};',
-            "void kaa_drop_bytes(void *o) { kaa_buffer_free((u64)o, sizeof(struct kaa_bytes) + ((struct kaa_bytes *)o)->n + 1); }",
+            'struct kaa_class kc_bytes = {"bytes", sizeof(struct kaa_bytes), 0, 0, 0, (void (*)(void *))kaa_drop_bytes, 0, 0};',
+            "KAA_DROP void kaa_drop_virtual(void *o) { ((struct kaa_object *)o)->cls->drop(o); }",
+            "KAA_DROP void kaa_drop_bytes(void *o) { kaa_buffer_free((u64)o, sizeof(struct kaa_bytes) + ((struct kaa_bytes *)o)->n + 1); }",
         ]
         return "\n".join([*head, *needs.definitions(), *shapes, *drops, *descriptors, *sorted(prototypes), *forward, text, *tail, ""])
+
+    def _find_local(self) -> None:
+        """Functions that only their own C file mentions are static: the C compiler then sees all their callers."""
+        named: set[Function] = {*self.program.thunks.values(), *self.program.trampolines.values()}
+        for slot in self.program.slots.values():
+            named.update(slot.impls.values())
+        for fn in self.program.functions.values():
+            if fn.py.__name__ == "__del__" or fn.address_taken or "export" in fn.marks or fn.is_external:
+                named.add(fn)
+            for block in fn.blocks:
+                named.update(i.callee for i in block.instrs if isinstance(i, Call) and i.callee.py.__module__ != fn.py.__module__)
+        for fn in self.program.functions.values():
+            fn.local = fn not in named
 
     def _is_real(self, info: ClassInfo) -> bool:
         from kaa.compiler.lower.calls import _generic
@@ -182,13 +197,13 @@ class Emitter:
         n = len(self.vtables[info])
         descriptor = (
             f'struct kaa_class_{n} kc_{info.cname} = {{"{info.name}", sizeof(struct {info.cname}), {info.number}, 0, 0, '
-            f"kd_{info.cname}, {info.last_number - info.number}, 0, {{{', '.join(table) or '0'}}}}};"
+            f"(void (*)(void *))kd_{info.cname}, {info.last_number - info.number}, 0, {{{', '.join(table) or '0'}}}}};"
         )
         return descriptor + "\n" + self._destructor(info, prototypes, needs)
 
     def _destructor(self, info: ClassInfo, prototypes: set[str], needs: Needs) -> str:
         """Runs __del__, releases the fields, frees. A chain through a field of the class's own type is a loop."""
-        lines = [f"void kd_{info.cname}(void *p_)", "{", f"    struct {info.cname} *o = p_;"]
+        lines = [f"KAA_DROP void kd_{info.cname}(void *p_)", "{", f"    struct {info.cname} *o = p_;"]
         chain = next((f for f in info.fields.values() if not f.unowned and nonnull(strip(f.type)) == ClassType(info)), None)
         if chain is not None:
             lines.append("again:;")
@@ -375,7 +390,7 @@ class Needs:
             elif kind == "c" and name != "bytes":
                 symbols.append(f"extern struct kaa_class kc_{name};")
             elif kind == "d":
-                symbols.append(f"void kd_{name}(void *);")
+                symbols.append(f"KAA_DROP void kd_{name}(void *);")
             elif kind == "s":
                 symbols.append(f"i64 {whole}(u64, u64, u64, u64, u64, u64);")
             elif kind == "t":

@@ -116,6 +116,8 @@ def prototype(fn: Function) -> str:
         attributes += "__attribute__((cold)) "
     if "noinline" in fn.marks:
         attributes += "__attribute__((noinline)) "
+    if fn.local:
+        attributes = "static " + attributes
     return f"{attributes}{c_result(result, fn.raises)} {fn.cname}({', '.join(parts) or 'void'})"
 
 
@@ -132,7 +134,8 @@ def retain(v: Value) -> str:
     t = resolved(v.type)
     if isinstance(nonnull(t), WeakType):
         return f"KAA_WEAK_RETAIN({value(v)});"
-    sure = "" if isinstance(t, OptionalType) else "_SURE"
+    known = isinstance(v, Symbol) or (isinstance(v, Var) and v.known)
+    sure = "" if isinstance(t, OptionalType) and not known else "_SURE"
     return f"KAA_RETAIN{sure}({value(v)});"
 
 

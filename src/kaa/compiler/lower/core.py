@@ -189,7 +189,9 @@ class Core:
             if cleanup.run is not None and self.reachable:
                 self.frame = cleanup.frame
                 loops, self.frame.loops = self.frame.loops, []
+                temps = self.take_temps()  # what the jump carries out lives through the clean-up
                 cleanup.run()
+                self.temps = temps
                 self.frame.loops = loops
         self.cleanups, self.frame = saved, frame
 
@@ -301,7 +303,10 @@ class Core:
                 return self._cast(value, to)
             self._refuse(have, to, node, what)
         inner = self.coerce(value, to.inner, node, what)
-        return self._cast(inner, to)
+        out = self._cast(inner, to)
+        if isinstance(out, Var) and is_counted(to):
+            out.known = True
+        return out
 
     def _cast(self, value: Value, to: Type) -> Value:
         """A conversion that loses nothing; of references, one that keeps the same object (and borrows from it)."""
