@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import fault_injection, frame, reclaim
 from kaa.kernel.mm.frame import FREE, RESERVED, page
 from kaa.lang import Array, cold, inline, noinline, trailing_zeros, u32, u64
@@ -30,7 +30,7 @@ BATCH_ORDER: Final = 4
 BATCH: Final = 1 << BATCH_ORDER
 
 
-class Zone(IrqSpinLock):
+class Zone(LeafLock):
     """All of memory; its own lock."""
 
     heads: Array[u32, ORDERS]
@@ -234,15 +234,16 @@ def allocate_zeroed() -> u64:
 def _take(order: u32, keep: u64) -> u64:
     """A block, leaving at least `keep` frames free; 0 when there is none."""
     size = u64(1) << order
-    with zone:
-        if zone.free < keep + size:
-            return u64(0)
+    pfn: u64 = 0
+    zone.acquire()
+    if zone.free >= keep + size:
         pfn = zone.take(order)
         if pfn == 0 and zone.depth > 0:
             zone.empty_stack()
             pfn = zone.take(order)
         if pfn != 0:
             zone.free -= size
+    zone.release()
     return pfn
 
 
@@ -287,10 +288,11 @@ def free_pages(pfn: u64, order: u32) -> None:
     if order == 0:
         free_page(pfn)
         return
-    with zone:
-        page(pfn).flags.store_relaxed(0)
-        zone.give(pfn, order)
-        zone.free += u64(1) << order
+    zone.acquire()
+    page(pfn).flags.store_relaxed(0)
+    zone.give(pfn, order)
+    zone.free += u64(1) << order
+    zone.release()
 
 
 def allocate_run(pages: u64) -> u64:

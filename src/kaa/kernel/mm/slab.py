@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import buddy, fault_injection, frame
 from kaa.kernel.mm.frame import PAGE_SHIFT, PAGE_SIZE, SLAB, page
 from kaa.lang import Array, Atomic, Bytes, cold, export, inline, noinline, struct, u8, u32, u64
@@ -35,7 +35,7 @@ LARGEST: Final = 2048
 WORD_MASK: Final = 0xFFFF_FFFF_FFFF_FFF8
 
 
-class Cache(IrqSpinLock):
+class Cache(LeafLock):
     """Objects of one size; its own lock."""
 
     free: u64
