@@ -33,8 +33,9 @@ COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 class FunctionEmitter:
     """Writes one function; `lines` collects its text."""
 
-    def __init__(self, fn: Function, file_name: Callable[[str], str]) -> None:
+    def __init__(self, fn: Function, file_name: Callable[[str], str], copies: dict[Function, str] | None = None) -> None:
         self.fn = fn
+        self.copies = copies or {}
         self.file_name = file_name
         self.lines: list[str] = []
         self.declared: dict[str, str] = {}
@@ -58,7 +59,8 @@ class FunctionEmitter:
             assert block.end is not None
             self._mark(block.end)
             self._end(block.end, blocks[i + 1] if i + 1 < len(blocks) else None)
-        head = [f'# {self.fn.node.lineno} "{self.file_name(self.fn.filename)}"', values.prototype(self.fn), "{"]
+        name = self.copies.get(self.fn, "")
+        head = [f'# {self.fn.node.lineno} "{self.file_name(self.fn.filename)}"', ("KAA_COPY " if name else "") + values.prototype(self.fn, name), "{"]
         body = [f"    {d};" for d in [*self.declared.values(), *self.storage]]
         return "\n".join([*head, *body, *self.lines, "}"])
 
@@ -219,7 +221,7 @@ class FunctionEmitter:
         params, result = i.callee.signature()
         args = [self._argument(a, p.type) for a, p in zip(i.args, params, strict=False)]
         rest = [value(a) for a in i.args[len(params) :]]
-        self._call(i, i.callee.cname, args + rest, result, i.callee.raises, i.dsts)
+        self._call(i, self.copies.get(i.callee, i.callee.cname), args + rest, result, i.callee.raises, i.dsts)
 
     def _argument(self, v: ir.Value, to: Type) -> str:
         return self._converted(v, to)

@@ -18,6 +18,7 @@ extern struct kaa_class kc_bytes;
 #define KAA_LIKELY(x) __builtin_expect(!!(x), 1)
 #define KAA_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define KAA_COLD __attribute__((cold))
+#define KAA_COPY static inline __attribute__((unused))
 #define KAA_INLINE static inline __attribute__((always_inline, unused))
 #define KAA_SYMBOL(name) ({ extern char name[]; (u64)name; })
 #define KAA_MEMORY_ERROR 0x100c

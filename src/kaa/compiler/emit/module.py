@@ -32,6 +32,7 @@ from kaa.compiler.types import (
     strip,
 )
 
+SMALL_INSTRUCTIONS, SMALL_BLOCKS = 14, 5
 SYMBOL = re.compile(r"\bk([zcdts])_(\w+)")
 
 
@@ -44,6 +45,7 @@ class Emitter:
         self.by_cname: dict[str, ClassInfo] = {c.cname: c for c in program.classes.values()}
         self.frozen = {f.name: f for f in program.freezer.objects.values()}
         self.cache: dict[str, str] = {}
+        self.small: dict[Function, bool] = {}
 
     def file_name(self, path: str) -> str:
         """A source path as it appears in debug information and tracebacks."""
@@ -67,20 +69,54 @@ class Emitter:
     # ---- one module --------------------------------------------------------------------------------------------------
 
     def _module(self, name: str, fns: list[Function]) -> str:
-        bodies = [FunctionEmitter(fn, self.file_name).text() for fn in fns]
-        callees = {i.callee for fn in fns for b in fn.blocks for i in b.instrs if isinstance(i, Call)}
+        copies = self._copies(fns)
+        names = {fn: f"{fn.cname}__inline" for fn in copies}
+        bodies = [FunctionEmitter(fn, self.file_name, names).text() for fn in [*copies, *fns]]
+        callees = {i.callee for fn in [*fns, *copies] for b in fn.blocks for i in b.instrs if isinstance(i, Call)}
         needs = Needs(self)
         for fn in [*fns, *callees]:
             needs.signature(fn)
-        for fn in fns:
+        for fn in [*fns, *copies]:
             for b in fn.blocks:
                 for i in b.instrs:
                     needs.instr(i)
         text = "\n".join(bodies)
         inline = [self._inline_asm(fn) for fn in sorted(callees, key=lambda f: f.cname) if "asm" in fn.marks]
         prototypes = sorted({prototype(fn) + ";" for fn in {*fns, *callees} if "asm" not in fn.marks})
+        prototypes += sorted(f"KAA_COPY {prototype(fn, names[fn])};" for fn in copies)
         head = [f"/* {name}: made by kaa.compiler, not to be edited */", '#include "kaa.h"']
         return "\n".join([*head, *needs.declarations(text), *prototypes, *inline, text, ""])
+
+    def _copies(self, fns: list[Function]) -> list[Function]:
+        """Small functions of other modules that these call: copied here, so that the C compiler can inline them."""
+        own = set(fns)
+        found: list[Function] = []
+        work = list(fns)
+        while work:
+            fn = work.pop()
+            for b in fn.blocks:
+                for i in b.instrs:
+                    if isinstance(i, Call) and i.callee not in own and i.callee not in found and self._is_small(i.callee):
+                        found.append(i.callee)
+                        work.append(i.callee)
+        return sorted(found, key=lambda f: f.cname)
+
+    def _is_small(self, fn: Function) -> bool:
+        """A few instructions, without loops, that mention nothing private to their module."""
+        if fn not in self.small:
+            self.small[fn] = self._measure(fn)
+        return self.small[fn]
+
+    @staticmethod
+    def _measure(fn: Function) -> bool:
+        if not fn.blocks or len(fn.blocks) > SMALL_BLOCKS or {"noinline", "cold", "export"} & fn.marks.keys():
+            return False
+        if sum(len(b.instrs) for b in fn.blocks) > SMALL_INSTRUCTIONS:
+            return False
+        position = {b: n for n, b in enumerate(fn.blocks)}
+        if any(position[t] <= position[b] for b in fn.blocks for t in b.successors()):
+            return False
+        return not any(isinstance(i, Call) and i.callee.local for b in fn.blocks for i in b.instrs)
 
     def _inline_asm(self, fn: Function) -> str:
         template, out, ins, clobber = fn.marks["asm"]

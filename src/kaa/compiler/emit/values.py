@@ -104,8 +104,8 @@ def param_types(fn: Function) -> list[str]:
     return [ctype(p.type) for p in params] + [e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0].strip() for e in extra_params(result, fn.raises)]
 
 
-def prototype(fn: Function) -> str:
-    """The C declaration of a function, without the semicolon."""
+def prototype(fn: Function, name: str = "") -> str:
+    """The C declaration of a function (or of a copy under another name), without the semicolon."""
     params, result = fn.signature()
     names = [v.name for v in fn.params] or [f"p_{p.name}" for p in params]
     parts = [f"{ctype(p.type)} {n}" for p, n in zip(params, names, strict=True)] + extra_params(result, fn.raises)
@@ -116,9 +116,9 @@ def prototype(fn: Function) -> str:
         attributes += "__attribute__((cold)) "
     if "noinline" in fn.marks:
         attributes += "__attribute__((noinline)) "
-    if fn.local:
+    if fn.local and not name:
         attributes = "static " + attributes
-    return f"{attributes}{c_result(result, fn.raises)} {fn.cname}({', '.join(parts) or 'void'})"
+    return f"{attributes}{c_result(result, fn.raises)} {name or fn.cname}({', '.join(parts) or 'void'})"
 
 
 def dropper(t: Type) -> str:
