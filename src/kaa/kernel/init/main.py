@@ -96,3 +96,5 @@ def announce() -> None:
     memory = buddy.total_pages() // 256
     log.info(f"Kaa: Python to ring 0. {memory} MiB of memory, TSC {clock.state.tsc_hz // 1_000_000} MHz")
     log.info(f"Command line: {command_line.text()}")
+    if memory_map.info.initrd_size != 0:
+        log.info(f"Initial archive: {memory_map.info.initrd_size} bytes at {memory_map.info.initrd:#x}")

@@ -7,7 +7,7 @@ initrd are named to mm.boot_memory, the RSDP's address is kept.
 
 from __future__ import annotations
 
-from kaa.lang import Bytes, Slice, struct, u8, u32, u64, usize
+from kaa.lang import borrowed, Bytes, inline, Slice, struct, u32, u64, u8, usize
 from kaa.lang.unsafe import Ptr, symbol
 
 from kaa.kernel.arch import machine
@@ -84,6 +84,8 @@ def _text_at(physical: u64) -> Bytes:
     return start.slice(length)
 
 
+@inline
+@borrowed
 def _start_info(physical: u64) -> StartInfo:
     place = Ptr[StartInfo](machine.paging.direct_map(physical)).place()
     assert place.magic == MAGIC, "not booted by PVH"

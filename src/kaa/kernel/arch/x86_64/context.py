@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from kaa.lang import borrowed, export, sizeof, struct, u32, u64, unreachable
+from kaa.lang import borrowed, export, inline, sizeof, struct, u32, u64, unreachable
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 from kaa.kernel.arch.x86_64 import descriptors, entry, fpu, instructions, irq, percpu
@@ -99,6 +99,7 @@ def _frame(context: Context) -> Ptr[Registers]:
     return Ptr[Registers](context.entry_stack - FRAME_SIZE)
 
 
+@inline
 @borrowed
 def user_registers(task: Task) -> Registers:
     """The frame of the task's last entry from user mode."""

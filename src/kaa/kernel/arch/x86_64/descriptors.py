@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kaa.lang import Array, struct, u8, u16, u32, u64
+from kaa.lang import Array, borrowed, inline, struct, u16, u32, u64, u8
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 from kaa.kernel.arch.x86_64 import instructions
@@ -61,6 +61,8 @@ def _ltr(selector: u16) -> None:
     pass
 
 
+@inline
+@borrowed
 def task_state() -> TaskState:
     """The boot processor's task state segment."""
     return Ptr[TaskState](symbol("kaa_tss")).place()

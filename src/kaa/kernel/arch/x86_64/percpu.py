@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.lang import borrowed, cold, struct, u32, u64
+from kaa.lang import borrowed, cold, inline, struct, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
 from kaa.kernel.arch.x86_64 import instructions, irq
@@ -106,6 +106,8 @@ def _area() -> u64:
     return symbol("kaa_boot_cpu")
 
 
+@inline
+@borrowed
 def local() -> CpuLocal:
     """This processor's area; the caller has preemption off or uses what cannot change under it."""
     return Ptr[CpuLocal](_area()).place()
