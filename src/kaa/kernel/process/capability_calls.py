@@ -59,7 +59,7 @@ def capset(header: UserPtr[CapabilityHeader], data: UserPtr[CapabilityData]) -> 
     words = _words(header, asked.version)
     task = machine.percpu.current()
     if asked.pid != 0 and asked.pid != task.pid:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     effective: u64 = 0
     permitted: u64 = 0
     inheritable: u64 = 0
@@ -80,7 +80,7 @@ def capset(header: UserPtr[CapabilityHeader], data: UserPtr[CapabilityData]) -> 
 
 def _check(old: Credentials, effective: u64, permitted: u64, inheritable: u64) -> None:
     if (permitted & ~old.permitted) != 0 or (effective & ~permitted) != 0:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     allowed = old.inheritable | (old.bounding if old.capable(u32(Capability.CAP_SETPCAP)) else old.permitted)
     if (inheritable & ~allowed) != 0 or (inheritable & ~(old.inheritable | old.bounding)) != 0:
-        raise PermissionError
+        raise OSError(errno.EPERM)

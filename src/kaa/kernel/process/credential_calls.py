@@ -109,7 +109,7 @@ def setuid(uid: u32) -> None:
     if old.capable(u32(Capability.CAP_SETUID)):
         new.uid = new.suid = uid
     elif uid != old.uid and uid != old.suid:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     new.euid = new.fsuid = uid
     commit_users(old, new)
 
@@ -124,7 +124,7 @@ def setgid(gid: u32) -> None:
     if old.capable(u32(Capability.CAP_SETGID)):
         new.gid = new.sgid = gid
     elif gid != old.gid and gid != old.sgid:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     new.egid = new.fsgid = gid
     machine.percpu.current().credentials = new
 
@@ -137,11 +137,11 @@ def setreuid(real: u32, effective: u32) -> None:
     free = old.capable(u32(Capability.CAP_SETUID))
     if real != KEEP:
         if not free and real != old.uid and real != old.euid:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         new.uid = real
     if effective != KEEP:
         if not free and effective != old.uid and effective != old.euid and effective != old.suid:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         new.euid = effective
     if real != KEEP or (effective != KEEP and effective != old.uid):
         new.suid = new.euid
@@ -157,11 +157,11 @@ def setregid(real: u32, effective: u32) -> None:
     free = old.capable(u32(Capability.CAP_SETGID))
     if real != KEEP:
         if not free and real != old.gid and real != old.egid:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         new.gid = real
     if effective != KEEP:
         if not free and effective != old.gid and effective != old.egid and effective != old.sgid:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         new.egid = effective
     if real != KEEP or (effective != KEEP and effective != old.gid):
         new.sgid = new.egid
@@ -183,7 +183,7 @@ def setresuid(real: u32, effective: u32, saved: u32) -> None:
     old = _mine()
     own = _is_own_user(old, real) and _is_own_user(old, effective) and _is_own_user(old, saved)
     if not own and not old.capable(u32(Capability.CAP_SETUID)):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     new = old.copy()
     new.uid = old.uid if real == KEEP else real
     new.euid = old.euid if effective == KEEP else effective
@@ -198,7 +198,7 @@ def setresgid(real: u32, effective: u32, saved: u32) -> None:
     old = _mine()
     own = _is_own_group(old, real) and _is_own_group(old, effective) and _is_own_group(old, saved)
     if not own and not old.capable(u32(Capability.CAP_SETGID)):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     new = old.copy()
     new.gid = old.gid if real == KEEP else real
     new.egid = old.egid if effective == KEEP else effective
@@ -251,7 +251,7 @@ def setgroups(size: u64, source: UserPtr[u32]) -> None:
     """setgroups(2): replace the supplementary groups."""
     old = _mine()
     if not old.capable(u32(Capability.CAP_SETGID)):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if size > NGROUPS_MAX:
         raise OSError(errno.EINVAL)
     groups = Groups()

@@ -7,6 +7,7 @@ So readers on any path need no lock, and forked tasks share one object.
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import Final
 
@@ -175,7 +176,7 @@ def capable(capability: u32) -> bool:
 def require(capability: u32) -> None:
     """Raise EPERM unless the caller has the capability."""
     if not capable(capability):
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def same_user(actor: Credentials, target: Credentials) -> bool:

@@ -67,9 +67,9 @@ def _change(group: ThreadGroup, resource: u32, wanted: RLimit, privileged: bool)
     if wanted.soft > wanted.hard:
         raise OSError(errno.EINVAL)
     if resource == Resource.RLIMIT_NOFILE and wanted.hard > NR_OPEN:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if wanted.hard > limits.hard[resource] and not privileged:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     limits.soft[resource] = wanted.soft
     limits.hard[resource] = wanted.hard
     if resource == Resource.RLIMIT_CPU:
@@ -90,7 +90,7 @@ def _target(pid: i32) -> ThreadGroup:
     if not credentials.same_user(me.credentials, task.credentials) and not me.credentials.capable(
         credentials.Capability.CAP_SYS_RESOURCE
     ):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     return task.group
 
 

@@ -60,7 +60,7 @@ def reboot(magic1: u32, magic2: u32, command: u32, argument: u64) -> None:
 @syscall(x86_64=101, arm64=117)
 def ptrace(request: i64, pid: i32, address: u64, data: u64) -> None:
     """ptrace(2): not there; PTRACE_TRACEME and attaching are refused as where it is forbidden (EPERM)."""
-    raise PermissionError
+    raise OSError(errno.EPERM)
 
 
 @syscall(x86_64=317, arm64=277)

@@ -143,9 +143,9 @@ def _capabilities(task: Task, operation: i32, a: u64, b: u64, c: u64, d: u64) ->
         case PrctlOp.PR_SET_SECUREBITS:
             locked = (who.securebits & SECURE_LOCKS) >> 1
             if (a & ~u64(SECURE_KNOWN)) != 0 or ((who.securebits ^ u32(a)) & (locked | locked << 1)) != 0:
-                raise PermissionError
+                raise OSError(errno.EPERM)
             if not who.capable(u32(Capability.CAP_SETPCAP)):
-                raise PermissionError
+                raise OSError(errno.EPERM)
             return _set_securebits(task, u32(a))
         case PrctlOp.PR_CAPBSET_READ:
             _check_capability(a)
@@ -174,7 +174,7 @@ def _set_securebits(task: Task, bits: u32) -> i64:
 
 def _drop_bounding(task: Task, number: u64) -> i64:
     if not task.credentials.capable(u32(Capability.CAP_SETPCAP)):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     _check_capability(number)
     new = task.credentials.copy()
     new.bounding &= ~(u64(1) << number)
@@ -197,7 +197,7 @@ def _ambient(task: Task, operation: u64, number: u64) -> i64:
     if operation != PR_CAP_AMBIENT_RAISE:
         raise OSError(errno.EINVAL)
     if not _may_raise(who, bit):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     return _set_ambient(task, who.ambient | bit)
 
 

@@ -17,14 +17,13 @@ from kaa.lang import i32
 
 def children_of(group: ThreadGroup) -> None:
     """Give all children of a dying process a new parent."""
-    if group.first_child is None:
+    child = group.first_child
+    if child is None:
         return
     heir = _heir(group)
-    while True:
-        child = group.first_child
-        if child is None:
-            break
+    while child is not None:
         _hand_over(child, group, heir)
+        child = group.first_child
 
 
 def _heir(group: ThreadGroup) -> ThreadGroup | None:

@@ -71,12 +71,12 @@ def _check_target(me: ThreadGroup, target: ThreadGroup) -> None:
         if target.parent is not me:
             raise ProcessLookupError
         if target.session is not me.session:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         leader = target.leader
         if leader is not None and (leader.flags & FORKED_NO_EXEC) == 0 and (target.flags & EXECED) != 0:
             raise OSError(errno.EACCES)
     if target.session_number() == target.tgid:
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def _move(target: ThreadGroup, wanted: i32) -> None:
@@ -84,11 +84,11 @@ def _move(target: ThreadGroup, wanted: i32) -> None:
         return
     pid = pids.table.find(wanted)
     if pid is None:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if wanted != target.tgid:
         member = pid.group_first
         if member is None or member.session is not target.session:
-            raise PermissionError
+            raise OSError(errno.EPERM)
     tree.leave_group(target)
     tree.join_group(target, pid)
 
@@ -103,7 +103,7 @@ def setsid() -> i32:
         assert leader is not None
         pid = leader.identity
         if group.session is pid or pid.group_first is not None:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         tree.leave_group(group)
         tree.leave_session(group)
         tree.join_session(group, pid)

@@ -137,7 +137,7 @@ def sched_setaffinity(pid: i32, size: u32, mask: u64) -> None:
     me = machine.percpu.current().credentials
     own = me.euid == task.credentials.euid or me.euid == task.credentials.uid
     if not own and not me.capable(u32(Capability.CAP_SYS_NICE)):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if (word[0] & 1) == 0:
         raise OSError(errno.EINVAL)
 

@@ -36,16 +36,16 @@ def require_may_change(task: Task, policy: u32, priority: u32, nice: i32) -> Non
         return
     who = me.credentials.euid
     if who != task.credentials.euid and who != task.credentials.uid:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     limits = task.group.limits
     if is_real_time(policy):
         ceiling = limits.soft[Resource.RLIMIT_RTPRIO]
         if policy != task.policy and ceiling == 0:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         if priority > task.rt_priority and priority > ceiling:
-            raise PermissionError
+            raise OSError(errno.EPERM)
     elif nice < task.nice and not nice_allowed(task, nice):
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def nice_allowed(task: Task, nice: i32) -> bool:

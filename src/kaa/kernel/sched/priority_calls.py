@@ -80,7 +80,7 @@ def _set_one(task: Task, nice: i32) -> None:
     me = machine.percpu.current().credentials
     capable = me.capable(u32(Capability.CAP_SYS_NICE))
     if not capable and me.euid != task.credentials.uid and me.euid != task.credentials.euid:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if nice < task.nice and not capable and not policy.nice_allowed(task, nice):
         raise OSError(errno.EACCES)
     policy.set_nice(task, nice)

@@ -115,7 +115,7 @@ def sigaltstack(new: UserPtr[StackT], old: UserPtr[StackT]) -> None:
     if not new.is_null():
         wanted = new.read()
         if on_it:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         _set_alternate(task, wanted)
     if not old.is_null():
         old.write(before)

@@ -74,7 +74,7 @@ def _kill_process(number: i32, signo: i32, info: SigInfo) -> None:
     if task is None:
         raise ProcessLookupError
     if not may_signal(me, task, signo):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if signo != 0:
         _checked(send.send_group(task.group, signo, info))
 
@@ -109,7 +109,7 @@ def _kill_group(number: i32, signo: i32, info: SigInfo) -> None:
     if not found:
         raise ProcessLookupError
     if not reached:
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def _kill_everyone(signo: i32, info: SigInfo) -> None:
@@ -127,7 +127,7 @@ def _kill_everyone(signo: i32, info: SigInfo) -> None:
     if not found:
         raise ProcessLookupError
     if not reached:
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def _to_thread(group_number: i32, number: i32, signo: i32, info: SigInfo) -> None:
@@ -140,7 +140,7 @@ def _to_thread(group_number: i32, number: i32, signo: i32, info: SigInfo) -> Non
     if task is None or (group_number != 0 and task.tgid != group_number):
         raise ProcessLookupError
     if not may_signal(me, task, signo):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if signo != 0:
         _checked(send.send(task, signo, info))
 
@@ -167,7 +167,7 @@ def _given_info(info: UserPtr[SigInfo], signo: i32, own: bool) -> SigInfo:
     given = info.read()
     given.signo = signo
     if (given.code >= 0 or given.code == Code.SI_TKILL) and not own:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     return given
 
 
