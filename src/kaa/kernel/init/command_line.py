@@ -103,7 +103,11 @@ def value_of(word: Bytes) -> Bytes:
     at = word.find(EQUALS)
     if at < 0:
         return word[0:0]
-    value = word[usize(at) + 1 :]
+    return unquoted(word[usize(at) + 1 :])
+
+
+def unquoted(value: Bytes) -> Bytes:
+    """The text without quotes around all of it."""
     if len(value) >= 2 and value[0] == QUOTE and value[len(value) - 1] == QUOTE:
         return value[1 : len(value) - 1]
     return value
@@ -158,7 +162,7 @@ def init_arguments() -> list[bytes]:
     after = False
     for word in words():
         if after:
-            found.append(bytes(word))
+            found.append(bytes(unquoted(word)))
         elif word == b"--":
             after = True
         elif word.find(EQUALS) < 0 and not _declared(word) and word.find(DOT) < 0:
