@@ -6,8 +6,8 @@ there is no ring. A dentry taken out of the cache (unlinked, evicted) lives as l
 A negative dentry (inode None) answers ENOENT without asking the file system.
 
 Lock: `cache.lock`, a spinlock, guards the chains and every dentry's name, parent, inode and mark bits; it is held over
-whole runs of components (namei.py), so that a path that is all in the cache costs one lock. Dentries are dropped outside it,
-as that may release inodes. The lock of the parent's inode is taken first.
+whole runs of components (namei.py), so that a path that is all in the cache costs one lock. Dentries are dropped
+outside it, as that may release inodes. The lock of the parent's inode is taken first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Array, Atomic, Bytes, inline, u32, u64, wrapping_add, wrapping_mul
+from kaa.lang import Array, Atomic, Bytes, inline, u32, wrapping_add, wrapping_mul
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode

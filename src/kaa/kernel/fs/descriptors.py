@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The descriptor table of a process: small integers to open files, lowest free number first (POSIX).
 
-Lock: `lock`, a spinlock, for slots and the close-on-exec bits. Files are dropped outside it, for the last close may sleep.
+Lock: `lock`, a spinlock, for slots and the close-on-exec bits. Files are dropped outside it, for the last close may
+sleep.
 """
 
 from __future__ import annotations
@@ -195,7 +196,8 @@ class FileTable:
 
 
 def close_file(file: File) -> None:
-    """What each close of a descriptor does: the file's flush, and POSIX record locks go (fcntl(2)). Errors of flush fly."""
+    """What each close of a descriptor does: the file's flush, and POSIX record locks go (fcntl(2)). Errors of flush
+    fly."""
     from kaa.kernel.fs import locks
 
     inode = file.inode()

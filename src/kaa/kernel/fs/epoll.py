@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """epoll(7): a set of files that remembers which became ready.
 
-An item stands for good on the wait queues of its file. When one is woken, `notify` (under that queue's lock, maybe in an interrupt)
-puts the item at the end of the ready list and wakes who waits. epoll_wait asks only the items of that list; level-triggered
-ones that still have something go back to its end.
+An item stands for good on the wait queues of its file. When one is woken, `notify` (under that queue's lock, maybe in
+an interrupt) puts the item at the end of the ready list and wakes who waits. epoll_wait asks only the items of that
+list; level-triggered ones that still have something go back to its end.
 
-An item does not keep its file open: it holds the queues, and a weak reference to the file. A set inside a set is just a file
-that polls; depth is limited to 5, circles are refused.
+An item does not keep its file open: it holds the queues, and a weak reference to the file. A set inside a set is just a
+file that polls; depth is limited to 5, circles are refused.
 
 Locks: `lock` (mutex) for the items and for who asks them; `ready_lock` (interrupts off) for the ready list.
 """
@@ -14,8 +14,8 @@ Locks: `lock` (mutex) for the items and for who asks them; `ready_lock` (interru
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
 import weakref
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.epoll import EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, PRIVATE_BITS, EpollEvent
 from kaa.kernel.abi.poll import POLLERR, POLLHUP, READABLE
@@ -36,7 +36,8 @@ DEPTH = 5
 
 
 class EpollWaiter(Waiter):
-    """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.leave` breaks."""
+    """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.leave`
+    breaks."""
 
     item: EpollItem | None
     held: WaitQueue

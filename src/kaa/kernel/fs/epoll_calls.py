@@ -63,7 +63,7 @@ def epoll_ctl(set_fd: Fd, operation: u32, fd: Fd, event: UserPtr[EpollEvent]) ->
     file = files.get(fd)
     inode = file.inode()
     if inode is not None and (inode.is_regular() or inode.is_directory()):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if holder is file or not isinstance(holder, EpollFile):
         raise OSError(errno.EINVAL)
     events = request.events

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a FIFO: fifo(7). Each end waits for the other, unless O_NONBLOCK: then reading goes on, writing fails (ENXIO)."""
+"""Opening a FIFO: fifo(7). Each end waits for the other, unless O_NONBLOCK: then reading goes on, writing fails
+(ENXIO)."""
 
 from __future__ import annotations
 

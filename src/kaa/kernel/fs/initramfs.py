@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unpacking the initial file system: cpio archives in the "newc" format (cpio(5); Linux's initramfs buffer format document).
+"""Unpacking the initial file system: cpio archives in the "newc" format (cpio(5); Linux's initramfs buffer format
+document).
 
-An archive is a run of entries: a header of 110 ASCII characters (hexadecimal fields), the name with its NUL, padding to 4,
-the data, padding to 4; "TRAILER!!!" ends it. Several archives may follow each other, zeroes between. Files with nlink > 1 that
-agree in inode and device are one file; its data stand with the last of them, or any.
+An archive is a run of entries: a header of 110 ASCII characters (hexadecimal fields), the name with its NUL, padding to
+4, the data, padding to 4; "TRAILER!!!" ends it. Several archives may follow each other, zeroes between. Files with
+nlink > 1 that agree in inode and device are one file; its data stand with the last of them, or any.
 
-Nothing in an archive is trusted: lengths are checked against what is there, a bad header or an entry that cannot be made costs
-one line in the log; the rest is unpacked as far as it can be understood. Compressed archives are refused by name.
+Nothing in an archive is trusted: lengths are checked against what is there, a bad header or an entry that cannot be
+made costs one line in the log; the rest is unpacked as far as it can be understood. Compressed archives are refused by
+name.
 """
 
 from __future__ import annotations

@@ -122,11 +122,11 @@ class Inode:
 
     def create(self, name: bytes, mode: u32) -> Inode:
         """A new regular file; `mode` has its type bits and the umask is taken off already. The owner is the caller."""
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
     def mkdir(self, name: bytes, mode: u32) -> Inode:
         """A new directory."""
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
     def mknod(self, name: bytes, mode: u32, rdev: u64) -> Inode:
         """A new device, FIFO or socket."""

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 
 def mount_root() -> FsContext:
-    """Make an empty tmpfs the root of all names: what the initramfs is unpacked into. Give the result to process/boot.py."""
+    """Make an empty tmpfs the root of all names: what the initramfs is unpacked into. Give the result to
+    process/boot.py."""
     root = mount_first(find_type(b"ramfs").mount(b"rootfs", 0, b"mode=755"), b"rootfs", 0)
     return FsContext(root, root, 0o22)
 
 
 def switch_root(source: bytes, kind: bytes, data: bytes, writable: bool) -> None:
-    """Mount the real root over the first one, and go there: what root=, rootfstype=, rootflags= ask for. Raises OSError."""
+    """Mount the real root over the first one, and go there: what root=, rootfstype=, rootflags= ask for. Raises
+    OSError."""
     make_directory(b"/root", 0o700)
     mount(kind, source, b"/root", 0 if writable else MS_RDONLY, data)
     place = find(b"/root")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""fcntl(2)'s F_GETLK, F_SETLK, F_SETLKW and their OFD forms, and flock(2): arguments and owners; the locks are locks.py's.
+"""fcntl(2)'s F_GETLK, F_SETLK, F_SETLKW and their OFD forms, and flock(2): arguments and owners; the locks are
+locks.py's.
 
-An open file's locks are owned by a number it gets with its first lock; they go with the last close (`File.__del__` of kinds
-that can be locked calls `forget_file`).
+An open file's locks are owned by a number it gets with its first lock; they go with the last close (`File.__del__` of
+kinds that can be locked calls `forget_file`).
 """
 
 from __future__ import annotations

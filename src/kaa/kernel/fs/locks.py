@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Advisory locks on a file: POSIX record locks (of a process), open-file-description locks, flock(2) locks.
 
-One list per inode, made when first needed, of all three kinds; ranges of one owner and kind are kept disjoint and merged.
-A waiter looks again whenever anything is released. Deadlock among POSIX locks is found by following who waits for whom.
+One list per inode, made when first needed, of all three kinds; ranges of one owner and kind are kept disjoint and
+merged. A waiter looks again whenever anything is released. Deadlock among POSIX locks is found by following who waits
+for whom.
 
 Lock: `lock` of the list, a mutex; the list lives as long as the inode.
 """
@@ -189,7 +190,8 @@ def locks_of(inode: Inode) -> LockList:
 
 
 def acquire(inode: Inode, wanted: Lock, waits: bool) -> None:
-    """Take a lock. Raises BlockingIOError when it is held and `waits` is False, Restart, OSError(EDEADLK), MemoryError."""
+    """Take a lock. Raises BlockingIOError when it is held and `waits` is False, Restart, OSError(EDEADLK),
+    MemoryError."""
     locks = locks_of(inode)
     while True:
         with locks.lock:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts: which file system, or part of one, is seen at which place.
 
-Lock: the dentry cache's lock guards the table and every `Dentry.mounts`, so that a walk crosses mounts under the one lock it
-has. `change`, a mutex, is held over a whole mount, unmount or move, and taken first.
+Lock: the dentry cache's lock guards the table and every `Dentry.mounts`, so that a walk crosses mounts under the one
+lock it has. `change`, a mutex, is held over a whole mount, unmount or move, and taken first.
 A mount owns its parent and the dentry it stands on; `table` owns all mounts that are attached.
 """
 

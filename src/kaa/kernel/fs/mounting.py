@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def mount_new(kind: Bytes, source: bytes, at: Path, flags: u64, data: bytes) -> None:
-    """A new instance of file system `kind` at a directory. Raises OSError(ENODEV), OSError(ENOTDIR), and what the kind raises."""
+    """A new instance of file system `kind` at a directory. Raises OSError(ENODEV), OSError(ENOTDIR), and what the kind
+    raises."""
     superblock = find_type(kind).mount(source, flags & MS_RDONLY, data)
     attach_superblock(superblock, source, at, flags)
 

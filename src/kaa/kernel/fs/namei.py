@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a path name to a place: path_resolution(7), and openat2(2)'s restrictions.
 
-A `Walk` stands at (mount, dentry) and takes one component after the other. `_skim` runs under the dentry cache's lock through
-everything that is cached, present, searchable and not a symbolic link; `_step` does the one component where that stopped:
-a miss (the file system is asked, under the directory's lock), '..', a link. A symbolic link replaces what is left of the
-name by its target and that; 40 links end the walk (ELOOP).
+A `Walk` stands at (mount, dentry) and takes one component after the other. `_skim` runs under the dentry cache's lock
+through everything that is cached, present, searchable and not a symbolic link; `_step` does the one component where
+that stopped: a miss (the file system is asked, under the directory's lock), '..', a link. A symbolic link replaces what
+is left of the name by its target and that; 40 links end the walk (ELOOP).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places for inodes that have no name, so that /proc/PID/fd/N of a pipe can be opened again, as /dev/stdout must be.
 
-Opening one makes a new open file of the same pipe (proc(5), /proc/PID/fd); the other nameless kinds are refused (ENXIO).
+Opening one makes a new open file of the same pipe (proc(5), /proc/PID/fd); the other nameless kinds are refused
+(ENXIO).
 """
 
 from __future__ import annotations

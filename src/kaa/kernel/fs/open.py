@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""open(2) without the system call: from a start, a name and flags to a `File`; creation, truncation and permissions in order."""
+"""open(2) without the system call: from a start, a name and flags to a `File`; creation, truncation and permissions in
+order."""
 
 from __future__ import annotations
 
@@ -96,8 +97,8 @@ def _open_existing(walk: Walk, child: Dentry, flags: u32) -> File:
 
 
 def _refuse_planted(walk: Walk, inode: Inode) -> None:
-    """As sysctl fs.protected_regular and protected_fifos at 1: in a sticky directory that others may write, O_CREAT does
-    not open another user's file (proc(5))."""
+    """As sysctl fs.protected_regular and protected_fifos at 1: in a sticky directory that others may write, O_CREAT
+    does not open another user's file (proc(5))."""
     parent = walk.dentry.parent
     kind = inode.mode & S_IFMT
     if parent is None or (kind != S_IFREG and kind != S_IFIFO):
@@ -167,7 +168,7 @@ def open_found(walk: Walk, inode: Inode, flags: u32) -> File:
         raise OSError(errno.EROFS)
     require(inode, wanted, walk.who)
     if flags & O_NOATIME and not owner_or_capable(inode, walk.who):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if flags & O_TRUNC and inode.is_regular():
         truncate(inode, 0)
     return inode.open(flags, walk.path())

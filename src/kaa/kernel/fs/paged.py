@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading and writing a regular file through its page cache: one copy per page, straight between the frame and the user.
+"""Reading and writing a regular file through its page cache: one copy per page, straight between the frame and the
+user.
 
 A hole (a page that is absent from a cache which is the file's only home) reads as zeroes without becoming a page.
 Reads are not atomic against writes beyond a page, as POSIX leaves open and Linux's own file systems do.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a place back to its name: getcwd(2), the links in /proc, /proc/mounts. Written from the end, under the dentry cache's lock."""
+"""From a place back to its name: getcwd(2), the links in /proc, /proc/mounts. Written from the end, under the dentry
+cache's lock."""
 
 from __future__ import annotations
 

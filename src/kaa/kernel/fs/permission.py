@@ -106,7 +106,8 @@ def own_new(inode: Inode, directory: Inode, who: Credentials) -> None:
 
 
 def without_privilege_bits(mode: u32) -> u32:
-    """`mode` after a write or chown by an ordinary user: no set-user-ID, no set-group-ID where the group may execute."""
+    """`mode` after a write or chown by an ordinary user: no set-user-ID, no set-group-ID where the group may
+    execute."""
     mode &= 0o173777
     if mode & S_IXGRP:
         mode &= 0o175777

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pipes: pipe(7). A ring of bytes over page frames that are allocated when first written.
 
-The ring's size is a power of two of whole pages. Positions wrap; byte p is in frame p >> 12. When the ring empties it starts at 0
-again, so that small messages go through one page that stays in the cache. Frames beyond the first are kept only by a stream
-that drains much at a time.
+The ring's size is a power of two of whole pages. Positions wrap; byte p is in frame p >> 12. When the ring empties it
+starts at 0 again, so that small messages go through one page that stays in the cache. Frames beyond the first are kept
+only by a stream that drains much at a time.
 
 Writes of up to PIPE_BUF bytes are atomic: they wait until they fit. Lock: `lock`, a mutex, since copying may fault;
 queues are woken after it is released. `readers` and `writers` count open files; `opened_…` count opens ever, for FIFOs.
@@ -243,7 +243,7 @@ class Pipe:
         if wanted > 1 << 31:
             raise OSError(errno.EINVAL)
         if wanted > MAXIMUM_SIZE and not privileged:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         size: usize = usize(PAGE)
         while size < wanted:
             size = size * 2

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for one of many files: the engine under poll(2), select(2) and epoll_wait(2).
 
-A file's `poll(table)` tells which events hold now, and puts the table on each queue that is woken when that changes. Callers ask
-once without a table, as most often something is ready already; only then do they register and sleep.
+A file's `poll(table)` tells which events hold now, and puts the table on each queue that is woken when that changes.
+Callers ask once without a table, as most often something is ready already; only then do they register and sleep.
 """
 
 from __future__ import annotations

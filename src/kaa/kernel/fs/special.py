@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening inodes that are names for something else: devices, FIFOs, sockets. Any file system may use it in `Inode.open`."""
+"""Opening inodes that are names for something else: devices, FIFOs, sockets. Any file system may use it in
+`Inode.open`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def open_special(inode: Inode, flags: u32, path: Path) -> File:
-    """Open a device or FIFO. Raises OSError(ENXIO) for sockets and devices without a driver, OSError(EACCES) under nodev."""
+    """Open a device or FIFO. Raises OSError(ENXIO) for sockets and devices without a driver, OSError(EACCES) under
+    nodev."""
     from kaa.kernel.fs import fifo
 
     kind = inode.mode & S_IFMT

@@ -3,14 +3,15 @@
 
 `@filesystem("tmpfs")` on a function `mount(source, flags, data) -> SuperBlock` registers a kind at import time.
 
-An inode holds its superblock, and the superblock its root inode: `shutdown`, called when the last mount goes, breaks that ring.
+An inode holds its superblock, and the superblock its root inode: `shutdown`, called when the last mount goes, breaks
+that ring.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.statfs import Statfs

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files whose content is made when they are read: the stuff of procfs and sysfs.
 
-A `Node` tree is built at import time (`tree.file("sys/kernel/ostype", show)`) and frozen; inodes are made of it as names are
-looked up. A generated file makes its text at the first read and again whenever it is read from the start.
+A `Node` tree is built at import time (`tree.file("sys/kernel/ostype", show)`) and frozen; inodes are made of it as
+names are looked up. A generated file makes its text at the first read and again whenever it is read from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.dirent import type_of
@@ -109,7 +109,8 @@ class Tree:
         """Import time: a symbolic link."""
         parent, _, name = path.rpartition("/")
         self.last += 1
-        self.directory(parent).children.append(Node(name.encode(), self.last, S_IFLNK | 0o777, None, None, target.encode()))
+        node = Node(name.encode(), self.last, S_IFLNK | 0o777, None, None, target.encode())
+        self.directory(parent).children.append(node)
 
 
 class GeneratedFile(File):

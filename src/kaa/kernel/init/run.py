@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `./kaa run` asks for: mounts, standard streams, credentials, one command, its exit status.
 
-The format of the request `/kaa/run` that the host writes (src/kaa/host/request.py) is docs/run-request.md: NUL-ended `key=value`
-records carried out in order, and how the exit status leaves the machine (port 0x505, then isa-debug-exit at 0x501).
+The format of the request `/kaa/run` that the host writes (src/kaa/host/request.py) is docs/run-request.md: NUL-ended
+`key=value` records carried out in order, and how the exit status leaves the machine (port 0x505, then isa-debug-exit at
+0x501).
 
-Process 1 stays in the kernel (`serve`): it sets the tree up, starts the command as an ordinary process, reaps whatever is left to
-it, and switches the machine off when the command has ended. Devices are opened before the command's credentials are taken.
+Process 1 stays in the kernel (`serve`): it sets the tree up, starts the command as an ordinary process, reaps whatever
+is left to it, and switches the machine off when the command has ended. Devices are opened before the command's
+credentials are taken.
 """
 
 from __future__ import annotations

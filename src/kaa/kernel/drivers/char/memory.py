@@ -113,7 +113,7 @@ class RandomFile(File):
             return i64(0)
         if command == RNDADDTOENTCNT or command == RNDADDENTROPY or command == RNDRESEEDCRNG:
             if not machine.percpu.current().credentials.capable(CAP_SYS_ADMIN):
-                raise PermissionError
+                raise OSError(errno.EPERM)
             return i64(0)
         raise OSError(errno.EINVAL)
 

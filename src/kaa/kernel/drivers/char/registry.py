@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which character devices there are: number, name, how one is opened. devtmpfs shows them, mknod(2)'s nodes find them here.
+"""Which character devices there are: number, name, how one is opened. devtmpfs shows them, mknod(2)'s nodes find them
+here.
 
 Drivers register at import or when hardware is found; nothing is ever taken out. Lock: `lock` for the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.stat import S_IFCHR, device_major, device_minor, make_device
@@ -29,7 +30,9 @@ class CharDevice:
     link: Final[bytes | None]
     """Not a device but a symbolic link of this target, as udev would make."""
 
-    def __init__(self, number: u64, name: bytes, mode: u32, open_: Callable[[u32, Path], File], link: bytes | None) -> None:
+    def __init__(
+        self, number: u64, name: bytes, mode: u32, open_: Callable[[u32, Path], File], link: bytes | None
+    ) -> None:
         self.number = number
         self.name = name
         self.mode = mode

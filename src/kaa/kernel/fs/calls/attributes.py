@@ -59,7 +59,7 @@ def change_mode(inode: Inode, mount: Mount, mode: u32) -> None:
     require_writable(mount)
     who = machine.percpu.current().credentials
     if not owner_or_capable(inode, who):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     wanted = mode & PERMISSIONS
     if wanted & S_ISGID and not who.in_group(inode.gid) and not who.capable(CAP_FSETID):
         wanted &= PERMISSIONS - S_ISGID
@@ -110,12 +110,12 @@ def change_owner(inode: Inode, uid: u32, gid: u32) -> None:
     change = Change()
     if uid != KEEP:
         if not who.capable(CAP_CHOWN) and (inode.uid != who.fsuid or uid != inode.uid):
-            raise PermissionError
+            raise OSError(errno.EPERM)
         change.mask = change.mask | SET_UID
         change.uid = uid
     if gid != KEEP:
         if not who.capable(CAP_CHOWN) and (inode.uid != who.fsuid or not (who.in_group(gid) or gid == inode.gid)):
-            raise PermissionError
+            raise OSError(errno.EPERM)
         change.mask = change.mask | SET_GID
         change.gid = gid
     with inode.lock:
@@ -183,16 +183,20 @@ def set_times(inode: Inode, mount: Mount | None, accessed: Seconds, modified: Se
     both_now = accessed.fraction == UTIME_NOW and modified.fraction == UTIME_NOW
     if not owner_or_capable(inode, who):
         if not both_now:
-            raise PermissionError
+            raise OSError(errno.EPERM)
         if not permitted(inode, WRITE, who):
             raise OSError(errno.EACCES)
     now = i64(machine.clock.realtime_ns())
     change = Change()
     if accessed.fraction != UTIME_OMIT:
-        change.mask = change.mask | (SET_ACCESSED | SET_ACCESSED_NOW if accessed.fraction == UTIME_NOW else SET_ACCESSED)
+        change.mask = change.mask | SET_ACCESSED
+        if accessed.fraction == UTIME_NOW:
+            change.mask = change.mask | SET_ACCESSED_NOW
         change.accessed = _time(accessed, now)
     if modified.fraction != UTIME_OMIT:
-        change.mask = change.mask | (SET_MODIFIED | SET_MODIFIED_NOW if modified.fraction == UTIME_NOW else SET_MODIFIED)
+        change.mask = change.mask | SET_MODIFIED
+        if modified.fraction == UTIME_NOW:
+            change.mask = change.mask | SET_MODIFIED_NOW
         change.modified = _time(modified, now)
     with inode.lock:
         inode.setattr(change)

@@ -177,7 +177,7 @@ def _seals(file: File, command: u32, argument: u64) -> i64:
     if command == F_GET_SEALS:
         return i64(inode.seals)
     if not file.writable() or inode.seals & 1:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if argument & 0xFFFFFFE0:
         raise OSError(errno.EINVAL)
     inode.seals |= u32(argument)

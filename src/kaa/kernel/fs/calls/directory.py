@@ -60,5 +60,5 @@ def chroot(name: UserString) -> None:
     task = machine.percpu.current()
     require(path.inode(), EXEC, task.credentials)
     if not task.credentials.capable(CAP_SYS_CHROOT):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     task.fs.set_root(path)

@@ -33,7 +33,7 @@ MOUNT_DATA = 4095
 
 def _require_admin() -> None:
     if not machine.percpu.current().credentials.capable(CAP_SYS_ADMIN):
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def _text(argument: UserString) -> bytes:
@@ -45,7 +45,8 @@ def _text(argument: UserString) -> bytes:
 
 @syscall(x86_64=165, arm64=40)
 def mount(source: UserString, target: UserString, kind: UserString, flags: u64, data: UserString) -> None:
-    """mount(2): attach a file system, bind, move or remount; propagation changes are accepted, there being one namespace."""
+    """mount(2): attach a file system, bind, move or remount; propagation changes are accepted, there being one
+    namespace."""
     bits = flags - MS_MGC_VAL if flags & MS_MGC_MSK == MS_MGC_VAL else flags
     at = path_at(AT_FDCWD, target, FOLLOW)
     _require_admin()
@@ -69,7 +70,8 @@ def mount(source: UserString, target: UserString, kind: UserString, flags: u64, 
 
 @syscall(x86_64=166, arm64=39)
 def umount2(target: UserString, flags: u32) -> None:
-    """umount2(2): take a mount away; MNT_DETACH: from the tree now, from use when nobody has it. MNT_EXPIRE is refused."""
+    """umount2(2): take a mount away; MNT_DETACH: from the tree now, from use when nobody has it. MNT_EXPIRE is
+    refused."""
     if flags & (0xFFFFFFFF - (MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)) != 0 or flags & MNT_EXPIRE:
         raise OSError(errno.EINVAL)
     text = target.read_path()
@@ -84,7 +86,8 @@ def umount2(target: UserString, flags: u32) -> None:
 
 @syscall(x86_64=155, arm64=41)
 def pivot_root(new_root: UserString, put_old: UserString) -> None:
-    """pivot_root(2): refused as Linux refuses it while the root is the initial one (EINVAL): move it with MS_MOVE and chroot."""
+    """pivot_root(2): refused as Linux refuses it while the root is the initial one (EINVAL): move it with MS_MOVE and
+    chroot."""
     path_at(AT_FDCWD, new_root, FOLLOW)
     path_at(AT_FDCWD, put_old, FOLLOW)
     _require_admin()

@@ -126,12 +126,12 @@ def mknodat(dirfd: Fd, name: UserString, mode: u32, device: u32) -> None:
     """mknodat(2): make a file, FIFO, socket or (with CAP_MKNOD) device."""
     kind = mode & S_IFMT
     if kind == S_IFDIR:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if kind != 0 and kind != S_IFREG and kind != S_IFIFO and kind != S_IFSOCK and kind != S_IFCHR and kind != S_IFBLK:
         raise OSError(errno.EINVAL)
     full = mode | S_IFREG if kind == 0 else mode
     if (kind == S_IFCHR or kind == S_IFBLK) and not machine.percpu.current().credentials.capable(CAP_MKNOD):
-        raise PermissionError
+        raise OSError(errno.EPERM)
     make_node(walk_at(dirfd, name, 0), full, u64(device))
 
 
@@ -166,7 +166,7 @@ def make_link(inode: Inode, source: Walk, walk: Walk) -> None:
         if source.mount.superblock is not walk.mount.superblock or source.mount is not walk.mount:
             raise OSError(errno.EXDEV)
         if inode.is_directory():
-            raise PermissionError
+            raise OSError(errno.EPERM)
         if inode.nlink == 0:
             raise FileNotFoundError
         if inode.nlink >= LINK_MAX:

@@ -101,7 +101,8 @@ def openat2(dirfd: Fd, name: UserString, how: UserBuf, size: usize) -> i32:
 
 def _restrictions(resolve: u64, flags: u32) -> u32:
     known = (
-        RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED
+        RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
+        | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED
     )
     if resolve & (0xFFFFFFFFFFFFFFFF - known) != 0:
         raise OSError(errno.EINVAL)

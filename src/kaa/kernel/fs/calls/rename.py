@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """rename(2), renameat(2), renameat2(2).
 
-Two directories are locked together: an ancestor before its descendant, else by inode number; and renames that move something
-to another directory exclude each other (`across`), so that nobody can move a directory under itself meanwhile.
+Two directories are locked together: an ancestor before its descendant, else by inode number; and renames that move
+something to another directory exclude each other (`across`), so that nobody can move a directory under itself
+meanwhile.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extended attributes: getxattr(2), setxattr(2), listxattr(2), removexattr(2), each by path, by link and by descriptor."""
+"""Extended attributes: getxattr(2), setxattr(2), listxattr(2), removexattr(2), each by path, by link and by
+descriptor."""
 
 from __future__ import annotations
 
@@ -59,7 +60,7 @@ def _permit(inode: Inode, name: bytes, mask: u32) -> None:
             raise OSError(errno.ENODATA if mask == READ else errno.EPERM)
         require(inode, mask, who)
     elif mask == WRITE and not owner_or_capable(inode, who):
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def _get(inode: Inode, name: UserString, value: UserBuf, size: usize) -> usize:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """devtmpfs: one tmpfs, the same wherever it is mounted, in which every registered device has its node.
 
-Nodes appear when they are looked for: `registry.generation` says whether any device came since. Programs may add, change and
-remove names as in any tmpfs; a removed node does not come back.
+Nodes appear when they are looked for: `registry.generation` says whether any device came since. Programs may add,
+change and remove names as in any tmpfs; a removed node does not come back.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ only = Only()
 
 @filesystem("devtmpfs")
 def mount_devtmpfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
-    """The one instance; its pts, shm and mqueue directories and the fd links are there, as udev's defaults have them."""
+    """The one instance; its pts, shm and mqueue directories and the fd links are there, as udev's defaults have
+    them."""
     instance = only.instance
     if instance is None:
         instance = DevTmpfs(find_type(b"devtmpfs"), flags)

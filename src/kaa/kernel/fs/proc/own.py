@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/proc/kaa: what only this kernel tells. `objects`: live instances of each class, for leak tests. `fail-nth`: a number n written
-there makes the caller's n-th allocation from now fail; read, it tells how many are left until then (0: none, or it happened)."""
+"""/proc/kaa: what only this kernel tells. `objects`: live instances of each class, for leak tests. `fail-nth`: a number
+n written there makes the caller's n-th allocation from now fail; read, it tells how many are left until then (0: none,
+or it happened)."""
 
 from __future__ import annotations
 

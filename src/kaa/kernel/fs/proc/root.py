@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/proc itself: the fixed names, self and thread-self, and a directory for each process. Names are never cached: they come and go."""
+"""/proc itself: the fixed names, self and thread-self, and a directory for each process. Names are never cached: they
+come and go."""
 
 from __future__ import annotations
 

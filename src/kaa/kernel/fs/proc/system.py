@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of /proc about the machine as a whole: meminfo, cpuinfo, stat, uptime, loadavg, version and others. Formats: proc(5)."""
+"""Files of /proc about the machine as a whole: meminfo, cpuinfo, stat, uptime, loadavg, version and others. Formats:
+proc(5)."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/proc/PID and /proc/PID/task/TID: which files there are (`TASK_FILES`), links, and the fd, fdinfo and task directories.
+"""/proc/PID and /proc/PID/task/TID: which files there are (`TASK_FILES`), links, and the fd, fdinfo and task
+directories.
 
-Every inode knows the number of its task and asks for the task again with each use: ESRCH when it is gone. What tells about
-memory, descriptors or environment is for the same user or root (EACCES).
+Every inode knows the number of its task and asks for the task again with each use: ESRCH when it is gone. What tells
+about memory, descriptors or environment is for the same user or root (EACCES).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.dirent import DT_DIR, DT_LNK, DT_REG, type_of

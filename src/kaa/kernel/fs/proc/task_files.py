@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The texts of /proc/PID that are not about memory: status, stat, limits, mounts and the small ones. Formats: proc(5)."""
+"""The texts of /proc/PID that are not about memory: status, stat, limits, mounts and the small ones. Formats:
+proc(5)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The texts of /proc/PID about its memory: cmdline, environ, auxv, maps, smaps, statm. Formats: proc(5).
 
-The address space's lock is held for reading while areas are listed; texts are in kernel memory, so nothing faults under it.
+The address space's lock is held for reading while areas are listed; texts are in kernel memory, so nothing faults under
+it.
 """
 
 from __future__ import annotations

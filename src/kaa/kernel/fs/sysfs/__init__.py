@@ -32,7 +32,10 @@ def show_true(out: TextBuffer) -> None:
     out.add(b"1\n")
 
 
-for _path in ("block", "bus", "class", "class/net", "dev/block", "dev/char", "devices/virtual", "firmware", "fs/cgroup", "module", "power"):
+for _path in (
+    "block", "bus", "class", "class/net", "dev/block", "dev/char", "devices/virtual", "firmware",
+    "fs/cgroup", "module", "power",
+):
     tree.directory(_path)
 for _path in ("online", "possible", "present", "kernel_max"):
     tree.file(f"devices/system/cpu/{_path}", show_cpus)

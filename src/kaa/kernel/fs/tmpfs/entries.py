@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entries of a tmpfs directory: found by name, listed in a stable order.
 
-Each entry gets a cookie when it is added; cookies only grow, and the list is sorted by them. A reader's position is the cookie
-of the next entry it wants, so entries that come and go meanwhile neither repeat nor hide others (POSIX, readdir).
-Removed entries stay in the list as husks until they are half of it. The directory's lock is held throughout.
+Each entry gets a cookie when it is added; cookies only grow, and the list is sorted by them. A reader's position is the
+cookie of the next entry it wants, so entries that come and go meanwhile neither repeat nor hide others (POSIX,
+readdir). Removed entries stay in the list as husks until they are half of it. The directory's lock is held throughout.
 """
 
 from __future__ import annotations

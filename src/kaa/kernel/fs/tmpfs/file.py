@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open files of tmpfs: regular files and directories.
 
-Locks: `position_lock` makes read, write and lseek on one open file atomic as to its position (POSIX 2.9.7); the inode's lock is
-taken after it, by writers.
+Locks: `position_lock` makes read, write and lseek on one open file atomic as to its position (POSIX 2.9.7); the inode's
+lock is taken after it, by writers.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class TmpfsFile(File):
         with node.lock:
             if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE):
                 if node.seals & F_SEAL_WRITE:
-                    raise PermissionError
+                    raise OSError(errno.EPERM)
                 erase(node, offset, length)
             if mode & FALLOC_FL_PUNCH_HOLE == 0:
                 if mode & FALLOC_FL_KEEP_SIZE == 0:
@@ -137,7 +137,7 @@ class TmpfsFile(File):
 def check_resize(node: TmpfsRegular, size: u64) -> None:
     """Seals and RLIMIT_FSIZE of a new size. Raises PermissionError, OSError(EFBIG)."""
     if size < node.size and node.seals & F_SEAL_SHRINK or size > node.size and node.seals & F_SEAL_GROW:
-        raise PermissionError
+        raise OSError(errno.EPERM)
     if size > u64(MAX_FILE_SIZE):
         raise OSError(errno.EFBIG)
 
@@ -202,11 +202,12 @@ def write_pages(node: TmpfsRegular, buf: UserBuf, offset: u64) -> usize:
 def check_write_seals(node: TmpfsRegular, end: u64) -> None:
     """memfd_create(2), file sealing. Raises PermissionError."""
     if node.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) or (node.seals & F_SEAL_GROW and end > node.size):
-        raise PermissionError
+        raise OSError(errno.EPERM)
 
 
 def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
-    """One page's share. A new page becomes visible only when it is filled, so that nobody sees what the frame held before."""
+    """One page's share. A new page becomes visible only when it is filled, so that nobody sees what the frame held
+    before."""
     cache = node.cache
     assert cache is not None
     index = at >> 12

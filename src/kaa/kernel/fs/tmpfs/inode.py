@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tmpfs's kinds of files besides directories' entries: the common base, directories' operations, links, devices, regular files."""
+"""tmpfs's kinds of files besides directories' entries: the common base, directories' operations, links, devices,
+regular files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tmpfs instance: its limits and what is used of them; mount options of tmpfs(5) (size, nr_blocks, nr_inodes, mode, uid, gid).
+"""A tmpfs instance: its limits and what is used of them; mount options of tmpfs(5) (size, nr_blocks, nr_inodes, mode,
+uid, gid).
 
 `ramfs` is the same without a limit.
 """
