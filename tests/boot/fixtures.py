@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -17,7 +18,13 @@ from kaa.host.errors import Refusal
 
 @pytest.fixture(scope="session")
 def kernel() -> pathlib.Path:
-    """The image, built from the sources as they are. A kernel that does not build fails every test that needs it."""
+    """The image, built from the sources as they are (or the one that KAA_TEST_KERNEL names).
+
+    A kernel that does not build fails every test that needs it.
+    """
+    chosen = os.environ.get("KAA_TEST_KERNEL")
+    if chosen is not None:
+        return pathlib.Path(chosen)
     try:
         return build.ensure()
     except Refusal as refusal:
@@ -39,7 +46,7 @@ def boot(kernel: pathlib.Path) -> world.Boot:
 @pytest.fixture
 def kaa(kernel: pathlib.Path, tmp_path: pathlib.Path) -> world.Kaa:
     """`./kaa run …` as a person calls it, in a folder of the test's own."""
-    return world.Kaa(tmp_path)
+    return world.Kaa(kernel, tmp_path)
 
 
 @pytest.fixture(scope="session")

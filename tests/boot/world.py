@@ -45,11 +45,12 @@ def kaa_words(*words: str) -> list[str]:
 class Kaa:
     """Calls `./kaa run --accel tcg OPTIONS CMD` in a folder."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, kernel: pathlib.Path, folder: pathlib.Path) -> None:
+        self.kernel = kernel
         self.folder = folder
 
     def words(self, *words: str, options: Sequence[str] = ()) -> list[str]:
-        return kaa_words("run", "--accel", "tcg", *options, *words)
+        return kaa_words("run", "--accel", "tcg", "--kernel", str(self.kernel), *options, *words)
 
     def __call__(self, *words: str, options: Sequence[str] = (), stdin: bytes = b"", timeout: float = BOOT_SECONDS,
                  environment: Mapping[str, str] | None = None) -> Ended:

@@ -31,6 +31,7 @@ Timeout = Annotated[
 Kind = Annotated[str, typer.Option("--machine", help="QEMU's machine", metavar="|".join(MACHINES))]
 Append = Annotated[str, typer.Option("--append", help="more words for the kernel's command line")]
 Accelerator = Annotated[str, typer.Option("--accel", help="QEMU's accelerator", metavar="|".join(CHOICES))]
+Kernel = Annotated[pathlib.Path | None, typer.Option("--kernel", help="boot this image and build nothing")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="show the kernel's log and what was chosen")]
 Command = Annotated[list[str], typer.Argument(metavar="CMD", help="the command and its arguments")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="passed on")]
@@ -49,12 +50,13 @@ def options(root: pathlib.Path | None, writable: bool, memory: str, timeout: flo
 
 @app.command(context_settings=REST)
 def run(command: Command, root: Root = None, rw: Writable = False, mem: Memory = "512M", timeout: Timeout = None,
-        machine: Kind = "microvm", append: Append = "", accel: Accelerator = "auto", verbose: Verbose = False) -> int:
+        machine: Kind = "microvm", append: Append = "", accel: Accelerator = "auto", kernel: Kernel = None,
+        verbose: Verbose = False) -> int:
     """Run a command of this machine on the kernel."""
     from kaa.host import build
     chosen = options(root, rw, mem, timeout, machine, append, accel, verbose)
     running.refuse_early(command, chosen)
-    return running.run(command, chosen, build.ensure())
+    return running.run(command, chosen, kernel or build.ensure())
 
 
 @app.command()
