@@ -76,6 +76,8 @@ class AddressSpace:
     future_flags: u32 = 0
     """LOCKED after mlockall(MCL_FUTURE)."""
     membarrier_ready: bool = False
+    complete: bool = False
+    """The constructor did not run out of memory half-way."""
     doomed: bool = False
     """The OOM killer has taken its memory: faults fail from now on."""
 
@@ -86,10 +88,13 @@ class AddressSpace:
         self.page_table = machine.paging.PageTable()
         self.areas = RangeMap[Vma]()
         self.map_top = DEFAULT_TOP
+        self.complete = True
 
     def __del__(self) -> None:
         """Nobody runs here any more: give everything back. No locks are needed, but truncate may still find the
         areas."""
+        if not self.complete:
+            return
         for vma in self.areas:
             file_mappings.unlink(vma)
             pages.unmap(self, vma.start, vma.end)

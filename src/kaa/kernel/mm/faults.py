@@ -39,6 +39,8 @@ NO_RIGHT: Final = 2
 """The area forbids it: SEGV_ACCERR."""
 BEYOND_END: Final = 3
 """The file ends before: BUS_ADRERR."""
+DYING: Final = 4
+"""The OOM killer has taken the memory; the process will not run again."""
 
 AROUND: Final = 0x1_0000
 """Bytes of a file that one read fault maps at most, aligned: 16 pages, those in the cache."""
@@ -70,7 +72,7 @@ def _resolve_in(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     if vma.flags & _wanted_right(access) == 0:
         return NO_RIGHT
     if space.doomed:
-        return BEYOND_END
+        return DYING
     with space.table_lock:
         entry = space.page_table.get(va)
     if entry != 0:

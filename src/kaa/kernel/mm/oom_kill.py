@@ -57,6 +57,11 @@ def make_room(task: Task) -> bool:
     return victim is not task.group
 
 
+def is_dying(task: Task) -> bool:
+    """Whether the task was chosen: SIGKILL is on its way to it."""
+    return task.flags & MEMORY_VICTIM != 0
+
+
 def _address_space(group: ThreadGroup) -> AddressSpace | None:
     """The memory of a process whose leader still has it, kept alive for the caller."""
     with tree.lock:

@@ -73,14 +73,18 @@ class PageCache:
     sharers: Unowned[Vma | None] = None
     """First of the areas that map it: file_mappings.py."""
     count: u64 = 0
+    complete: bool = False
+    """The constructor did not run out of memory half-way."""
 
     def __init__(self, owner: Inode | None) -> None:
         self.lock = SpinLock("page cache")
         self.tree = RadixTree()
         self.owner = owner
+        self.complete = True
 
     def __del__(self) -> None:
-        self._drop_from(u64(0))
+        if self.complete:
+            self._drop_from(u64(0))
 
     def page_count(self) -> u64:
         """Pages in the tree."""

@@ -35,7 +35,7 @@ def handle(address: u64, access: u32, regs: Registers) -> bool:
         result = _resolve(task, address, access)
     if result == faults.RESOLVED:
         return True
-    if regs.user_mode():
+    if regs.user_mode() and result != faults.DYING:
         _signal(result, address, regs)
     return False
 
@@ -50,8 +50,8 @@ def _resolve(task: Task, address: u64, access: u32) -> u32:
             return faults.resolve(space, address, access)
         except MemoryError:
             if not oom_kill.make_room(task):
-                # The task itself is to die, or nothing is left to kill: as if the page could not be read.
-                return u32(faults.BEYOND_END)
+                # The task itself is to die: SIGKILL waits for it at the way out. (Or nothing is left to kill.)
+                return u32(faults.DYING if oom_kill.is_dying(task) else faults.BEYOND_END)
         except OSError:
             return u32(faults.BEYOND_END)
 
