@@ -57,7 +57,7 @@ def test_the_request_has_its_records_in_order() -> None:
     wish = request.Request(["ls", "-l"], "/bin/ls", "/tmp", {"A": "b=c"}, 1, 2, [3, 4], tmpfs=["/tmp"],
                            shares=[("cwd", True, "/a b")])
     assert wish.encode().split(b"\0") == [
-        b"tmpfs=/tmp", b"share=cwd rw /a b", b"stdin=/dev/vport0p1", b"stdout=/dev/vport0p2", b"stderr=/dev/vport0p3",
+        b"tmpfs=/tmp", b"share=cwd /a b rw", b"stdin=/dev/vport0p1", b"stdout=/dev/vport0p2", b"stderr=/dev/vport0p3",
         b"cwd=/tmp", b"umask=22", b"groups=3,4", b"gid=2", b"uid=1", b"env=A=b=c", b"path=/bin/ls", b"argv=ls",
         b"argv=-l", b""]
 

@@ -43,7 +43,7 @@ class Request:
         """The records in the order in which the kernel carries them out."""
         yield from (("tmpfs", path) for path in self.tmpfs)
         for tag, writable, path in self.shares:
-            yield "share", f"{tag} {'rw' if writable else 'ro'} {path}"
+            yield "share", f"{tag} {path} {'rw' if writable else 'ro'}"
         yield from zip(("stdin", "stdout", "stderr"), self.devices(), strict=True)
         if self.terminal is not None:
             yield "tty", f"{self.terminal[0]} {self.terminal[1]}"
