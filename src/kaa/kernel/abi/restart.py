@@ -17,7 +17,8 @@ RESTART_BLOCK: Final = 516
 
 
 class Restart(OSError):
-    """Again, if no handler runs or the handler has SA_RESTART; else EINTR. read, write, wait4, futex without timeout…"""
+    """Again, if no handler runs or the handler has SA_RESTART; else EINTR. read, write, wait4, futex without
+    timeout…"""
 
     code = 512
 
@@ -29,7 +30,8 @@ class RestartAlways(OSError):
 
 
 class RestartUnlessHandled(OSError):
-    """Again if no handler runs (say after SIGSTOP and SIGCONT); EINTR after any handler. poll, select, pause, sigsuspend…"""
+    """Again if no handler runs (say after SIGSTOP and SIGCONT); EINTR after any handler. poll, select, pause,
+    sigsuspend…"""
 
     code = 514
 

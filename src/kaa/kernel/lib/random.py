@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's random number generator: ChaCha20 with fast key erasure (D. J. Bernstein, 2017), and getrandom(2).
 
-Each refill makes two blocks: the first half-block replaces the key, so that what was given out cannot be computed from a
-later state; the rest is given out, and wiped as it is. Seeds are mixed into the key: RDRAND, the time stamp counter at
-boot, a host's virtio-rng, interrupt times (`mix`). `ready` is set with the first seed that deserves the name.
+Each refill makes two blocks: the first half-block replaces the key, so that what was given out cannot be computed
+from a later state; the rest is given out, and wiped as it is. Seeds are mixed into the key: RDRAND, the time stamp
+counter at boot, a host's virtio-rng, interrupt times (`mix`). `ready` is set with the first seed that deserves the
+name.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ def mix(data: Bytes) -> None:
 
 
 def copy_out(buf: UserBuf) -> usize:
-    """Random bytes into a user buffer: read(2) of /dev/urandom. A signal ends a long read early (random(7)); a fault after
-    some bytes ends it with those. Raises OSError(EFAULT) when there are none."""
+    """Random bytes into a user buffer: read(2) of /dev/urandom. A signal ends a long read early (random(7)); a fault
+    after some bytes ends it with those. Raises OSError(EFAULT) when there are none."""
     done: usize = 0
     chunk = Array[u8, 256]()
     while buf.remaining() > 0:

@@ -42,9 +42,9 @@ ORDINARY: Final = (
 
 def advise(space: AddressSpace, address: u64, length: u64, advice: u64) -> None:
     """madvise(2). Raises OSError(EINVAL), MemoryError where nothing is mapped (the rest is done nevertheless)."""
-    size = (length + PAGE_SIZE - 1) & PAGE_MASK
-    if not _is_known(advice) or address & (PAGE_SIZE - 1) != 0 or (length != 0 and size == 0):
+    if not _is_known(advice) or address & (PAGE_SIZE - 1) != 0 or length > machine.paging.USER_END:
         raise OSError(errno.EINVAL)
+    size = (length + PAGE_SIZE - 1) & PAGE_MASK
     if size > machine.paging.USER_END or address > machine.paging.USER_END - size:
         raise OSError(errno.EINVAL)
     if size == 0:
