@@ -44,6 +44,9 @@ class NinepDirectoryFile(File):
     next_position: u64 = UNKNOWN
     """The position that `at` stands for."""
 
+    end_position: u64 = UNKNOWN
+    """Where the server said that there is no more."""
+
     def __init__(self, path: Path, flags: u32, node: NinepDirectory, fid: Fid) -> None:
         super().__init__(path, flags)
         self.node = node
@@ -61,6 +64,8 @@ class NinepDirectoryFile(File):
 
     def fetch(self) -> bool:
         """Ask for entries from `position` on; False at the end."""
+        if self.position == self.end_position:
+            return False
         buffer = self.buffer
         if buffer is None:
             buffer = DmaBuffer(BUFFER_ORDER)
@@ -71,6 +76,8 @@ class NinepDirectoryFile(File):
         self.used = usize(operations.read_directory(client, self.fid, self.position, buffer.physical(), limit))
         self.at = 0
         self.next_position = self.position
+        if self.used == 0:
+            self.end_position = self.position
         return self.used > 0
 
     def emit_one(self, sink: DirSink) -> bool:
@@ -101,6 +108,7 @@ class NinepDirectoryFile(File):
         if whence != SEEK_SET or offset < 0:
             raise OSError(errno.EINVAL)
         self.position = u64(offset)
+        self.end_position = UNKNOWN
         return self.position
 
     def seekable(self) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filling the page cache from a 9P server, and writing dirty pages back.
 
-One Tread brings a window of pages, straight into their frames: a small file whole, of a large one 16 pages where it is
-read at random and, as long as it is read in order, twice as many each time, up to what one message can carry.
-Pages that are in the cache already end the window, as does lack of memory.
+One Tread brings a window of pages, straight into their frames: a small file whole, of a large one an aligned piece of
+32 pages where it is read at random and, as long as it is read in order, twice as many each time, up to what one
+message can carry. Pages that are in the cache already end the window, as does lack of memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.ninep.client import message
 from kaa.kernel.fs.ninep.request import DATA_SEGMENTS
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import Array, u32, u64, usize
+from kaa.lang import Array, struct, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.fids import Fid
@@ -26,93 +26,109 @@ if TYPE_CHECKING:
 PAGE_SIZE = 4096
 SMALL_FILE = 64
 """Pages of a file that is read whole."""
-FIRST_WINDOW = 16
-LOW_MEMORY_WINDOW = 2
+FIRST_WINDOW = 32
 
 
 def fill(inode: NinepRegular, index: u64, pfn: u64) -> None:
-    """Fill the page at `index`, and read ahead. Raises OSError of the server's; then only this page is abandoned, by
-    the caller."""
+    """Fill the page at `index`, and others around it. Raises OSError of the server's; then only this page is
+    abandoned by the caller, the others here."""
     reader = inode.reading_fid()
-    cache = inode.page_cache()
-    frames = Array[u64, DATA_SEGMENTS]()
-    frames[0] = pfn
-    count = gather(inode, cache, index, frames)
+    window = Window()
+    window.gather(inode, index, pfn)
     got: u32 = 0
     try:
-        got = read(inode, reader, index, frames, count)
+        got = window.read(inode, reader)
     finally:
-        give_ahead(inode, cache, index, frames, count, got)
-    finish_first(inode, reader, index, pfn, got)
+        window.give(inode, index, got)
+    finish_asked(inode, reader, index, pfn, window.start, got)
 
 
-def window_for(inode: NinepRegular, index: u64) -> u32:
-    """How many pages to ask for, from `index` on."""
-    total = inode.page_cache().size_in_pages()
-    limit = min(u32(DATA_SEGMENTS), inode.mounted.client.data_limit() // PAGE_SIZE)
-    if buddy.is_low():
-        wanted: u32 = LOW_MEMORY_WINDOW
-    elif total <= SMALL_FILE:
-        wanted = SMALL_FILE
-    elif index == inode.next_page and index > 0:
-        wanted = inode.window * 2
-    else:
-        wanted = FIRST_WINDOW
-    wanted = max(min(wanted, limit), u32(1))
-    return u32(min(u64(wanted), total - index)) if total > index else u32(1)
+@struct
+class Window:
+    """The pages of one Tread: `count` in a row from page `start` of the file on, with frame numbers."""
 
+    start: u64 = 0
+    count: u32 = 0
+    frames: Array[u64, DATA_SEGMENTS]
 
-def gather(inode: NinepRegular, cache: PageCache, index: u64, frames: Array[u64, DATA_SEGMENTS]) -> u32:
-    """Claim the pages behind the first one; how many there are with it."""
-    wanted = window_for(inode, index)
-    count: u32 = 1
-    while count < wanted:
+    def gather(self, inode: NinepRegular, index: u64, pfn: u64) -> None:
+        """Claim the pages around `index` that are not in the cache, as far as the window and memory go."""
+        cache = inode.page_cache()
+        first, end = limits(inode, index)
+        self.start = index
+        while self.start > first and self.claim(cache, self.start - 1, DATA_SEGMENTS - 1 - u32(index - self.start)):
+            self.start -= 1
+        before = u32(index - self.start)
+        for number in range(before):
+            self.frames[number] = self.frames[DATA_SEGMENTS - before + number]
+        self.frames[before] = pfn
+        self.count = before + 1
+        while index + (self.count - before) < end and self.claim(cache, self.start + self.count, self.count):
+            self.count += 1
+        inode.window = self.count
+        inode.next_page = self.start + self.count
+
+    def claim(self, cache: PageCache, index: u64, slot: u32) -> bool:
+        """A new page at `index`, noted in a slot; False when there is one already, or no memory for one."""
         try:
-            pfn = cache.begin_fill(index + count)
+            pfn = cache.begin_fill(index)
         except (OSError, MemoryError):
-            break
+            return False
         if pfn == 0:
-            break
-        frames[count] = pfn
-        count += 1
-    inode.window = count
-    inode.next_page = index + count
-    return count
+            return False
+        self.frames[slot] = pfn
+        return True
+
+    def read(self, inode: NinepRegular, reader: Fid) -> u32:
+        """One Tread into the frames; bytes that came."""
+        client = inode.mounted.client
+        with message(client, Message.TREAD) as request:
+            operations.begin_read(request, reader, self.start * PAGE_SIZE, self.count * PAGE_SIZE)
+            for number in range(self.count):
+                request.receive_page(self.frames[number] * PAGE_SIZE, PAGE_SIZE)
+            client.call(request)
+            return operations.read_result(request, self.count * PAGE_SIZE)
+
+    def give(self, inode: NinepRegular, index: u64, got: u32) -> None:
+        """Pages besides the one at `index` that came whole, or to the file's end, are good; the others were not
+        read."""
+        cache = inode.page_cache()
+        at_end = self.start * PAGE_SIZE + got >= inode.size
+        for number in range(self.count):
+            if self.start + number == index:
+                continue
+            pfn = self.frames[number]
+            offset = u32(number) * PAGE_SIZE
+            if got >= offset + PAGE_SIZE:
+                cache.end_fill(pfn)
+            elif got > offset and at_end:
+                frame.contents(pfn)[usize(got - offset) : PAGE_SIZE].fill(0)
+                cache.end_fill(pfn)
+            else:
+                cache.abandon(self.start + number, pfn)
+            frame.put_page(pfn)
 
 
-def read(inode: NinepRegular, reader: Fid, index: u64, frames: Array[u64, DATA_SEGMENTS], count: u32) -> u32:
-    """One Tread into the frames; bytes that came."""
-    client = inode.mounted.client
-    with message(client, Message.TREAD) as request:
-        operations.begin_read(request, reader, index * PAGE_SIZE, count * PAGE_SIZE)
-        for number in range(count):
-            request.receive_page(frames[number] * PAGE_SIZE, PAGE_SIZE)
-        client.call(request)
-        return operations.read_result(request, count * PAGE_SIZE)
+def limits(inode: NinepRegular, index: u64) -> tuple[u64, u64]:
+    """The first page that may be asked for with `index`, and the one after the last: a small file whole, of a large one
+    an aligned piece, or when it is read in order what follows, twice as much each time."""
+    total = max(inode.page_cache().size_in_pages(), index + 1)
+    most = min(u64(DATA_SEGMENTS), u64(inode.mounted.client.data_limit() // PAGE_SIZE), total)
+    if buddy.is_low():
+        return index, index + 1
+    if total <= min(SMALL_FILE, most):
+        return u64(0), total
+    if index == inode.next_page and index > 0:
+        return index, min(index + min(u64(inode.window) * 2, most), total)
+    piece = max(min(most, FIRST_WINDOW), u64(1))
+    first = index // piece * piece
+    return first, min(first + piece, total)
 
 
-def give_ahead(
-    inode: NinepRegular, cache: PageCache, index: u64, frames: Array[u64, DATA_SEGMENTS], count: u32, got: u32
-) -> None:
-    """Pages behind the first that came whole, or to the file's end, are good; the others were not read."""
-    size = inode.size
-    for number in range(1, count):
-        pfn = frames[number]
-        start = u64(number) * PAGE_SIZE
-        at_end = index * PAGE_SIZE + got >= size
-        if got >= start + PAGE_SIZE:
-            cache.end_fill(pfn)
-        elif got > start and at_end:
-            frame.contents(pfn)[usize(got - start) : PAGE_SIZE].fill(0)
-            cache.end_fill(pfn)
-        else:
-            cache.abandon(index + number, pfn)
-        frame.put_page(pfn)
-
-
-def finish_first(inode: NinepRegular, reader: Fid, index: u64, pfn: u64, got: u32) -> None:
-    """A server may send less than was asked for: ask for the rest of the first page until there is no more."""
-    have = min(got, u32(PAGE_SIZE))
+def finish_asked(inode: NinepRegular, reader: Fid, index: u64, pfn: u64, start: u64, got: u32) -> None:
+    """A server may send less than was asked for: ask for the rest of the page at `index` until there is no more."""
+    before = u32(index - start) * PAGE_SIZE
+    have = min(got - min(got, before), u32(PAGE_SIZE))
     while have < PAGE_SIZE and index * PAGE_SIZE + have < inode.size:
         more = operations.read(
             inode.mounted.client, reader, index * PAGE_SIZE + have, pfn * PAGE_SIZE + have, PAGE_SIZE - have
