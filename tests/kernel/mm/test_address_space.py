@@ -66,7 +66,8 @@ class File:
         self.written[index] = bytes(frame.contents(pfn))
 
 
-commands = st.sampled_from(["map", "unmap", "protect_none", "protect_read", "protect_write", "store", "fork", "dontneed"])
+COMMANDS = ["map", "unmap", "protect_none", "protect_read", "protect_write", "store", "fork", "dontneed"]
+commands = st.sampled_from(COMMANDS)
 
 
 @settings(max_examples=60, deadline=None)
@@ -169,7 +170,8 @@ def test_one_read_fault_maps_the_cached_pages_around() -> None:
     space = AddressSpace()
     space.map(BASE, 20 * PAGE, Prot.READ, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     assert faults.resolve(space, BASE + 5 * PAGE, 4) == faults.RESOLVED
-    assert space.file_pages == 16 and space.page_table.get(BASE + 15 * PAGE) and not space.page_table.get(BASE + 16 * PAGE)
+    assert space.file_pages == 16
+    assert space.page_table.get(BASE + 15 * PAGE) and not space.page_table.get(BASE + 16 * PAGE)
     assert file.reads == 20
 
 
@@ -251,7 +253,9 @@ def test_neighbours_of_one_kind_are_one_area() -> None:
         (0, PAGE, RW, MapFlag.SHARED_VALIDATE | MapFlag.ANONYMOUS, errno.EINVAL),
     ],
 )
-def test_bad_requests_are_refused_as_the_manual_says(address: int, length: int, prot: int, flags: int, expected: int) -> None:
+def test_bad_requests_are_refused_as_the_manual_says(
+    address: int, length: int, prot: int, flags: int, expected: int
+) -> None:
     boot()
     with pytest.raises(OSError) as caught:
         AddressSpace().map(address, length, prot, flags, None, 0)

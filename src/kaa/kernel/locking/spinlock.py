@@ -58,7 +58,8 @@ class SpinLock:
 
 class LeafLock:
     """Mutual exclusion with interrupts off, for sections that take no other lock and wake nobody: the allocators'. With
-    interrupts off nothing can preempt, so preemption is not counted. Taken by hand (not `with`): nothing inside raises."""
+    interrupts off nothing can preempt, so preemption is not counted. Taken by hand (not `with`): nothing inside
+    raises."""
 
     held: Atomic[u32]
     flags: u64

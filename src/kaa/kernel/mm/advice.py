@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 ORDINARY: Final = (
     Madvise.NORMAL, Madvise.RANDOM, Madvise.SEQUENTIAL, Madvise.WILLNEED, Madvise.DONTNEED, Madvise.FREE,
     Madvise.REMOVE, Madvise.DONTFORK, Madvise.DOFORK, Madvise.DONTDUMP, Madvise.DODUMP, Madvise.WIPEONFORK,
-    Madvise.KEEPONFORK, Madvise.COLD, Madvise.PAGEOUT, Madvise.POPULATE_READ, Madvise.POPULATE_WRITE, Madvise.HUGEPAGE, Madvise.NOHUGEPAGE,
+    Madvise.KEEPONFORK, Madvise.COLD, Madvise.PAGEOUT, Madvise.POPULATE_READ, Madvise.POPULATE_WRITE,
+    Madvise.HUGEPAGE, Madvise.NOHUGEPAGE,
 )  # fmt: skip
 
 
