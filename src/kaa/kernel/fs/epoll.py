@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 DEPTH = 5
 
+# What became of asking one item.
+NOTHING = 0
+REPORTED = 1
+FAULT = 2
+
 
 class EpollWaiter(Waiter):
     """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.leave`
@@ -230,27 +235,31 @@ class EpollSet:
         with self.lock:
             stop: EpollItem | None = None
             while u64(count) < maximum:
-                item = self.take_first()
-                if item is None:
+                item = self.first
+                if item is None or item is stop:
                     break
-                if item is stop:
-                    self.put_back(item)
+                outcome = self._report(item, buf, count)
+                if outcome == FAULT:
                     break
-                if self._report(item, buf, count):
+                if outcome == REPORTED:
                     count += 1
-                    if item.queued and stop is None:
+                    if stop is None and item.queued:
                         stop = item
         return count
 
-    def _report(self, item: EpollItem, buf: UserBuf, count: i32) -> bool:
-        """Ask one item; copy its event out if it has one, and requeue it as its trigger says."""
+    def _report(self, item: EpollItem, buf: UserBuf, count: i32) -> u32:
+        """Ask the first item of the list; copy its event out if it has one. A level-triggered item stays on the list
+        while it has something; an edge-triggered one leaves before it is asked, so that an edge from then on brings it
+        back."""
         file = item.file()
         if file is None:
             self._drop(item.fd, item)
-            return False
+            return u32(NOTHING)
+        if item.events & (EPOLLET | EPOLLONESHOT):
+            self.take_first()
         events = file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS)
         if events == 0:
-            return False
+            return self._quiet(item, file)
         event = EpollEvent(events, item.data)
         try:
             buf.copy_out(as_bytes(event))
@@ -258,12 +267,21 @@ class EpollSet:
             self.put_back(item)
             if count == 0:
                 raise
-            return False
+            return u32(FAULT)
         if item.events & EPOLLONESHOT:
             item.events = item.events & PRIVATE_BITS
-        elif item.events & EPOLLET == 0:
+        elif item.queued and item.next_ready is not None:
+            self.take_first()
             self.put_back(item)
-        return True
+        return u32(REPORTED)
+
+    def _quiet(self, item: EpollItem, file: File) -> u32:
+        """The item has nothing: off the list; and asked once more, for what came while it was still on it."""
+        if self.first is item:
+            self.take_first()
+        if file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS):
+            self.put_back(item)
+        return u32(NOTHING)
 
     def clear(self) -> None:
         """The set is closed."""

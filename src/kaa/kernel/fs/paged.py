@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.fcntl import MAX_FILE_SIZE, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.mm import frame
-from kaa.lang import i64, u32, u64, usize
+from kaa.lang import Array, Slice, i64, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.user import UserBuf
 
 PAGE = 4096
+RUN = 16
+LEAF = 64
+"""Slots of a leaf of the cache's radix tree."""
 
 
 def read_pages(inode: Inode, cache: PageCache, buf: UserBuf, offset: u64, holes: bool) -> usize:
@@ -30,28 +33,83 @@ def read_pages(inode: Inode, cache: PageCache, buf: UserBuf, offset: u64, holes:
     size = inode.size
     if offset >= size:
         return usize(0)
-    left = min(buf.remaining(), size - offset)
-    done: usize = usize(0)
+    end = offset + min(buf.remaining(), size - offset)
+    if holes:
+        return read_resident(cache, buf, offset, end)
+    return read_through(cache, buf, offset, end)
+
+
+def read_through(cache: PageCache, buf: UserBuf, offset: u64, end: u64) -> usize:
+    """Page by page, each brought in if need be."""
     at = offset
     try:
-        while left > 0:
+        while at < end:
             within = at & (PAGE - 1)
-            take = min(left, PAGE - within)
-            pfn = cache.lookup(at >> 12) if holes else cache.read(at >> 12)
+            take = min(end - at, PAGE - within)
+            pfn = cache.read(at >> 12)
+            try:
+                buf.copy_out(frame.contents(pfn)[within : within + take])
+            finally:
+                frame.put_page(pfn)
+            at += take
+    except (OSError, MemoryError):
+        if at == offset:
+            raise
+    return at - offset
+
+
+def read_resident(cache: PageCache, buf: UserBuf, offset: u64, end: u64) -> usize:
+    """In runs of up to RUN pages that are looked up together. Raises OSError(EFAULT) when nothing was copied."""
+    frames = Array[u64, RUN]()
+    at = offset
+    while at < end:
+        first = at >> 12
+        count = min(((end + (PAGE - 1)) >> 12) - first, min(u64(RUN), LEAF - (first & (LEAF - 1))))
+        run = frames[0:count]
+        hold_run(cache, first, run)
+        stop = min(end, (first + count) << 12)
+        at = copy_run(buf, at, stop, run)
+        if at < stop:
+            if at == offset:
+                raise OSError(errno.EFAULT)
+            break
+    return at - offset
+
+
+def hold_run(cache: PageCache, first: u64, frames: Slice[u64]) -> None:
+    """References to the pages from `first` on, which share a leaf of the cache's tree; 0 where there is none."""
+    with cache.lock:
+        leaf = cache.tree.leaf_of(first)
+        index = first
+        for at in range(len(frames)):
+            pfn = cache.tree.get(index) if leaf is None else leaf.values[index & (LEAF - 1)]
+            if pfn != 0:
+                if frame.test_flags(pfn, frame.UPTODATE):
+                    frame.get_page(pfn)
+                else:
+                    pfn = u64(0)
+            frames[at] = pfn
+            index += 1
+
+
+def copy_run(buf: UserBuf, start: u64, stop: u64, frames: Slice[u64]) -> u64:
+    """Copy a run out and give its pages back; where it got to: before `stop` only after a fault."""
+    at = start
+    try:
+        for pfn in frames:
+            within = at & (PAGE - 1)
+            take = min(stop - at, PAGE - within)
             if pfn == 0:
                 buf.clear(take)
             else:
-                try:
-                    buf.copy_out(frame.contents(pfn)[within : within + take])
-                finally:
-                    frame.put_page(pfn)
+                buf.copy_out(frame.contents(pfn)[within : within + take])
             at += take
-            done += take
-            left -= take
-    except (OSError, MemoryError):
-        if done == 0:
-            raise
-    return done
+    except OSError:
+        pass
+    for pfn in frames:
+        if pfn != 0:
+            frame.put_page(pfn)
+    return at
 
 
 def seek_in(file: File, offset: i64, whence: u32, size: u64) -> u64:
