@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The price of Python: how many instructions five kernel-like functions take in Kaa's Python and in hand-written C.
 
-Both sides are compiled by the same C compiler with the same flags, those of a kernel (no vector registers). The instructions
-between two markers are counted by count.c, which single-steps the program (ptrace(2)): exact, the same on every run, nothing
-to install. Run it as `./kaa bench language [--cc zig|gcc|clang]`.
+Both sides are compiled by the same C compiler with the same flags, those of a kernel (no vector registers). The
+instructions between two markers are counted by count.c, which single-steps the program (ptrace(2)): exact, the same on
+every run, nothing to install. Run it as `./kaa bench language [--cc zig|gcc|clang]`.
 """
 
 from __future__ import annotations

@@ -1,240 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random small programs, each in two texts: for the compiler, and for CPython with all checks written out.
-
-The generator knows the type of each expression, so where native code checks for overflow the CPython text says
-`_c(bits, signed, …)`, which raises Trap, and `_d(x)` where it looks for a zero divisor. Both must emit the same
-values and end alike: normally, with an exception, or with the same trap.
+"""Random small programs, each in two texts (see random_expressions): both must emit the same values and end alike:
+normally, with an exception, or with the same trap.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-WIDTHS = (8, 16, 32, 64)
+from random_expressions import FIELDS, TYPES, Expression, Expressions, Function, Type
+from random_prelude import HEAD
 
-
-class Type(NamedTuple):
-    """A machine integer type."""
-
-    bits: int
-    signed: bool
-
-    @property
-    def name(self) -> str:
-        return f"{'i' if self.signed else 'u'}{self.bits}"
-
-    @property
-    def least(self) -> int:
-        return -(1 << (self.bits - 1)) if self.signed else 0
-
-    @property
-    def greatest(self) -> int:
-        return (1 << (self.bits - self.signed)) - 1
-
-
-TYPES = [Type(bits, signed) for bits in WIDTHS for signed in (False, True)]
-LIKELY = [1, 1, 2, 2, 6, 6, 6, 6]
-"""Narrow types overflow soon, and a program that traps tests little."""
-
-
-class Expression(NamedTuple):
-    """One expression in both texts. A literal has no type of its own: `literal` says so."""
-
-    native: str
-    oracle: str
-    literal: bool = False
-
-
-HEAD = '''# SPDX-License-Identifier: Apache-2.0
-"""A random program."""
-
-from __future__ import annotations
-
-import errno
-
-from kaa.lang import i8, i16, i32, i64, u8, u16, u32, u64, wrapping_add, wrapping_mul, wrapping_sub
-from kaa.lang.testing import emit
-
-
-class Stop(Exception):
-    pass
-
-
-class Halt(Stop):
-    pass
-
-
-class Box:
-    small: u8 = 3
-    number: i32 = -7
-    wide: u64 = 1000
-    next: Box | None = None
-
-    def __init__(self, wide: u64) -> None:
-        self.wide = wide
-
-    def __enter__(self) -> Box:
-        emit(1)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        emit(2)
-
-
-def risky(n: i64) -> i64:
-    if n & 7 == 1:
-        raise Stop
-    if n & 7 == 2:
-        raise Halt
-    if n & 7 == 3:
-        raise OSError(errno.EIO)
-    if n & 7 == 4:
-        raise FileNotFoundError
-    return n
-
-'''
 HANDLERS = ("Stop", "Halt", "OSError", "FileNotFoundError", "(Halt, FileNotFoundError)", "Exception")
-FIELDS = {"small": Type(8, False), "number": Type(32, True), "wide": Type(64, False)}
 
 
 @dataclass
-class Function:
-    """One generated function: its name and signature, for calls from later ones."""
-
-    name: str
-    parameters: list[Type]
-    result: Type
-
-
-@dataclass
-class Generator:
+class Generator(Expressions):
     """Makes functions; `native` and `oracle` grow line by line."""
 
-    rng: random.Random
     native: list[str] = field(default_factory=list)
     oracle: list[str] = field(default_factory=list)
-    functions: list[Function] = field(default_factory=list)
-    locals: dict[str, Type] = field(default_factory=dict)
     loops: int = 0
     indent: int = 1
     counter: int = 0
-    has_list: bool = False
-
-    def type(self) -> Type:
-        return self.rng.choices(TYPES, LIKELY)[0]
-
-    # ---- expressions -----------------------------------------------------------------------------------------------
-
-    def literal(self, t: Type) -> Expression:
-        extreme = self.rng.choice([t.greatest, t.greatest - 1, t.least, self.rng.randint(t.least, t.greatest)])
-        near = extreme if self.rng.random() < 0.12 else self.rng.choice([0, 1, 2, 3, 5, 7, 12])
-        value = max(t.least, min(t.greatest, near))
-        text = f"({value})" if value < 0 else str(value)
-        return Expression(text, text, literal=True)
-
-    def expression(self, t: Type, depth: int) -> Expression:
-        """An expression of exactly this type (or a literal that fits it)."""
-        if depth <= 0:
-            return self.leaf(t)
-        make = self.rng.choice(
-            [self.leaf, self.arithmetic, self.arithmetic, self.bitwise, self.division, self.shift, self.conversion]
-            + [self.conditional, self.wrapping, self.extreme, self.call, self.negation]
-        )
-        return make(t) if make == self.leaf else make(t, depth - 1)  # type: ignore[call-arg, arg-type]
-
-    def leaf(self, t: Type) -> Expression:
-        names = [name for name, kind in self.locals.items() if kind == t]
-        names += [f"box.{name}" for name, kind in FIELDS.items() if kind == t]
-        if names and self.rng.random() < 0.75:
-            name = self.rng.choice(names)
-            return Expression(name, name)
-        return self.literal(t)
-
-    def typed(self, t: Type, depth: int) -> Expression:
-        """An expression that is no bare literal."""
-        made = self.expression(t, depth)
-        return Expression(f"{t.name}({made.native})", f"{t.name}({made.oracle})") if made.literal else made
-
-    def narrower(self, t: Type, depth: int) -> Expression:
-        """An operand that converts freely to t."""
-        fits = [o for o in TYPES if o.bits < t.bits and (o.signed == t.signed or t.signed)]
-        if fits and self.rng.random() < 0.25:
-            return self.typed(self.rng.choice(fits), depth)
-        return self.expression(t, depth)
-
-    def checked(self, t: Type, native: str, oracle: str) -> Expression:
-        return Expression(native, f"_c({t.bits}, {t.signed}, {oracle})")
-
-    def arithmetic(self, t: Type, depth: int) -> Expression:
-        a, b = self.typed(t, depth), self.narrower(t, depth)
-        op = self.rng.choice("++++----*" if t.signed else "++++++++-*")
-        return self.checked(t, f"({a.native} {op} {b.native})", f"({a.oracle} {op} {b.oracle})")
-
-    def bitwise(self, t: Type, depth: int) -> Expression:
-        a, b, op = self.typed(t, depth), self.expression(t, depth), self.rng.choice("&|^")
-        return Expression(f"({a.native} {op} {b.native})", f"({a.oracle} {op} {b.oracle})")
-
-    def division(self, t: Type, depth: int) -> Expression:
-        a, b, op = self.typed(t, depth), self.expression(t, depth), self.rng.choice(["//", "%"])
-        if b.literal or self.rng.random() < 0.9:
-            b = Expression(f"({b.native} & 15 | 1)", f"({b.oracle} & 15 | 1)")
-        return self.checked(t, f"({a.native} {op} {b.native})", f"({a.oracle} {op} _d({b.oracle}))")
-
-    def shift(self, t: Type, depth: int) -> Expression:
-        a, n = self.typed(t, depth), self.rng.randrange(t.bits)
-        if self.rng.random() < 0.7:
-            return Expression(f"({a.native} >> {n})", f"({a.oracle} >> {n})")
-        return self.checked(t, f"({a.native} << {n % 5})", f"({a.oracle} << {n % 5})")
-
-    def conversion(self, t: Type, depth: int) -> Expression:
-        inner = self.typed(self.type(), depth)
-        return Expression(f"{t.name}({inner.native})", f"{t.name}({inner.oracle})")
-
-    def negation(self, t: Type, depth: int) -> Expression:
-        if not t.signed:
-            a = self.typed(t, depth)
-            return Expression(f"{t.name}(~{a.native})", f"{t.name}(~{a.oracle})")
-        a = self.typed(t, depth)
-        return self.checked(t, f"(-{a.native})", f"(-{a.oracle})")
-
-    def conditional(self, t: Type, depth: int) -> Expression:
-        test, a, b = self.condition(depth), self.typed(t, depth), self.expression(t, depth)
-        return Expression(
-            f"({a.native} if {test.native} else {b.native})", f"({a.oracle} if {test.oracle} else {b.oracle})"
-        )
-
-    def wrapping(self, t: Type, depth: int) -> Expression:
-        a, b, op = self.typed(t, depth), self.expression(t, depth), self.rng.choice(["add", "sub", "mul"])
-        return Expression(
-            f"wrapping_{op}({a.native}, {b.native})", f"wrapping_{op}({t.name}({a.oracle}), {b.oracle})"
-        )
-
-    def extreme(self, t: Type, depth: int) -> Expression:
-        a, b, op = self.typed(t, depth), self.expression(t, depth), self.rng.choice(["min", "max"])
-        return Expression(f"{op}({a.native}, {b.native})", f"{op}({a.oracle}, {b.oracle})")
-
-    def call(self, t: Type, depth: int) -> Expression:
-        candidates = [f for f in self.functions if f.result == t]
-        if not candidates:
-            return self.leaf(t)
-        callee = self.rng.choice(candidates)
-        arguments = [self.expression(p, min(depth, 1)) for p in callee.parameters]
-        native, oracle = (", ".join(a[side] for a in arguments) for side in (0, 1))
-        return Expression(f"{callee.name}({native})", f"{callee.name}({oracle})")
-
-    def condition(self, depth: int) -> Expression:
-        if depth > 0 and self.rng.random() < 0.25:
-            a, b, op = self.condition(depth - 1), self.condition(depth - 1), self.rng.choice(["and", "or"])
-            return Expression(f"({a.native} {op} {b.native})", f"({a.oracle} {op} {b.oracle})")
-        if self.rng.random() < 0.1:
-            a = self.condition(depth - 1)
-            return Expression(f"(not {a.native})", f"(not {a.oracle})")
-        t = self.type()
-        a, b = self.typed(t, depth - 1), self.expression(t, depth - 1)
-        op = self.rng.choice(["<", "<=", "==", "!=", ">", ">="])
-        return Expression(f"{a.native} {op} {b.native}", f"{a.oracle} {op} {b.oracle}")
 
     # ---- statements ------------------------------------------------------------------------------------------------
 
@@ -256,9 +44,10 @@ class Generator:
 
     def statement(self, size: int) -> None:
         choices = [self.assign, self.assign, self.declare, self.report, self.report]
-        choices += [self.augment, self.objects, self.lists]
+        choices += [self.augment, self.objects, self.lists, self.structs, self.dictionaries, self.boxes, self.dispatch]
+        choices += [self.tuples, self.text]
         if size > 0 and self.indent < 5:
-            choices += [self.branch, self.branch, self.loop, self.guarded, self.handled]
+            choices += [self.branch, self.branch, self.loop, self.guarded, self.handled, self.generated, self.matched]
         if self.loops:
             choices.append(self.jump)
         self.rng.choice(choices)(size)
@@ -314,6 +103,111 @@ class Generator:
             self.line("for x in xs:")
             self.line("    emit(x)")
 
+    def structs(self, size: int) -> None:
+        kind = self.rng.randrange(6)
+        if kind == 0:
+            made = self.expression(Type(16, False), 1)
+            self.line(f"pair = Pair({made.native})", f"pair = Pair(_c(16, False, {made.oracle}))")
+        elif kind == 1:
+            self.both("pair.b = @", self.expression(Type(64, True), 2))
+        elif kind == 2:
+            at, value = self.typed(Type(32, False), 1), self.expression(Type(8, False), 1)
+            self.line(f"pair.c[{at.native} % 4] = {value.native}", f"pair.c[{at.oracle} % 4] = {value.oracle}")
+        elif kind == 3:
+            self.line("emit(pair.b)")
+            self.line("emit(pair.a)")
+            self.line("for byte in pair.c:")
+            self.line("    emit(byte)")
+        elif kind == 4:
+            self.line("pairs[1] = pair")
+            self.line("pairs[1].a = pairs[0].a")
+            self.line("pair = copy(pairs[1])")
+        else:
+            self.line("pairs[0].c = pair.c")
+            self.line("emit(pairs[0].c[1])")
+
+    def dictionaries(self, size: int) -> None:
+        key, value = self.typed(Type(32, True), 1), self.expression(Type(64, True), 1)
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            self.line(f"table[{key.native} & 7] = {value.native}", f"table[{key.oracle} & 7] = {value.oracle}")
+        elif kind == 1:
+            get = "emit(table.get({}, {}))"
+            self.line(get.format(key.native, value.native), get.format(key.oracle, value.oracle))
+        elif kind == 2:
+            self.both("if @ & 7 in table:", key)
+            self.line("    table.clear()" if self.rng.random() < 0.2 else "    emit(77)")
+        else:
+            self.line("for key, value in table.items():")
+            self.line("    emit(key)")
+            self.line("    emit(value)")
+
+    def boxes(self, size: int) -> None:
+        kind = self.rng.randrange(6)
+        if kind == 0:
+            self.line("boxes.append(box)")
+        elif kind == 1:
+            self.both("boxes.append(Box(@))", self.expression(Type(64, False), 1))
+        elif kind == 2:
+            self.line("if boxes:")
+            self.line("    box = boxes.pop()")
+        elif kind == 3:
+            self.line("for each in boxes:")
+            self.line("    emit(each.small)")
+            self.line("    each.next = None")
+        elif kind == 4:
+            self.both("found = find(boxes, @)", self.expression(Type(64, False), 1))
+            self.line("emit(found.number if found is not None else -1)")
+        else:
+            self.line("if len(boxes) > 1:")
+            self.line("    boxes[0], boxes[1] = boxes[1], boxes[0]")
+            self.line("    del boxes[0]")
+
+    def dispatch(self, size: int) -> None:
+        kind = self.rng.randrange(3)
+        if kind == 0:
+            self.both("base = make(@)", self.expression(Type(64, True), 1))
+        elif kind == 1:
+            self.both("emit(base.twice(@))", self.expression(Type(64, True), 1))
+        else:
+            self.line("if isinstance(base, Right):")
+            self.line("    base.extra = 9")
+            self.line("elif isinstance(base, Left):")
+            self.line("    base.value = 7")
+
+    def tuples(self, size: int) -> None:
+        a, b = self.expression(Type(64, True), 1), self.expression(Type(64, True), 1)
+        self.counter += 1
+        names = f"q{self.counter}", f"r{self.counter}"
+        divide = f"{', '.join(names)} = divide({{}}, {{}})"
+        self.line(divide.format(a.native, b.native), divide.format(a.oracle, b.oracle))
+        for name in names:
+            self.locals[name] = Type(64, True)
+
+    def text(self, size: int) -> None:
+        a, b = self.typed(Type(32, False), 1), self.typed(Type(64, False), 1)
+        slice_of = "emit_bytes(TEXT[{} % 21 : {} % 21])"
+        self.line(slice_of.format(a.native, b.native), slice_of.format(a.oracle, b.oracle))
+        self.both("emit(TEXT.find(u8(@)))", self.typed(Type(8, False), 1))
+
+    def generated(self, size: int) -> None:
+        self.counter += 1
+        name = f"g{self.counter}"
+        self.both(f"for {name} in count(@):", self.expression(Type(64, True), 1))
+        self.loops += 1
+        self.locals[name] = Type(64, True)
+        self.block(size)
+        del self.locals[name]
+        self.loops -= 1
+
+    def matched(self, size: int) -> None:
+        self.both("match @ & 7:", self.typed(self.type(), 1))
+        self.indent += 1
+        for pattern in self.rng.sample(["0", "1", "2 | 3", "4", "5 | 6"], self.rng.randint(1, 3)) + ["_"]:
+            self.line(f"case {pattern}:")
+            self.block(max(1, size - 1))
+        self.indent -= 1
+
     def branch(self, size: int) -> None:
         self.both("if @:", self.condition(2))
         self.block(size)
@@ -350,7 +244,7 @@ class Generator:
             self.line(f"except {handler}:")
             self.block(1)
         if self.rng.random() < 0.7:
-            self.line("except Exception:")
+            self.line("except Exception:", "except (Stop, OSError):")
             self.block(1)
         else:
             self.line("finally:")
@@ -388,12 +282,17 @@ class Generator:
         self.indent = 2
         self.body()
         self.indent = 1
-        self.line("except Exception:")
+        self.line("except Exception:", "except (Stop, OSError):")
         self.line("    emit(-1)")
 
     def body(self) -> None:
         self.line("box = Box(5)")
         self.line("xs: list[u32] = [1, 2]")
+        self.line("pair = Pair(5)")
+        self.line("pairs = Array[Pair, 2]()")
+        self.line("table: dict[i32, i64] = {1: 2}")
+        self.line("boxes = [box, Box(8)]")
+        self.line("base = make(1)")
         for _ in range(self.rng.randint(2, 6)):
             self.statement(3)
 
