@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kaa.kernel.abi.signal import SIG_IGN, Code, SigInfo, Signal, SignalFlags
+from kaa.kernel.abi.signal import SIG_IGN, SIGNAL_COUNT, Code, SigInfo, Signal, SignalFlags
 from kaa.kernel.process import accounting, tree
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.signal import send
@@ -32,7 +32,7 @@ def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
         reaps_itself = ignored or (action.flags & SignalFlags.SA_NOCLDWAIT) != 0
         if ignored:
             signo = 0
-    if signo != 0:
+    if 0 < signo <= SIGNAL_COUNT:
         status = group.exit_status
         code = Code.CLD_EXITED if (status & 0x7F) == 0 else Code.CLD_KILLED
         value = (status >> 8) & 0xFF if (status & 0x7F) == 0 else status & 0x7F
