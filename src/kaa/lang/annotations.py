@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass
+from typing import cast
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Qualifier:
 
     def __getitem__(self, arguments: object) -> Qualified:
         if isinstance(arguments, tuple):
-            return Qualified(self.kind, arguments[0], arguments[1])
+            inner, argument = cast("tuple[object, object]", arguments)
+            return Qualified(self.kind, inner, argument)
         return Qualified(self.kind, arguments)
 
     def __repr__(self) -> str:

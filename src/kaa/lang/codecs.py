@@ -120,8 +120,9 @@ def codec_of(annotation: object) -> Codec:
         return BoolCodec()
     width = width_of(annotation)
     if width is not None:
-        is_enum = isinstance(annotation, type) and issubclass(annotation, enum.Enum)
-        return IntegerCodec(*width, annotation if is_enum else None)
+        if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+            return IntegerCodec(*width, annotation)
+        return IntegerCodec(*width)
     return ObjectCodec()
 
 

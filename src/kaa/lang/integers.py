@@ -8,7 +8,7 @@ the value, or, for a plain int, from what the calling function says of that oper
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,12 +70,12 @@ def _integer(*operands: int) -> Callable[[int], int]:
 
 def _typed(operand: int) -> tuple[Callable[[int], int], int, int]:
     """(type, bits, the operand's bits as an unsigned number)."""
-    cls = type(operand) if type(operand) in INTEGER_TYPES else None
-    if cls is None:
+    cls: Any = type(operand)
+    if cls not in INTEGER_TYPES:
         from kaa.lang.widths import width_at_call
 
         cls = width_at_call(3, (operand,))
-    bits: int = cls.__kaa_int__[0]  # type: ignore[attr-defined]
+    bits: int = cls.__kaa_int__[0]
     return cls, bits, operand & ((1 << bits) - 1)
 
 

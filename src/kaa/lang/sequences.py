@@ -129,7 +129,7 @@ class Slice(_Sequence[T]):
         if len(source) > self._length:
             raise IndexError(f"copy of {len(source)} elements into a slice of {self._length}")
         if isinstance(source, _Sequence):
-            held = cast("Slice[T]", source)
+            held = source
             copy(self._storage, self._offset, held._storage, held._offset, len(held) * self._codec.size)
         else:
             self._storage.write(self._offset, bytes(source))
@@ -179,7 +179,8 @@ if TYPE_CHECKING:
         def find(self, wanted: Any, /) -> int: ...
         def rfind(self, wanted: Any, /) -> int: ...
 
-    class Array(_Sequence[T]):  # N is no type, so a type checker is not told of it (pyproject: reportInvalidTypeArguments)
+    # N is no type, so a type checker is not told of it (pyproject: reportInvalidTypeArguments).
+    class Array(_Sequence[T]):
         def __init__(self, values: Iterable[T] = ()) -> None: ...
 else:
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform, get_origin, overload
 
 from kaa.lang.annotations import Qualified, evaluate
@@ -45,6 +46,10 @@ class Layout:
     fields: dict[str, FieldLayout]
 
 
+def _field(owner: Any, name: str) -> FieldLayout:
+    return owner.__kaa_layout__().fields[name]
+
+
 class _Field:
     """Descriptor of one struct field."""
 
@@ -54,12 +59,12 @@ class _Field:
     def __get__(self, place: Any, owner: type) -> Any:
         if place is None:
             return self
-        field = owner.__kaa_layout__().fields[self.name]
+        field = _field(owner, self.name)
         value = field.codec.load(place._storage, place._offset + field.offset)
         return (value >> field.shift) & ((1 << field.bits) - 1) if field.bits else value
 
     def __set__(self, place: Any, value: Any) -> None:
-        field = type(place).__kaa_layout__().fields[self.name]
+        field = _field(type(place), self.name)
         at = place._offset + field.offset
         if field.bits:
             mask = (1 << field.bits) - 1
@@ -173,15 +178,16 @@ def struct(cls: Any = None, /, *, packed: bool = False) -> Any:
     zero.
     """
     if cls is None:
-        return lambda decorated: _make_struct(decorated, packed)
+        return partial(_make_struct, packed=packed)
     return _make_struct(cls, packed)
 
 
 def copy(place: S) -> S:
     """A fresh struct (or array) with the same contents."""
     source = cast("Any", place)
-    codec = type(source).__kaa_codec__()
-    fresh = type(source).at_place(Buffer(bytearray(codec.size)), 0)
+    cls: Any = source.__class__
+    codec: Codec = cls.__kaa_codec__()
+    fresh = cls.at_place(Buffer(bytearray(codec.size)), 0)
     copy_storage(fresh._storage, 0, source._storage, source._offset, codec.size)
     return fresh
 
@@ -189,7 +195,7 @@ def copy(place: S) -> S:
 def as_bytes(place: object) -> Slice[u8]:
     """A writable view of a struct's or array's bytes."""
     at = cast("Any", place)
-    return Slice.over(u8, at._storage, at._offset, type(at).__kaa_codec__().size)
+    return Slice.over(u8, at._storage, at._offset, at.__class__.__kaa_codec__().size)
 
 
 def struct_class(cls: object) -> type | None:

@@ -93,7 +93,7 @@ class Ptr(Generic[T]):
             buffer, offset = memory.buffer_at(address)
             if offset + self._codec.size <= len(buffer.data):
                 return cast("T", self._codec.load(buffer, offset))
-        return self._codec.load(memory, address)
+        return cast("T", self._codec.load(memory, address))
 
     def __setitem__(self, index: int, value: T) -> None:
         """Store; an old reference is released."""

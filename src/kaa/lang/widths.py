@@ -14,12 +14,13 @@ import linecache
 import sys
 from functools import cache
 from types import CodeType, FrameType
+from typing import Any, cast
 
 from kaa.lang.annotations import evaluate, strip_qualifiers
 from kaa.lang.integers import i64, width_of
 
-_CALLS_OF_FIRST_OPERAND = ("wrapping_add", "wrapping_sub", "wrapping_mul", "rotate_left", "byteswap", "abs")
-_CALLS_OF_FIRST_OPERAND += ("min", "max")
+_WRAPPING = ("wrapping_add", "wrapping_sub", "wrapping_mul")
+_CALLS_OF_FIRST_OPERAND = (*_WRAPPING, "rotate_left", "byteswap", "abs", "min", "max")
 
 
 _known: dict[tuple[CodeType, int], type] = {}
@@ -90,9 +91,10 @@ class _Inference:
         return _integer_type(evaluate(ast.unparse(node), self.frame.f_globals))
 
     def _Name(self, node: ast.Name) -> type | None:
-        value = self.frame.f_locals.get(node.id)
-        if type(value) is not int and _integer_type(type(value)) not in (None, i64):
-            return type(value)
+        value: object = self.frame.f_locals.get(node.id)
+        kind: type[object] = type(value)
+        if kind is not int and _integer_type(kind) not in (None, i64):
+            return kind
         function = _function_node(self.frame.f_code)
         if function is None or node.id in self.busy:
             return None
@@ -137,11 +139,11 @@ class _Inference:
         if name in _CALLS_OF_FIRST_OPERAND:
             return next((t for t in map(self.type_of, node.args) if t is not None), None)
         try:
-            target = eval(ast.unparse(node.func), self.frame.f_globals, self.frame.f_locals)
+            target: Any = eval(ast.unparse(node.func), self.frame.f_globals, self.frame.f_locals)
         except Exception:
             return None
         if isinstance(target, type):
-            return _integer_type(target)
+            return _integer_type(cast("type[object]", target))
         returns = getattr(target, "__annotations__", {}).get("return")
         return _integer_type(evaluate(returns, getattr(target, "__globals__", {}))) if returns else None
 
