@@ -38,8 +38,8 @@ def armed() -> bool:
 @cold
 @noinline
 def should_fail() -> bool:
-    """Whether this allocation is to fail. Never in an interrupt: its failure would say nothing about the task."""
-    if machine.irq.in_interrupt():
+    """Whether this allocation is to fail. Never in an interrupt or before there are tasks."""
+    if machine.irq.in_interrupt() or not machine.percpu.has_current():
         return False
     return _nth_is_now() or _interval_is_over()
 

@@ -129,6 +129,16 @@ class UserPtr(Generic[T]):
         if machine.user.copy_to_user(self.address, address_of(cell), sizeof(T)) != 0:
             raise OSError(errno.EFAULT)
 
+    def read_into(self, place: T) -> None:
+        """The value there, into a struct of the caller's, without a copy on the way. Raises OSError(EFAULT)."""
+        if machine.user.copy_from_user(address_of(place), self.address, sizeof(T)) != 0:
+            raise OSError(errno.EFAULT)
+
+    def write_from(self, place: T) -> None:
+        """Store a struct there, without a copy on the way. Raises OSError(EFAULT)."""
+        if machine.user.copy_to_user(self.address, address_of(place), sizeof(T)) != 0:
+            raise OSError(errno.EFAULT)
+
     @inline
     def is_null(self) -> bool:
         """Whether the caller passed a null pointer."""
