@@ -32,6 +32,7 @@ class Var(Value):
     temp: bool = False
     param: bool = False
     keep: bool = False  # a temporary whose life lasts to the end of the function (a view of it escaped the statement)
+    fresh: bool = False  # the place of a new struct: a constructor's, a call's, copy()'s
     known: bool = False  # never None, although its type says it could be
 
     def __str__(self) -> str:

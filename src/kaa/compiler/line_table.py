@@ -1,402 +1,523 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of source lines in a linked image: from DWARF to section .kaa_lines (its format:
-kaa/kernel/arch/traceback.py).
+"""The table of source lines that the kernel's tracebacks are made from (format: kaa/kernel/arch/traceback.py).
 
-One site for every call's return address (DW_TAG_call_site, DWARF 5), so that a walk along the frame pointers can be
-told as a Python traceback: the line, the functions that the C compiler inlined there, and, where this compiler itself
-inlined Python functions (`@inline`, `with`, generators), the function that the code came from. Python names come from
-the sources: the innermost `def` around a line. What a unit's debug information says, relative to its functions, is
-kept beside its object, under the object's name.
+    python -m kaa.compiler.line_table ELF ADDRESS…     what a traceback would say of some addresses
+
+Sites are the return addresses of all calls, `ud2` and the starts of functions (for faults anywhere: the kernel takes the
+nearest site before). What was found of a unit is kept beside the ELF under the name of its object, which is a hash of its
+content; so after a change of one file, one unit is decoded. A site that has the frames of the one before, within the 64 bytes
+that the kernel looks back, is left out.
 """
 
 from __future__ import annotations
 
-import ast
-import functools
 import hashlib
+import marshal
 import os
-import pickle
+import re
 import struct
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elftools.dwarf.compileunit import CompileUnit
-from elftools.dwarf.die import DIE
-from elftools.dwarf.dwarfinfo import DWARFInfo
-from elftools.elf.elffile import ELFFile
+from kaa.compiler import dwarf, python_lines
+from kaa.compiler.dwarf import Elf, Symbol
+from kaa.compiler.python_lines import Sources
 
-Place = tuple[str, int]
-"""(source file, line)"""
-Frame = tuple[str, int, str, str]
-"""(source file, line, function, the line's text)"""
 MAGIC = 0x314C414B
 HEADER_WORDS = 8
-IMAGE_BASE = "kaa_image_base"
-NAMES_AT_MOST = 1 << 15
+IMAGE_BASE = 0xFFFF_FFFF_8000_0000
 MORE = 1 << 31
-VERSION = 2
+REACH = 64
+LARGEST = 250_000
+TEXT_LENGTH = 80
+CALL, TRAP, RELEASE, START = range(4)
+CALLS = re.compile(rb"(?=(\xe8|\x0f\x0b|\xff[\x10-\x17\x50-\x57\x90-\x97\xd0-\xd7]))")
+RELEASES = ("kaa_object_free", "kaa_buffer_free", "kaa_drop_bytes")
+ROOT = Path(__file__).resolve().parents[3]
+
+Line = tuple[str, str, int]
+"""Name, file, line of a frame. Line 0: that of the definition."""
+Lines = tuple[Line, ...]
+Site = tuple[int, int, Lines]
+"""Address (or offset in a function), kind, frames innermost first."""
+Found = dict[str, tuple[int, list[Site]]]
+"""Of each function: its size, its sites."""
 
 
-@dataclass
-class FunctionSites:
-    """One C function: offsets of return addresses, and for each the frames from the innermost outwards."""
+@dataclass(frozen=True)
+class Frame:
+    """A frame as a traceback shows it."""
 
-    sites: list[tuple[int, tuple[Frame, ...]]] = field(default_factory=list[Any])
+    name: str
+    file: str
+    line: int
+    text: str
 
-
-@dataclass
-class UnitSites:
-    """One C file: its functions by their position in the unit's list of ranges."""
-
-    functions: dict[int, FunctionSites] = field(default_factory=dict[int, FunctionSites])
-
-
-class UnitReader:
-    """Reads one compile unit's DWARF."""
-
-    def __init__(self, dwarf: DWARFInfo, unit: CompileUnit, root: Path) -> None:
-        self.dwarf = dwarf
-        self.unit = unit
-        self.root = root
-        self.line_program: Any = dwarf.line_program_for_CU(unit)
-        self.addresses: list[int] = []
-        self.rows: list[tuple[int, int]] = []
-        self._read_rows()
-
-    def _read_rows(self) -> None:
-        """The line table, sorted by address; a sequence's end is a row without a line."""
-        rows: list[tuple[int, int, int]] = []
-        for entry in self.line_program.get_entries():
-            state = entry.state
-            if state is not None:
-                file, line = (0, 0) if state.end_sequence else (state.file, state.line)
-                rows.append((state.address, file, line))
-        rows.sort(key=lambda row: (row[0], row[1] != 0))
-        self.addresses = [row[0] for row in rows]
-        self.rows = [(row[1], row[2]) for row in rows]
-
-    @functools.cached_property
-    def files(self) -> list[str]:
-        """The unit's files, relative to the sources' root where they lie in it."""
-        header = self.line_program.header
-        folders = [os.fsdecode(folder) for folder in header.include_directory]
-        out: list[str] = []
-        for entry in header.file_entry:
-            path = os.path.join(self.root, folders[0], folders[entry.dir_index], os.fsdecode(entry.name))
-            out.append(display_name(os.path.normpath(path), self.root))
-        return out
-
-    def place_of(self, address: int) -> Place | None:
-        """The source of the instruction at an address."""
-        at = bisect_right(self.addresses, address) - 1
-        while at >= 0:
-            file, line = self.rows[at]
-            if line != 0:
-                return self.files[file], line
-            at -= 1
-        return None
-
-    def ranges(self, die: DIE) -> list[tuple[int, int]]:
-        """The addresses of a function or of an inlined one."""
-        attributes: dict[str, Any] = die.attributes
-        if "DW_AT_ranges" in attributes:
-            return range_list(self.dwarf, self.unit, attributes["DW_AT_ranges"].value)
-        if "DW_AT_low_pc" in attributes and "DW_AT_high_pc" in attributes:
-            low, high = attributes["DW_AT_low_pc"].value, attributes["DW_AT_high_pc"]
-            return [(low, low + high.value if high.form.startswith("DW_FORM_data") else high.value)]
-        return []
-
-    def read(self, starts: list[int]) -> UnitSites:
-        """All functions of the unit that the linker kept."""
-        out = UnitSites()
-        for die in self.unit.get_top_DIE().iter_children():
-            if die.tag == "DW_TAG_subprogram":
-                ranges = self.ranges(die)
-                if ranges and ranges[0][0] in starts and ranges[0][0] != 0:
-                    sites = self._function(die, ranges[0][0])
-                    out.functions[starts.index(ranges[0][0])] = FunctionSites(sites)
-        return out
-
-    def _function(self, die: DIE, start: int) -> list[tuple[int, tuple[Frame, ...]]]:
-        calls: list[int] = []
-        inlined: list[tuple[int, int, int, Place | None, Place | None]] = []
-        self._walk(die, 0, calls, inlined)
-        outermost = self._declared(die)
-        return [(address - start, self._chain(address - 1, inlined, outermost)) for address in sorted(set(calls))]
-
-    def _walk(self, die: DIE, depth: int, calls: list[int],
-              inlined: list[tuple[int, int, int, Place | None, Place | None]]) -> None:
-        for child in die.iter_children():
-            attributes: dict[str, Any] = child.attributes
-            if child.tag == "DW_TAG_call_site":
-                if "DW_AT_call_return_pc" in attributes:
-                    calls.append(attributes["DW_AT_call_return_pc"].value)
-            elif child.tag == "DW_TAG_inlined_subroutine":
-                place = self._call_place(attributes)
-                declared = self._declared(child)
-                inlined.extend((low, high, depth, place, declared) for low, high in self.ranges(child))
-                self._walk(child, depth + 1, calls, inlined)
-            elif child.tag == "DW_TAG_lexical_block":
-                self._walk(child, depth, calls, inlined)
-
-    def _call_place(self, attributes: dict[str, Any]) -> Place | None:
-        if "DW_AT_call_line" not in attributes or "DW_AT_call_file" not in attributes:
-            return None
-        return self.files[attributes["DW_AT_call_file"].value], attributes["DW_AT_call_line"].value
-
-    def _declared(self, die: DIE) -> Place | None:
-        """Where the function is defined."""
-        while "DW_AT_abstract_origin" in die.attributes:
-            die = die.get_DIE_from_attribute("DW_AT_abstract_origin")
-        attributes: dict[str, Any] = die.attributes
-        if "DW_AT_decl_line" not in attributes or "DW_AT_decl_file" not in attributes:
-            return None
-        return self.files[attributes["DW_AT_decl_file"].value], attributes["DW_AT_decl_line"].value
-
-    def _chain(self, address: int, inlined: list[tuple[int, int, int, Place | None, Place | None]],
-               outermost: Place | None) -> tuple[Frame, ...]:
-        """The frames at an address, innermost first; each followed by its own function's where the code came from
-        another."""
-        around = sorted((entry for entry in inlined if entry[0] <= address < entry[1]), key=lambda entry: -entry[2])
-        here = self.place_of(address)
-        out: list[Place] = []
-        for _, _, _, called_at, declared in around:
-            _add(out, here, declared)
-            here = called_at
-        _add(out, here, outermost)
-        return tuple((file, line, name_at(file, line), source_at(file, line)) for file, line in out)
+    def __str__(self) -> str:
+        return f'  File "{self.file}", line {self.line}, in {self.name}' + (f"\n    {self.text}" if self.text else "")
 
 
-def _add(out: list[Place], here: Place | None, declared: Place | None) -> None:
-    """A frame; and, if this compiler inlined the code from another Python function, the function it was inlined
-    into."""
-    if here is not None and here[0].endswith(".py"):
-        out.append(here)
-        if declared is not None and declared[0].endswith(".py") and (
-                declared[0] != here[0] or name_at(*declared) != name_at(*here)):
-            out.append(declared)
-    elif declared is not None and declared[0].endswith(".py"):
-        out.append(declared)
+# ---- calls in machine code -------------------------------------------------------------------------------------------
 
 
-class Sources:
-    """The Python files that places are in. `root` is the folder that relative names start from."""
-
-    root: Path = Path(".")
-
-
-sources = Sources()
-
-
-def display_name(path: str, root: Path) -> str:
-    """`kaa/kernel/fs/pipe.py`: relative to src, or to the root, or as it is."""
-    for base in (root / "src", root):
-        if path.startswith(f"{base}/"):
-            return path[len(str(base)) + 1:]
-    return path
+def _indirect(code: bytes, at: int) -> int:
+    """Where an indirect call (ff /2) ends."""
+    modrm = code[at + 1] if at + 1 < len(code) else 0xD0
+    mode, register = modrm >> 6, modrm & 7
+    if mode == 3:
+        return at + 2
+    size = 2 + (register == 4) + (0, 1, 4)[mode]
+    if mode == 0 and (register == 5 or register == 4 and at + 2 < len(code) and code[at + 2] & 7 == 5):
+        size += 4
+    return at + size
 
 
-def _real(name: str) -> Path:
-    inside = sources.root / "src" / name
-    return inside if inside.exists() else sources.root / name
+def _kind(called: str) -> int:
+    if called in ("kaa_trap", "kaa_trap_text"):
+        return TRAP
+    return RELEASE if called.startswith("kd_") or called in RELEASES else CALL
 
 
-@functools.cache
-def text_of(name: str) -> tuple[str, ...]:
-    """A file's lines."""
-    try:
-        return tuple(_real(name).read_text().splitlines())
-    except OSError:
-        return ()
-
-
-@functools.cache
-def _definitions(name: str) -> list[tuple[int, int, str]]:
-    """(first line, last line, name) of every function, outer before inner."""
-    try:
-        tree = ast.parse("\n".join(text_of(name)))
-    except SyntaxError:
-        return []
-    found = [(min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or node.lineno, node.name)
-             for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return sorted(found, key=lambda entry: (entry[0], -entry[1]))
-
-
-@functools.cache
-def name_at(name: str, line: int) -> str:
-    """The function around a line."""
-    best = "<module>"
-    for first, last, function in _definitions(name):
-        if first > line:
-            break
-        if line <= last:
-            best = function
-    return best
-
-
-@functools.cache
-def source_at(name: str, line: int) -> str:
-    """The text of a line."""
-    lines = text_of(name)
-    return lines[line - 1].strip() if 0 < line <= len(lines) else ""
-
-
-def range_list(dwarf: DWARFInfo, unit: CompileUnit, offset: int) -> list[tuple[int, int]]:
-    """The (low, high) pairs of a range list."""
-    lists: Any = dwarf.range_lists()
-    base, out = 0, list[tuple[int, int]]()
-    for entry in lists.get_range_list_at_offset(offset, unit):
-        if hasattr(entry, "base_address"):
-            base = entry.base_address
+def sites(code: bytes, address: int, starts: dict[int, str]) -> Iterator[tuple[int, int, int]]:
+    """Of a function: offset of a site, its kind, offset of the byte whose row tells its line. A few may be none in truth:
+    they cost 8 bytes each. Direct calls go to the start of a function; that tells them from other e8 bytes."""
+    for match in CALLS.finditer(code):
+        at, first = match.start(), match[1][0]
+        if first == 0xE8:
+            called = starts.get(address + at + 5 + int.from_bytes(code[at + 1 : at + 5], "little", signed=True))
+            if called is not None:
+                yield at + 5, _kind(called), at + 4
+        elif first == 0x0F:
+            yield at, TRAP, at
         else:
-            start = 0 if entry.is_absolute else base
-            out.append((start + entry.begin_offset, start + entry.end_offset))
-    return out
+            end = _indirect(code, at)
+            yield end, CALL, end - 1
 
 
-def unit_sites(dwarf: DWARFInfo, unit: CompileUnit, folder: Path, root: Path) -> Iterator[tuple[int, FunctionSites]]:
-    """(address, sites) of a unit's functions, from what was kept of an equal object or from its DWARF."""
-    top = unit.get_top_DIE()
-    attributes: dict[str, Any] = top.attributes
-    if "DW_AT_ranges" in attributes:
-        starts = [low for low, _ in range_list(dwarf, unit, attributes["DW_AT_ranges"].value)]
-    elif "DW_AT_low_pc" in attributes:
-        starts = [attributes["DW_AT_low_pc"].value]
-    else:
-        return
-    stem = Path(os.fsdecode(attributes["DW_AT_name"].value)).stem
-    kept = _kept(folder, stem)
-    known = _load(kept)
-    if known is None or any(start != 0 and index not in known.functions for index, start in enumerate(starts)):
-        known = UnitReader(dwarf, unit, root).read(starts)
-        for index, start in enumerate(starts):
-            if start != 0:
-                known.functions.setdefault(index, FunctionSites())
-        _keep(kept, known)
-    for index, start in enumerate(starts):
-        if start != 0:
-            yield start, known.functions[index]
+# ---- frames of a unit ------------------------------------------------------------------------------------------------
 
 
-def _kept(folder: Path, stem: str) -> Path | None:
-    """Where the sites of the unit's present object are kept."""
-    objects = sorted((folder / "obj").glob(f"{stem}-*.o"), key=lambda path: path.stat().st_mtime)
-    if not objects:
-        return None
-    return folder / "lines" / f"{objects[-1].stem}.{VERSION}"
+class UnitFrames:
+    """Turns the chains of one compilation unit into frames of Python."""
+
+    def __init__(self, elf: Elf, unit: dwarf.Unit, sources: Sources, text: str) -> None:
+        self.unit, self.sources, self.text = unit, sources, text
+        self.at = dwarf.places(elf, unit)
+        self.functions = python_lines.c_functions(text)
+        self.contexts: dict[str, dict[python_lines.Place, list[tuple[str, python_lines.Place]]]] = {}
+        self.known: dict[Lines, Lines] = {}
+
+    def frames(self, address: int) -> Lines:
+        """The frames at an address, innermost first."""
+        chain = self.at(address)
+        out: list[Line] = []
+        for i, (scope, file, line) in enumerate(chain):
+            out += self._scope(scope, file, line, last=i == len(chain) - 1, inner=bool(out))
+        made = tuple(out)
+        return self.known.setdefault(made, made)
+
+    def _scope(self, scope: dwarf.Scope, file: str, line: int, last: bool, inner: bool) -> list[Line]:
+        """The frames of one C function: itself, and what Kaa expanded into it."""
+        name = scope.name
+        if name[:3] in ("kd_", "kt_"):
+            return self._glue(name, inner)
+        if name in self.functions:
+            return self._python(name, file, line)
+        head = self.sources.head(file, line) if file.endswith(".py") else None
+        if head is not None:
+            return [(head.qualname, file, line)]
+        return [(name, _c_file(file), line)] if last and not inner else []
+
+    def _glue(self, name: str, inner: bool) -> list[Line]:
+        """The end of an object, or a trampoline (left out where the function itself is inlined into it)."""
+        found = self.sources.definition(name[3:])
+        if name.startswith("kd_"):
+            return [(f"<drop {found[1].qualname}>", found[0], 0)] if found else [("<drop>", "?", 0)]
+        if inner:
+            return []
+        return [(found[1].qualname, found[0], 0)] if found else [(name[3:], "?", 0)]
+
+    def _python(self, name: str, file: str, line: int) -> list[Line]:
+        function = self.functions[name]
+        own = self.sources.head(function.file, function.line)
+        qualname = own.qualname if own else name
+        head = self.sources.head(file, line) if file.endswith(".py") else None
+        if own is None or (head is own and file == function.file):
+            return [(qualname, file, line)]
+        if name not in self.contexts:
+            self.contexts[name] = self.sources.contexts(function)
+        callers = self.contexts[name].get((file, line))
+        if head is None or callers is None:
+            return [(qualname, function.file, function.line)]
+        return [(head.qualname, file, line), *((caller, *place) for caller, place in callers)]
+
+    def found(self, code: bytes, base: int, symbols: list[Symbol], starts: dict[int, str]) -> Found:
+        """The sites of the unit's functions and of its functions in assembly."""
+        naked = set(python_lines.NAKED.findall(self.text))
+        out: Found = {}
+        for symbol in symbols:
+            inside = code[symbol.address - base : symbol.address - base + symbol.size]
+            if symbol.name in naked:
+                frames = self._naked(symbol.name)
+                out[symbol.name] = (
+                    symbol.size,
+                    [(o, kind, frames) for o, kind, _ in ((0, START, 0), *sites(inside, symbol.address, starts))],
+                )
+            elif any(low <= symbol.address < high for low, high in self.unit.ranges):
+                places = [(0, START, 0), *sites(inside, symbol.address, starts)]
+                out[symbol.name] = (
+                    symbol.size,
+                    [(o, kind, self.frames(symbol.address + row)) for o, kind, row in places],
+                )
+        return out
+
+    def _naked(self, symbol: str) -> Lines:
+        file = f"src/{self.unit.stem.replace('.', '/')}"
+        file = next((f for f in (f"{file}.py", f"{file}/__init__.py") if (self.sources.root / f).is_file()), "?")
+        head = self.sources.exported(file, symbol)
+        return ((head.qualname if head else symbol, file, 0),)
 
 
-def _load(path: Path | None) -> UnitSites | None:
-    try:
-        return pickle.loads(path.read_bytes()) if path is not None else None
-    except (OSError, pickle.UnpicklingError, EOFError, AttributeError):
-        return None
+def _c_file(file: str) -> str:
+    name = file.rsplit("/", 1)[-1]
+    return "src/kaa/compiler/emit/kaa.h" if name == "kaa.h" else name
 
 
-def _keep(path: Path | None, sites: UnitSites) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(exist_ok=True)
-    for old in path.parent.glob(f"{path.name.rsplit('-', 1)[0]}-*"):
-        old.unlink(missing_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_bytes(pickle.dumps(sites))
-    fresh.rename(path)
+def unit_text(folder: Path, unit: dwarf.Unit) -> str:
+    """The C text of a unit, empty if it is not there."""
+    path = folder / "c" / f"{unit.stem}.c"
+    return path.read_text() if path.is_file() else ""
 
 
-class Strings:
-    """Strings by number; 0 is "?"."""
+# ---- what is known of units, by object -------------------------------------------------------------------------------
 
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {"?": 0}
 
-    def number(self, text: str, limit: int) -> int:
-        """The string's number; 0 when there is no room below `limit`."""
-        found = self.numbers.get(text)
+class Known:
+    """What was found of units before: name of the object → its functions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "line_table.cache"
+        files = (__file__, dwarf.__file__, python_lines.__file__)
+        self.version = hashlib.sha256(b"".join(Path(f or "").read_bytes() for f in files)).hexdigest()
+        objects = sorted((folder / "obj").glob("*.o")) if (folder / "obj").is_dir() else []
+        self.objects = {p.stem.rpartition("-")[0]: p.stem for p in objects}
+        self.units: dict[str, Found] = {}
+        if self.path.is_file():
+            self.units = self._load()
+        self.changed = False
+
+    def _load(self) -> dict[str, Found]:
+        try:
+            version, units = marshal.loads(self.path.read_bytes())
+        except (ValueError, EOFError, TypeError):
+            return {}
+        current = set(self.objects.values())
+        return {k: v for k, v in units.items() if k in current} if version == self.version else {}
+
+    def of(self, stem: str) -> Found | None:
+        return self.units.get(self.objects.get(stem, ""))
+
+    def add(self, stem: str, found: Found) -> None:
+        """Keeps what was found, if the unit has an object; functions that this link left out stay known."""
+        key = self.objects.get(stem, f"{stem}.c")
+        self.units[key] = {**self.units.get(key, {}), **found}
+        self.objects.setdefault(stem, key)
+        self.changed = True
+
+    def save(self) -> None:
+        """Writes it down, whole."""
+        if self.changed:
+            fresh = self.path.with_suffix(f".{os.getpid()}.tmp")
+            fresh.write_bytes(
+                marshal.dumps((self.version, {k: v for k, v in self.units.items() if not k.endswith(".c")}))
+            )
+            fresh.rename(self.path)
+
+
+class Finder:
+    """All sites of an ELF."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.folder = path.parent
+        self.elf, self.sources, self.known = Elf(path), Sources(root), Known(path.parent)
+        self.symbols = self.elf.functions()
+        self.starts = {s.address: s.name for s in self.symbols}
+        self.functions: Found = {}
+
+    def sites(self) -> list[Site]:
+        """Every site, by address."""
+        self._look()
+        missing = [s for s in self.symbols if self._have(s) is None]
+        if missing:
+            self._decode(missing)
+            self._look()
+        out: dict[int, Site] = {}
+        for symbol in self.symbols:
+            have = self._have(symbol) or (symbol.size, [(0, START, ((symbol.name, "?", 0),))])
+            for offset, kind, frames in have[1]:
+                address = symbol.address + offset
+                if frames and (offset or address not in out):
+                    out[address] = address, kind, frames
+        return [site for _, site in sorted(out.items())]
+
+    def _look(self) -> None:
+        for stem in self.known.objects:
+            self.functions.update(self.known.of(stem) or {})
+
+    def _have(self, symbol: Symbol) -> tuple[int, list[Site]] | None:
+        """What is known of a function; a local one by its unit, since names repeat."""
+        functions = (self.known.of(symbol.unit.removesuffix(".c")) or {}) if symbol.unit else self.functions
+        found = functions.get(symbol.name)
+        return found if found is not None and found[0] == symbol.size else None
+
+    def _decode(self, missing: list[Symbol]) -> None:
+        """Decodes the units that functions are missing of. Assembly has no debug information: its unit's C text names it."""
+        code, base = self.elf.section(".text"), self.elf.address(".text")
+        addresses = [s.address for s in missing]
+        bare = set(addresses)
+        units = dwarf.units(self.elf)
+        wanted: list[dwarf.Unit] = []
+        for unit in units:
+            before = len(bare)
+            for low, high in unit.ranges:
+                bare.difference_update(addresses[bisect_right(addresses, low - 1) : bisect_right(addresses, high - 1)])
+            if len(bare) < before or self.known.of(unit.stem) is None:
+                wanted.append(unit)
+        for unit in wanted:
+            text = unit_text(self.folder, unit)
+            have = UnitFrames(self.elf, unit, self.sources, text)
+            mine = self._symbols_of(unit, set(python_lines.NAKED.findall(text)))
+            self.known.add(unit.stem, have.found(code, base, mine, self.starts))
+
+    def _symbols_of(self, unit: dwarf.Unit, naked: set[str]) -> list[Symbol]:
+        starts = [s.address for s in self.symbols]
+        out = [s for s in self.symbols if s.name in naked] if naked else []
+        for low, high in unit.ranges:
+            out += self.symbols[bisect_right(starts, low - 1) : bisect_right(starts, high - 1)]
+        return out
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+class Texts:
+    """Frames as they are shown, each found once."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self._known: dict[Line, Frame] = {}
+
+    def frame(self, line: Line) -> Frame:
+        """A frame with its source text, cut if it is long."""
+        found = self._known.get(line)
         if found is None:
-            found = len(self.numbers)
-            if found >= limit:
-                return 0
-            self.numbers[text] = found
-        return found if found < limit else 0
-
-    def encode(self) -> tuple[bytes, bytes]:
-        """(index, texts)"""
-        index, texts = bytearray(), bytearray()
-        for text in self.numbers:
-            index += struct.pack("<I", len(texts))
-            texts += text.encode() + b"\0"
-        return bytes(index), bytes(texts)
+            found = self._known[line] = shown(line, self.sources, TEXT_LENGTH)
+        return found
 
 
-def encode(sites: dict[int, tuple[Frame, ...]]) -> bytes:
-    """The section's bytes; `sites` by address, relative to the image's base."""
-    strings = Strings()
-    frames = bytearray()
-    starts: dict[tuple[Frame, ...], int] = {}
-    ordered = sorted(sites.items())
-    for name in sorted({frame[2] for _, chain in ordered for frame in chain}):
-        strings.number(name, NAMES_AT_MOST)
-    for file in sorted({frame[0] for _, chain in ordered for frame in chain}):
-        strings.number(file, 1 << 16)
-    for _, chain in ordered:
-        if chain not in starts:
-            starts[chain] = len(frames) // 8
-            frames += _encode_chain(chain, strings)
-    index, texts = strings.encode()
-    body = b"".join(struct.pack("<I", address) for address, _ in ordered)
-    body += b"".join(struct.pack("<I", starts[chain]) for _, chain in ordered)
-    frames_at = 4 * HEADER_WORDS + len(body)
-    header = struct.pack("<8I", MAGIC, len(ordered), len(frames) // 8, len(strings.numbers), frames_at,
-                         frames_at + len(frames), 0, 0)
-    return header + body + bytes(frames) + index + texts
+class Table:
+    """The contents of .kaa_lines but for the source texts, which are chosen to fit."""
+
+    def __init__(self, found: list[Site], texts: Texts, base: int) -> None:
+        self.found = list(_different(found))
+        self.strings: dict[str, int] = {"?": 0}
+        self.frames: list[tuple[Frame, int]] = []
+        self.chains: dict[Lines, int] = {}
+        self.texts: dict[str, int] = {}
+        for frames in sorted(dict.fromkeys(frames for _, _, frames in self.found), key=len, reverse=True):
+            self._add(frames, texts)
+        for frame, _ in self.frames:
+            self.strings.setdefault(frame.file, len(self.strings))
+        for frame, _ in self.frames:
+            self.strings.setdefault(frame.name, len(self.strings))
+        self.base = base
+        self.size = 4 * (HEADER_WORDS + 2 * len(self.found) + 2 * len(self.frames)) + sum(
+            len(s) + 5 for s in self.strings
+        )
+
+    def _add(self, frames: Lines, texts: Texts) -> None:
+        """A chain; its ends are chains too, so that others can share them."""
+        if frames in self.chains:
+            return
+        first = len(self.frames)
+        for i, line in enumerate(frames):
+            self.chains.setdefault(frames[i:], first + i)
+            self.frames.append((texts.frame(line), MORE if i + 1 < len(frames) else 0))
+
+    def fill(self, texts: Texts, room: int) -> bool:
+        """Takes source texts as far as they fit: of traps first, then those of most sites. False if even those of traps do not."""
+        order: dict[str, int] = {}
+        for _, kind, frames in self.found:
+            for i, line in enumerate(frames if kind != START else ()):
+                text = texts.frame(line).text
+                order[text] = order.get(text, 0) + (1000 if kind == TRAP and i == 0 else 1)
+        order.pop("", None)
+        for text in sorted(order, key=lambda t: -order[t]):
+            if text not in self.strings:
+                room -= len(text) + 5
+                if room < 0:
+                    return order[text] < 1000
+                self.strings[text] = len(self.strings)
+            self.texts[text] = self.strings[text]
+        return True
+
+    def data(self) -> bytes:
+        """The bytes of the section."""
+        strings = [s.encode("ascii", "replace") + b"\0" for s in self.strings]
+        offsets, at = [], 0
+        for string in strings:
+            offsets.append(at)
+            at += len(string)
+        count = len(self.found)
+        frames_at = 4 * (HEADER_WORDS + 2 * count)
+        words = [MAGIC, count, len(self.frames), len(strings), frames_at, frames_at + 8 * len(self.frames), 0, 0]
+        words += [address - self.base for address, _, _ in self.found]
+        words += [self.chains[frames] for _, _, frames in self.found]
+        for frame, more in self.frames:
+            name, text = self.strings[frame.name], self.texts.get(frame.text, 0)
+            words.append((name if name < 1 << 15 else 0) | (text if text < 1 << 15 else 0) << 15 | more)
+            words.append(min(frame.line, 0xFFFF) | self.strings[frame.file] << 16)
+        words += offsets
+        return struct.pack(f"<{len(words)}I", *words) + b"".join(strings)
 
 
-def _encode_chain(chain: tuple[Frame, ...], strings: Strings) -> bytes:
-    out = bytearray()
-    for position, (file, line, function, text) in enumerate(chain):
-        name, source = strings.number(function, NAMES_AT_MOST), strings.number(text, NAMES_AT_MOST)
-        more = MORE if position + 1 < len(chain) else 0
-        out += struct.pack("<II", name | source << 15 | more, min(line, 0xFFFF) | strings.number(file, 1 << 16) << 16)
-    return bytes(out)
+def _different(found: list[Site]) -> Iterator[Site]:
+    """Leaves out sites that the kernel finds through the one before."""
+    last, before = -REACH - 1, ()
+    for site in found:
+        if site[2] != before or site[0] - last > REACH:
+            last, before = site[0], site[2]
+            yield site
 
 
-def table(image: Path, root: Path) -> bytes:
-    """The section's bytes for a linked image."""
-    sources.root = root
-    for cached in (text_of, _definitions, name_at, source_at):
-        cached.cache_clear()
-    sites: dict[int, tuple[Frame, ...]] = {}
-    with open(image, "rb") as file:
-        elf = ELFFile(file)
-        base = image_base(elf)
-        dwarf: DWARFInfo = elf.get_dwarf_info()
-        for unit in dwarf.iter_CUs():
-            for start, function in unit_sites(dwarf, unit, image.parent, root):
-                for offset, chain in function.sites:
-                    if chain:
-                        sites[start + offset - base] = chain
-    return encode(sites)
+def _without_releases(found: list[Site]) -> Iterator[Site]:
+    """Leaves out calls that release objects, where another call of the function is near: its line is shown then."""
+    last = -REACH - 1
+    for site in found:
+        if site[1] != RELEASE or site[0] - last > REACH:
+            last = site[0]
+            yield site
 
 
-def image_base(elf: ELFFile) -> int:
-    """The address that sites are relative to."""
-    symbols: Any = elf.get_section_by_name(".symtab")
-    for symbol in symbols.get_symbol_by_name(IMAGE_BASE) or []:
-        return symbol["st_value"]
-    raise ValueError(f"the image has no symbol {IMAGE_BASE}")
+def shown(frame: Line, sources: Sources, length: int = 1000) -> Frame:
+    """A frame with its source text; a line of 0 becomes that of the definition."""
+    name, file, line = frame
+    if not file.endswith(".py"):
+        return Frame(name, file, line, "")
+    source = sources.source(file)
+    if line == 0:
+        wanted = name.removeprefix("<drop ").removesuffix(">")
+        line = next((h.line for h in source.heads if h.qualname == wanted), 0)
+    text = source.line(line)
+    return Frame(name, file, line, text if len(text) <= length else text[: length - 3].rstrip() + "...")
 
 
-def c_source(image: Path, root: Path) -> str:
-    """A C file that puts the table into its section. The bytes lie beside the image; the text names their digest."""
-    data = table(image, root)
-    path = image.with_suffix(".lines")
-    path.write_bytes(data)
-    return (f"/* {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()} */\n"
-            f'__asm__(".section .kaa_lines,\\"a\\",@progbits\\n.incbin \\"{path.resolve()}\\"\\n.previous\\n");\n')
+def encode(found: list[Site], sources: Sources, base: int, largest: int = LARGEST) -> bytes:
+    """The table of some sites. If it gets too large, texts other than those of traps go first, then the lines of releases,
+    then the names of functions where the processor finds a fault before their first call, then the texts of traps."""
+    texts = Texts(sources)
+    few = list(_without_releases(found))
+    unknown: Lines = (("?", "?", 0),)
+    least = [(address, kind, unknown if kind == START else frames) for address, kind, frames in few]
+    made = Table(found, texts, base)
+    for fewer in (few, least):
+        if made.fill(texts, largest - made.size):
+            return made.data()
+        made = Table(fewer, texts, base)
+    made.fill(texts, largest - made.size)
+    return made.data()
 
 
-__all__ = ["c_source", "encode", "table"]
+def table(bare: Path, root: Path) -> bytes:
+    """The contents of .kaa_lines for a linked ELF."""
+    finder = Finder(bare, root)
+    base = finder.elf.symbol("kaa_image_base")
+    found = finder.sites()
+    finder.known.save()
+    return encode(found, finder.sources, IMAGE_BASE if base is None else base)
+
+
+def c_source(bare: Path, root: Path) -> str:
+    """C text that defines section .kaa_lines. The data are in a file beside the ELF, whose name is a hash of them: so the
+    text changes when they do."""
+    data = table(bare, root)
+    name = f"kaa_lines-{hashlib.sha256(data).hexdigest()[:16]}.bin"
+    path = bare.parent.resolve() / name
+    for old in bare.parent.glob("kaa_lines-*.bin"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
+    if not path.is_file() or path.read_bytes() != data:
+        path.write_bytes(data)
+    quoted = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    section = '.pushsection .kaa_lines,\\"a\\",@progbits\\n.balign 16\\n'
+    return (
+        "/* The table of source lines: made by kaa.compiler.line_table. */\n"
+        f'__asm__("{section}.globl kaa_line_table\\nkaa_line_table:\\n"\n'
+        f'        ".incbin \\"{quoted}\\"\\n.popsection\\n");\n'
+    )
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read(data: bytes, offset: int) -> list[Frame]:
+    """What the kernel finds in a table for an address less kaa_image_base: frames, innermost first."""
+    if len(data) < 4 * HEADER_WORDS or struct.unpack_from("<I", data)[0] != MAGIC:
+        return []
+    _, count, _, _, frames_at, index_at = struct.unpack_from("<6I", data)
+    strings_at = index_at + 4 * struct.unpack_from("<4I", data)[3]
+
+    def string(identity: int) -> str:
+        return dwarf.text(data, strings_at + struct.unpack_from("<I", data, index_at + 4 * identity)[0])
+
+    addresses = struct.unpack_from(f"<{count}I", data, 4 * HEADER_WORDS)
+    site = bisect_right(addresses, offset) - 1
+    if site < 0 or offset - addresses[site] > REACH:
+        return []
+    at = struct.unpack_from("<I", data, 4 * (HEADER_WORDS + count + site))[0]
+    out: list[Frame] = []
+    while True:
+        names, place = struct.unpack_from("<2I", data, frames_at + 8 * at)
+        source = names >> 15 & 0x7FFF
+        out.append(Frame(string(names & 0x7FFF), string(place >> 16), place & 0xFFFF, string(source) if source else ""))
+        if not names & MORE:
+            return out
+        at += 1
+
+
+def lookup(elf: Path, address: int, root: Path = ROOT) -> list[Frame]:
+    """The frames at an address, innermost first: by the debug information (an address right after a call is taken as a
+    return address), or where there is none by the table in the ELF."""
+    file = Elf(elf)
+    unit = next((u for u in dwarf.units(file) if any(low <= address - 1 < high for low, high in u.ranges)), None)
+    if unit is None:
+        base = file.symbol("kaa_image_base") if ".symtab" in file.by_name else None
+        return read(file.section(".kaa_lines"), address - (IMAGE_BASE if base is None else base))
+    sources = Sources(root)
+    symbols = file.functions()
+    owner = symbols[bisect_right([s.address for s in symbols], address - 1) - 1]
+    start = owner.address - file.address(".text")
+    code = file.section(".text")[start : start + owner.size]
+    rows = {offset: row for offset, _, row in sites(code, owner.address, {s.address: s.name for s in symbols})}
+    row = rows.get(address - owner.address)
+    frames = UnitFrames(file, unit, sources, unit_text(elf.parent, unit))
+    return [shown(f, sources) for f in frames.frames(address if row is None else owner.address + row)]
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    if len(arguments) < 2:
+        print(__doc__)
+        return 2
+    for word in arguments[1:]:
+        frames: list[Any] = lookup(Path(arguments[0]), int(word, 16))
+        print(f"{word}:", *(reversed(frames) if frames else ["  nothing is known of it"]), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

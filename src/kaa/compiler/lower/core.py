@@ -100,6 +100,8 @@ class Core:
 
     def emit(self, instr: ir.Instr) -> None:
         instr.line, instr.file = self.line, self.file
+        if isinstance(instr, ir.Fresh):
+            instr.dst.fresh = True
         if self.reachable:
             self.block.instrs.append(instr)
 

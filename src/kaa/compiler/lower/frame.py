@@ -63,6 +63,7 @@ class Frame:
 
 _assigned: dict[ast.AST, frozenset[str]] = {}
 _walrus: dict[ast.AST, bool] = {}
+_calls: dict[ast.AST, bool] = {}
 
 
 def has_walrus(node: ast.AST) -> bool:
@@ -70,6 +71,13 @@ def has_walrus(node: ast.AST) -> bool:
     if node not in _walrus:
         _walrus[node] = isinstance(node, ast.NamedExpr) or any(has_walrus(n) for n in ast.iter_child_nodes(node))
     return _walrus[node]
+
+
+def has_call(node: ast.AST) -> bool:
+    """True if a statement calls something."""
+    if node not in _calls:
+        _calls[node] = isinstance(node, ast.Call) or any(has_call(n) for n in ast.iter_child_nodes(node))
+    return _calls[node]
 
 
 def assigned_names(node: ast.AST) -> frozenset[str]:

@@ -11,7 +11,7 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, Value, Var
 from kaa.compiler.lower.builtins import Builtins
 from kaa.compiler.lower.core import Restart
-from kaa.compiler.lower.frame import Frame, Loop, assigned_attributes, assigned_names
+from kaa.compiler.lower.frame import Frame, Loop, assigned_attributes, assigned_names, has_call
 from kaa.compiler.lower.values import (
     BoundMethod,
     CompileTime,
@@ -98,6 +98,9 @@ class Loops(Builtins):
                 self.forget((v.name,))
         for attr in assigned_attributes(body):
             self.forget_attribute(attr)
+        if any(has_call(stmt) for stmt in body):
+            for key in [k for k in self.facts if len(k) > 1]:
+                del self.facts[key]  # what is called may change the attribute: it is tested anew in each round
 
     def stmt_For(self, node: ast.For) -> None:
         iterable = self.iterable(node.iter)

@@ -304,7 +304,7 @@ class Operators(Expressions):
             v = self.compare_is(node.left, right_node, node)
             self.end(ir.Branch(v, yes if positive else no, no if positive else yes))
             return {}, {}
-        v = self.expr(node.left)
+        v = self._tested(node.left)
         none_block, some_block = (yes, no) if positive else (no, yes)
         if isinstance(v, CompileTime) or isinstance(strip(v.type), NoneType):
             self.goto(none_block if isinstance(strip(v.type), NoneType) else some_block)
@@ -321,6 +321,15 @@ class Operators(Expressions):
         facts: Facts = {key: t.inner} if key is not None else {}
         self.end(ir.Branch(out, none_block, some_block))
         return ({}, facts) if positive else (facts, {})
+
+    def _tested(self, node: ast.expr) -> Value:
+        """What a None test looks at: of an attribute, what it is now, whatever an earlier test said."""
+        key = self.path_key(node) if isinstance(node, ast.Attribute) else None
+        known = self.facts.pop(key, None) if key is not None else None
+        v = self.expr(node)
+        if key is not None and known is not None:
+            self.facts[key] = known
+        return v
 
     def _cond_isinstance(self, node: ast.Call, yes: Block, no: Block) -> tuple[Facts, Facts]:
         v = self.value(node.args[0])

@@ -286,6 +286,8 @@ class Statements(Loops):
             self.store_place(place, self.coerce(value, t.element, node))
             return
         v = self.coerce(value, t, node)
+        if isinstance(place, FieldPlace) and not place.owner.is_struct and isinstance(v, Var) and not v.fresh:
+            self.error("this stores a copy, where CPython would share the place: say copy(…)", node)
         self.copy_into(self.load(place), v)
 
     def _first_store(self, base: Value, name: str, node: ast.AST) -> bool:

@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.dirent import DIRENT64_HEADER, DIRENT_HEADER, Dirent, Dirent64
-from kaa.lang import Array, Bytes, as_bytes, i64, u8, u16, u32, u64, usize
+from kaa.lang import Array, Bytes, as_bytes, copy, i64, u8, u16, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.user import UserBuf
@@ -70,7 +70,7 @@ class GetdentsSink(DirSink):
     def __init__(self, target: UserBuf, old_layout: bool) -> None:
         self.stage = Array[u8, STAGE]()
         self.used = 0
-        self.target = target
+        self.target = copy(target)
         self.written = 0
         self.old_layout = old_layout
         self.refused = False

@@ -20,7 +20,7 @@ from kaa.kernel.process.task import DYING, EXITING, INTERRUPTIBLE, KILLABLE, STO
 from kaa.kernel.sched import core
 from kaa.kernel.signal import stop
 from kaa.kernel.signal.pending import PendingSignals, QueuedSignal
-from kaa.lang import i32, inline, u32, u64
+from kaa.lang import copy, i32, inline, u32, u64
 
 CANNOT_CATCH: Final = KILL_AND_STOP
 
@@ -112,7 +112,7 @@ def _queue(pending: PendingSignals, signo: i32, info: SigInfo) -> None:
         return
     try:
         entry = QueuedSignal()
-        entry.info = info
+        entry.info = copy(info)
         pending.append(entry)
     except Exception:
         pending.raise_bit(signo)

@@ -21,7 +21,7 @@ from kaa.kernel.signal import send
 from kaa.kernel.signal.pending import QueuedSignal
 from kaa.kernel.time import clocks, timer
 from kaa.kernel.time.timer import Timer
-from kaa.lang import i32, u32, u64
+from kaa.lang import copy, i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.group import ThreadGroup
@@ -229,7 +229,7 @@ def prepare_signal(new: PosixTimer, signo: i32, value: u64) -> None:
     info = SigInfo(signo, 0, i32(Code.SI_TIMER))
     info.word0 = u64(u32(new.number))
     info.word1 = value
-    new.signal.info = info
+    new.signal.info = copy(info)
     new.signal.timer = weakref.ref(new)
 
 
