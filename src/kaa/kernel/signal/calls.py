@@ -10,6 +10,7 @@ from kaa.kernel.abi.signal import (
     KILL_AND_STOP,
     MINSIGSTKSZ,
     SA_KNOWN,
+    SIG_IGN,
     SIGNAL_COUNT,
     How,
     SigAction,
@@ -32,29 +33,31 @@ def rt_sigaction(signo: i32, new: UserPtr[SigAction], old: UserPtr[SigAction], s
     """sigaction(2): examine and change what a signal does."""
     if size != SIGSET_SIZE:
         raise OSError(errno.EINVAL)
+    if new.is_null():
+        _tell(signo, old)
+        return
     wanted = SigAction()
-    if not new.is_null():
-        wanted = new.read()
-    if signo < 1 or signo > SIGNAL_COUNT:
+    new.read_into(wanted)
+    if signo < 1 or signo > SIGNAL_COUNT or ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
         raise OSError(errno.EINVAL)
-    if not new.is_null() and ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
-        raise OSError(errno.EINVAL)
-    task = machine.percpu.current()
-    before = task.group.handlers.actions[signo - 1]
     if not old.is_null():
-        old.write(before)
-    if not new.is_null():
-        wanted.flags &= SA_KNOWN
-        wanted.mask &= ~u64(KILL_AND_STOP)
-        _install(task, signo, wanted)
-
-
-def _install(task: Task, signo: i32, wanted: SigAction) -> None:
+        _tell(signo, old)
+    wanted.flags &= SA_KNOWN
+    wanted.mask &= ~u64(KILL_AND_STOP)
+    task = machine.percpu.current()
     group = task.group
     with group.signal_lock:
         group.handlers.set(signo, wanted)
-        if group.handlers.will_ignore(signo):
+        if wanted.handler <= SIG_IGN and group.handlers.will_ignore(signo):
             _forget_pending(task, signo)
+
+
+def _tell(signo: i32, old: UserPtr[SigAction]) -> None:
+    """Give the action of `signo` out."""
+    if signo < 1 or signo > SIGNAL_COUNT:
+        raise OSError(errno.EINVAL)
+    if not old.is_null():
+        old.write(machine.percpu.current().group.handlers.actions[signo - 1])
 
 
 def _forget_pending(task: Task, signo: i32) -> None:

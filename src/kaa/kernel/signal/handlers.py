@@ -44,6 +44,8 @@ class SignalHandlers:
         self.actions[signo - 1] = action
         bit = u64(1) << u64(signo - 1)
         self.touched |= bit
+        if action.handler > SIG_IGN and ((self.ignored | self.defaults) & bit) == 0:
+            return
         self.ignored = (self.ignored | bit) if action.handler == SIG_IGN else (self.ignored & ~bit)
         self.defaults = (self.defaults | bit) if action.handler == SIG_DFL else (self.defaults & ~bit)
 
