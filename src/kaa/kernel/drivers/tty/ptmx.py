@@ -15,6 +15,8 @@ from kaa.kernel.drivers.char import registry
 from kaa.kernel.drivers.tty import ioctl, job_control
 from kaa.kernel.drivers.tty.file import TerminalFile, open_tty
 from kaa.kernel.drivers.tty.pty import Pair, Pty, pairs
+from kaa.kernel.fs import kernel_io
+from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.mm.user import UserPtr
 from kaa.lang import Array, i32, i64, u8, u32, u64, usize
 
@@ -156,8 +158,21 @@ class MasterFile(TerminalFile):
         """TIOCGPTPEER: a descriptor of the slave, without going by its name. Raises OSError(EINVAL, EMFILE)."""
         if flags & ~u32(O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC):
             raise OSError(errno.EINVAL)
-        file = open_tty(self.pair.tty, flags & ~u32(O_CLOEXEC), self.path)
+        file = open_tty(self.pair.tty, flags & ~u32(O_CLOEXEC), self.peer_path())
         return i64(machine.percpu.current().files.install(file, flags & O_CLOEXEC != 0))
+
+    def peer_path(self) -> Path | None:
+        """The slave's name where devpts is mounted, for /proc/self/fd and ttyname(3); else the master's."""
+        name = TextBuffer()
+        name.add(b"/dev/pts/")
+        name.decimal(u64(self.pair.pty.number))
+        try:
+            path = kernel_io.find(name.to_bytes())
+            if path.inode().rdev == self.pair.tty.device:
+                return path
+        except OSError:
+            pass
+        return self.path
 
     def send_signal(self, signo: u32) -> None:
         """TIOCSIG: a signal to the slave's foreground. Raises OSError(EINVAL) for others than ^C, ^\\, ^Z make."""
