@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's log: `log.info(f"…")`, `log.warn`, `log.error`; `log.panic(f"…")` stops the machine with a traceback.
 
-A ring of text lines, each "<level>[seconds.microseconds] text\n"; the oldest make room. `position` counts bytes ever written, so
-a reader (/dev/kmsg, dmesg) keeps its own place. Lines up to the console level also go to the console: the early serial port
-until a driver calls `take_console`. Anyone may log from anywhere; interrupts are off while a line is written. A panic does
-not ask for the lock.
+A ring of text lines, each "<level>[seconds.microseconds] text\n"; the oldest make room. `position` counts bytes ever
+written, so a reader (/dev/kmsg, dmesg) keeps its own place. Lines up to the console level also go to the console: the
+early serial port until a driver calls `take_console`. Anyone may log from anywhere; interrupts are off while a line is
+written. A panic does not ask for the lock.
 Boot parameters: quiet, debug, loglevel=N, console=NAME, earlycon.
 """
 
 from __future__ import annotations
 
-from typing import Callable, NoReturn
-
-from kaa.lang import Array, Bytes, Slice, cold, u8, u32, u64, usize
-from kaa.lang.builtins import text as texts
+from collections.abc import Callable
+from typing import NoReturn
 
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import early_console
 from kaa.kernel.init.command_line import boot_param, number
+from kaa.lang import Array, Bytes, Slice, cold, u8, u32, u64, usize
+from kaa.lang.builtins import text as texts
 
 RING_SIZE = 16384
 ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7

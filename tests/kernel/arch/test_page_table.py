@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kaa.kernel.arch.x86_64 import paging
 from kaa.kernel.arch.x86_64.page_table import PageTable
 from kaa.kernel.mm import buddy
@@ -49,7 +50,9 @@ PAGES = st.integers(0, (1 << 35) - 1).map(lambda page: page << 12) | st.integers
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(PAGES, st.integers(1, 1 << 20), st.booleans(), st.booleans()), max_size=12), PAGES, PAGES)
-def test_a_table_is_a_map_from_pages_to_entries(wanted: list[tuple[int, int, bool, bool]], start: int, end: int) -> None:
+def test_a_table_is_a_map_from_pages_to_entries(
+    wanted: list[tuple[int, int, bool, bool]], start: int, end: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for frames in _frames(patch):
             table, model = PageTable(), dict[int, int]()

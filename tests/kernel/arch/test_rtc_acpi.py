@@ -7,6 +7,7 @@ import datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kaa.kernel.arch.x86_64 import rtc
 from kaa.kernel.drivers.acpi import power, tables
 from kaa.lang import u32

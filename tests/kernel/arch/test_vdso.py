@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+
 from kaa.kernel.arch.x86_64 import vdso, vdso_code
 
 

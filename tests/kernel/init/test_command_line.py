@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kaa.kernel.init import command_line
 
 

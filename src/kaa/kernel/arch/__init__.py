@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+# ruff: noqa: I001  (the order is the point)
 from kaa.kernel.arch import x86_64 as machine
 import kaa.kernel.arch.x86_64.regs
 import kaa.kernel.arch.x86_64.percpu

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tracebacks of the kernel, as a Python programmer expects them, innermost call last. And the format of section .kaa_lines.
+"""Tracebacks of the kernel, as a Python programmer expects them, innermost call last. And the format of section
+.kaa_lines.
 
 The stack is walked along the frame pointers; each return address is looked up in a table that the build puts into the
 section after the first link (src/kaa/compiler/line_table.py). Empty or foreign, addresses are shown instead.
@@ -11,11 +12,12 @@ Format of .kaa_lines, little endian, all offsets from the section's start:
     sites    u32 × sites: addresses - kaa_image_base, ascending. A call's site is its return address; a trapping
              instruction's is its own address.
     starts   u32 × sites: index of the site's first frame
-    frames   two u32 each,  word 0: bits 0-14 function name (string id), bits 15-29 source text (string
-             id), bit 31: more frames follow (this one was inlined into the next). word 1: bits 0-15 line, bits 16-31 file (string id).
-             A site's frames go from the innermost inlined function outwards. String ids above 32767 for names and texts
-             are stored as 0 ("?").
-    index    u32 × number of strings: offset of each string from the end of the index; then the strings, NUL-terminated. Id 0 is "?".
+    frames   two words of u32 each. The first: bits 0-14 function name (string id), bits 15-29 source text (string id),
+             bit 31: more frames follow (this one was inlined into the next). The second: bits 0-15 line, bits 16-31
+             file (string id). A site's frames go from the innermost inlined function outwards. Ids of names and texts
+             above 32767 are stored as 0.
+    index    u32 × number of strings: offset of each from the end of the index; then the strings, NUL-terminated.
+             Id 0 is "?".
 
 Sites that have equal chains share them; so 15,000 sites take 120 KB, their distinct chains and texts about as much.
 """
@@ -24,13 +26,12 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from kaa.lang import Array, Bytes, cold, export, u8, u32, u64, usize
-from kaa.lang.unsafe import Ptr, symbol
-
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import instructions, power
 from kaa.kernel.arch.x86_64.regs import Registers
+from kaa.lang import Array, Bytes, cold, export, u8, u32, u64, usize
+from kaa.lang.unsafe import Ptr, symbol
 
 MAGIC = 0x314C414B
 HEADER_WORDS = 8
@@ -46,9 +47,11 @@ KINDS: list[bytes] = [
     b"IndexError: pop from an empty container", b"ValueError: shift count out of range",
 ]  # fmt: skip
 EXCEPTIONS: list[bytes] = [
-    b"divide error", b"debug", b"non-maskable interrupt", b"breakpoint", b"overflow", b"bound range exceeded", b"invalid opcode",
+    b"divide error", b"debug", b"non-maskable interrupt", b"breakpoint", b"overflow", b"bound range exceeded",
+    b"invalid opcode",
     b"device not available", b"double fault (kernel stack overflow?)", b"coprocessor overrun", b"invalid TSS",
-    b"segment not present", b"stack fault", b"general protection", b"page fault", b"reserved exception", b"floating point error",
+    b"segment not present", b"stack fault", b"general protection", b"page fault", b"reserved exception",
+    b"floating point error",
     b"alignment check", b"machine check", b"SIMD error", b"virtualization exception", b"control protection",
 ]  # fmt: skip
 
@@ -68,10 +71,13 @@ class Walk:
 
     addresses: Array[u64, 64]
     count: u32
+    faulted: bool
+    """The innermost address is an instruction's own, not one that a call returns to."""
 
     def __init__(self) -> None:
         self.addresses = Array[u64, 64]()
         self.count = u32(0)
+        self.faulted = False
 
     def add(self, address: u64) -> None:
         """One more frame; beyond DEEPEST they are dropped."""
@@ -123,6 +129,19 @@ def _find(address: u64) -> u32:
     return low - 1
 
 
+def _find_after(address: u64) -> u32:
+    """The site at or next after a faulting instruction, which is no site itself: within 128 bytes it is most likely in
+    the same function."""
+    wanted = address - symbol("kaa_image_base")
+    site = _find(address)
+    following = u32(0) if site == NOT_FOUND else site + 1
+    while following < _word(u64(1)) and _word(u64(HEADER_WORDS + following)) < wanted:
+        following += 1
+    if following < _word(u64(1)) and _word(u64(HEADER_WORDS + following)) - wanted < 128:
+        return following
+    return site
+
+
 def _in_text(address: u64) -> bool:
     return symbol("kaa_text_start") <= address and address < symbol("kaa_rodata_start")
 
@@ -150,9 +169,11 @@ def _collect(frame: u64) -> None:
 
 
 @cold
-def _show_site(address: u64) -> None:
+def _show_site(address: u64, faulted: bool) -> None:
     """The frames of one address, outermost first."""
-    site = _find(address) if _present() else u32(NOT_FOUND)
+    site = u32(NOT_FOUND)
+    if _present():
+        site = _find_after(address) if faulted else _find(address)
     if site == NOT_FOUND:
         log.raw(f"  at {address:#x}")
         return
@@ -187,7 +208,7 @@ def _show_walk() -> None:
     index = walk.count
     while index > 0:
         index -= 1
-        _show_site(walk.addresses[index])
+        _show_site(walk.addresses[index], walk.faulted and index == 0)
 
 
 @cold
@@ -282,6 +303,7 @@ def fault(vector: u32, regs: Registers, address: u64) -> NoReturn:
     """A bug found by the processor."""
     start, end = log.tail_start(u32(LAST_LINES)), log.newest()
     _begin()
+    walk.faulted = True
     walk.add(regs.rip)
     _collect(regs.rbp)
     _show_walk()

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The boot loader's command line: `name=value` words, to whoever declared the name; the rest goes to init, as Linux does.
+"""The boot loader's command line: `name=value` words, to whoever declared the name; the rest goes to init, as Linux
+does.
 
 A room declares a parameter beside what it controls::
 
     @boot_param("loglevel")
     def set_level(value: Bytes) -> None: ...
 
-Words nobody declared: with `=`, into init's environment; without, into its arguments; a name with a dot is some module's that
-this kernel lacks, and is dropped. All words after `--` are init's arguments (bootparam(7), kernel-command-line). Double
-quotes keep spaces together and are removed around a value. A handler must not fail: it logs what it cannot use.
-The same name may be declared by several; all get the word. Words may come several times; handlers are called in order.
-"""
+Words nobody declared: with `=`, into init's environment; without, into its arguments; a name with a dot is some
+module's that this kernel lacks, and is dropped. All words after `--` are init's arguments (bootparam(7),
+kernel-command-line). Double quotes keep spaces together and are removed around a value. A handler must not fail: it
+logs what it cannot use. The same name may be declared by several; all get the word. Words may come several times;
+handlers are called in order. """
 
 from __future__ import annotations
 
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 from kaa.lang import Array, Bytes, Slice, i64, u8, usize
 

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Process 1, from its beginning in the kernel to the program it becomes.
 
-Devices first, then the root: an initramfs if the boot loader gave one, and on request (`root=`) a file system over it. What
-is then run: with `kaa.run`, what `./kaa run` asks for (run.py); else rdinit= in an initramfs (default /init), or init=, or the
-first of /sbin/init, /etc/init, /bin/init, /bin/sh that starts. Its arguments and environment: command_line.py.
-"""
+Devices first, then the root: an initramfs if the boot loader gave one, and on request (`root=`) a file system over it.
+What is then run: with `kaa.run`, what `./kaa run` asks for (run.py); else rdinit= in an initramfs (default /init), or
+init=, or the first of /sbin/init, /etc/init, /bin/init, /bin/sh that starts. Its arguments and environment:
+command_line.py. """
 
 from __future__ import annotations
-
-from kaa.lang import Bytes, u32, u64
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers import start as drivers
 from kaa.kernel.fs import initramfs, kernel_io
-from kaa.kernel.init import command_line, memory_map, planted_bugs, run as run_request
+from kaa.kernel.init import command_line, memory_map, planted_bugs
+from kaa.kernel.init import run as run_request
 from kaa.kernel.init.command_line import boot_param
 from kaa.kernel.process import exec as programs
+from kaa.lang import Bytes, u32, u64
 
 DEFAULT_INIT = b"/init"
 USUAL_PLACES: list[bytes] = [b"/sbin/init", b"/etc/init", b"/bin/init", b"/bin/sh"]
@@ -58,10 +58,14 @@ def _word(name: Bytes) -> bytes:
 
 
 def _take(value: Bytes) -> None:
-    """Parameters read later, by read_choices(), when memory can be allocated; declared so that init does not get them."""
+    """Parameters read later, by read_choices(), when memory can be allocated; declared so that init does not get
+    them."""
 
 
-for _name in ("rdinit", "init", "root", "rootfstype", "rootflags", "rootwait", "rootdelay", "ro", "rw", "kaa.run", "reboot", "noapic"):
+for _name in (
+    "rdinit", "init", "root", "rootfstype", "rootflags", "rootwait", "rootdelay", "ro", "rw",
+    "kaa.run", "reboot", "noapic",
+):  # fmt: skip
     boot_param(_name)(_take)
 
 

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the boot loader to process 1, top to bottom.
 
-The boot thread has the image's boot stack and must not sleep; once there is a scheduler it is the idle task. What may sleep
-(file systems, drivers, starting a program) happens in process 1, which begins here in the kernel: first_process.py.
-"""
+The boot thread has the image's boot stack and must not sleep; once there is a scheduler it is the idle task. What may
+sleep (file systems, drivers, starting a program) happens in process 1, which begins here in the kernel:
+first_process.py. """
 
 from __future__ import annotations
-
-from kaa.lang import Bytes, export, u64
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import (
-    apic, clock, cpu, descriptors, early_console, fpu, ioapic, kernel_map, percpu, power, smap, vdso,
+    apic,
+    clock,
+    cpu,
+    descriptors,
+    early_console,
+    fpu,
+    ioapic,
+    kernel_map,
+    percpu,
+    power,
+    smap,
+    vdso,
 )  # fmt: skip
 from kaa.kernel.drivers.acpi import madt, tables
 from kaa.kernel.drivers.acpi import power as acpi_power
@@ -22,6 +31,7 @@ from kaa.kernel.init.command_line import boot_param, number
 from kaa.kernel.mm import boot_memory, buddy
 from kaa.kernel.process import boot as first_tasks
 from kaa.kernel.sched import core, kernel_thread
+from kaa.lang import Bytes, export, u64
 
 
 class Choices:
@@ -67,6 +77,7 @@ def main(start_info: u64) -> None:
     announce()
     first_tasks.set_root(kernel_io.mount_root())
     kernel_thread.spawn_process(first_process.run, u64(0), "init")
+    clock.refine_later()
     machine.irq.enable()
     core.idle_loop()
 

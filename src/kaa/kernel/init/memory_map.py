@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the boot loader tells: `hvm_start_info` of the PVH boot ABI (Xen's public/arch-x86/hvm/start_info.h describes it).
+"""What the boot loader tells: `hvm_start_info` of the PVH boot ABI (Xen's public/arch-x86/hvm/start_info.h describes
+it).
 
-Everything needed later is taken out of it before memory is given to the allocator: the command line is copied, RAM and the
-initrd are named to mm.boot_memory, the RSDP's address is kept.
+Everything needed later is taken out of it before memory is given to the allocator: the command line is copied, RAM and
+the initrd are named to mm.boot_memory, the RSDP's address is kept.
 """
 
 from __future__ import annotations
 
-from kaa.lang import borrowed, Bytes, inline, Slice, struct, u32, u64, u8, usize
-from kaa.lang.unsafe import Ptr, symbol
-
 from kaa.kernel.arch import machine
 from kaa.kernel.init import command_line
 from kaa.kernel.mm import boot_memory
+from kaa.lang import Bytes, Slice, borrowed, inline, struct, u8, u32, u64, usize
+from kaa.lang.unsafe import Ptr, symbol
 
 MAGIC = 0x336E_C578
 RAM = 1

@@ -6,10 +6,9 @@ The legacy 8259 pair is moved out of the exceptions' vectors and masked: everyth
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import instructions, paging
 from kaa.lang import u32, u64
 from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
-
-from kaa.kernel.arch.x86_64 import instructions, paging
 
 MSR_APIC_BASE = 0x1B
 MSR_TSC_DEADLINE = 0x6E0

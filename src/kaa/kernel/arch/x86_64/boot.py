@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the boot loader to compiled code: PVH entry, early page tables, long mode. And the storage that must exist before memory does.
+"""From the boot loader to compiled code: PVH entry, early page tables, long mode. And the storage that must exist
+before memory does.
 
-The loader (QEMU, Firecracker, Xen's HVM direct boot ABI) finds the address of `kaa_pvh_start` in an ELF note of name "Xen" and
-type 18 (XEN_ELFNOTE_PHYS32_ENTRY), and jumps there in 32-bit protected mode: flat segments, paging off, interrupts off,
-ebx = physical address of `hvm_start_info`. The first GiB is mapped with 2 MiB pages three times over: at 0, at the direct map
-and at the image's base. kernel_map.py builds the final, W^X tables from these.
+The loader (QEMU, Firecracker, Xen's HVM direct boot ABI) finds the address of `kaa_pvh_start` in an ELF note of name
+"Xen" and type 18 (XEN_ELFNOTE_PHYS32_ENTRY), and jumps there in 32-bit protected mode: flat segments, paging off,
+interrupts off, ebx = physical address of `hvm_start_info`. The first GiB is mapped with 2 MiB pages three times over:
+at 0, at the direct map and at the image's base. kernel_map.py builds the final, W^X tables from these.
 
 The code is linked in the upper half but runs below until the far jump: P(x) is the physical address of a symbol.
 """
@@ -137,5 +138,5 @@ kaa_tss: .skip 128
         .popsection
 """)
 def boot_storage() -> None:
-    """Descriptor tables, early page tables and the stacks that exist from the start. Segments as Linux's user ABI has them:
-    0x10/0x18 kernel, 0x2b user data, 0x33 user code, 0x40 the task state segment."""
+    """Descriptor tables, early page tables and the stacks that exist from the start. Segments as Linux's user ABI has
+    them: 0x10/0x18 kernel, 0x2b user data, 0x33 user code, 0x40 the task state segment."""

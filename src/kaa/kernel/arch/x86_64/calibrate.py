@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast the time stamp counter and the local APIC's timer run.
 
-Asked in this order: CPUID leaf 0x15 (crystal and ratio), the hypervisor's timing leaf 0x40000010, KVM's paravirtual clock; else both
-are measured over one millisecond against the 8254 timer's second channel (1,193,182 Hz), edge to edge. A machine without
-that timer is a virtual one whose APIC timer runs at 1 GHz, and the TSC is measured against it.
+Asked in this order: CPUID leaf 0x15 (crystal and ratio), the hypervisor's timing leaf 0x40000010, KVM's paravirtual
+clock; else both are measured over one millisecond against the 8254 timer's second channel (1,193,182 Hz), edge to edge.
+A machine without that timer is a virtual one whose APIC timer runs at 1 GHz, and the TSC is measured against it.
 A measured rate within 0.3 % of 1 GHz is 1 GHz: that is QEMU's instruction counter (-icount), and its APIC timer.
 """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import apic, cpu, instructions, paging
 from kaa.lang import Array, struct, u8, u32, u64
 from kaa.lang.unsafe import address_of
-
-from kaa.kernel.arch.x86_64 import apic, cpu, instructions, paging
 
 PIT_HZ = 1_193_182
 PIT_COMMAND = 0x43
@@ -21,6 +20,7 @@ PIT_GATE = 0x61
 WINDOW_TICKS = 1194
 GIGAHERTZ = 1_000_000_000
 PATIENCE = 20_000
+TRIES = 6
 KVM_SIGNATURE = 0x4B4D564B
 MSR_KVM_SYSTEM_TIME = 0x4B564D01
 
@@ -116,47 +116,98 @@ def _from_pvclock() -> u64:
     return rate << (256 - shift)
 
 
+@struct
+class Sample:
+    """The TSC and the 8254's count at the same moment; `spread` is how long that moment was, in cycles."""
+
+    tsc: u64 = 0
+    count: u64 = 0
+    spread: u64 = 0
+
+
+class Reference:
+    """The sample that refine() measures from; taken at boot. The 8254 goes on counting."""
+
+    tsc: u64
+    count: u64
+    usable: bool
+
+    def __init__(self) -> None:
+        self.tsc = u64(0)
+        self.count = u64(0)
+        self.usable = False
+
+
+reference = Reference()
+
+
 def _pit_start() -> None:
-    """Channel 2 counts down from 65535, once, with its output to the speaker off."""
+    """Channel 2 counts down from 65535 and on, modulo 65536, with its output to the speaker off (mode 0)."""
     instructions.out8(PIT_GATE, instructions.in8(PIT_GATE) & 0xFC | 1)
     instructions.out8(PIT_COMMAND, 0xB0)
     instructions.out8(PIT_CHANNEL2, 0xFF)
     instructions.out8(PIT_CHANNEL2, 0xFF)
 
 
-def _pit_read() -> u32:
+def _pit_read() -> u64:
     """Channel 2's count."""
     instructions.out8(PIT_COMMAND, 0x80)
     low = instructions.in8(PIT_CHANNEL2)
-    return u32(low) | u32(instructions.in8(PIT_CHANNEL2)) << 8
+    return u64(low) | u64(instructions.in8(PIT_CHANNEL2)) << 8
 
 
-def _pit_edge(below: u32) -> u32:
-    """Wait for the count to fall to `below` or less; gives it, or 0xffff if it never does."""
-    for _ in range(PATIENCE):
+def _sample() -> Sample:
+    """The best of a few tries: the host may take the processor away at any moment."""
+    best = Sample(u64(0), u64(0), u64(0xFFFF_FFFF_FFFF))
+    for _ in range(TRIES):
+        before = instructions.read_tsc()
         count = _pit_read()
-        if count <= below:
-            return count
-    return u32(0xFFFF)
+        spread = instructions.read_tsc() - before
+        if spread < best.spread:
+            best.tsc = before + spread // 2
+            best.count = count
+            best.spread = spread
+    return best
 
 
 def _measure() -> Rates:
-    """Count both over WINDOW_TICKS of the 8254."""
+    """Count TSC and APIC timer over WINDOW_TICKS of the 8254."""
     _pit_start()
     apic.arm_count(0xFFFF_FFFF)
-    first = _pit_edge(u32(0xFFF0))
+    first = _sample()
+    bus = u64(apic.read(apic.TIMER_CURRENT))
     start = instructions.read_tsc()
-    start_apic = apic.read(apic.TIMER_CURRENT)
-    if first == 0xFFFF:
-        return _measure_by_apic()
-    last = _pit_edge(first - WINDOW_TICKS)
-    tsc = instructions.read_tsc() - start
-    bus = u64(start_apic - apic.read(apic.TIMER_CURRENT))
+    reads: u64 = u64(0)
+    while reads < PATIENCE and (first.count - _pit_read()) & 0xFFFF < WINDOW_TICKS:
+        reads += 1
+    last = _sample()
+    bus -= u64(apic.read(apic.TIMER_CURRENT))
+    cycles = instructions.read_tsc() - start
     apic.arm_count(0)
-    if last == 0xFFFF:
+    ticks = (first.count - last.count) & 0xFFFF
+    if ticks < WINDOW_TICKS or ticks > 16 * WINDOW_TICKS:
         return _measure_by_apic()
-    ticks = u64(first - last)
-    return Rates(_snap(tsc * PIT_HZ // ticks), _snap(bus * PIT_HZ // ticks))
+    tsc = _snap((last.tsc - first.tsc) * PIT_HZ // ticks)
+    reference.tsc = first.tsc
+    reference.count = first.count
+    reference.usable = tsc != GIGAHERTZ
+    return Rates(tsc, _snap(bus * (tsc // 1000) // cycles * 1000))
+
+
+def refine(estimate: u64) -> u64:
+    """The TSC's rate measured again from boot until now, given an estimate good to half a per cent; for the first two
+    seconds. The estimate tells how often the 8254 went round meanwhile."""
+    now = _sample()
+    cycles = now.tsc - reference.tsc
+    expected = (cycles >> 8) * PIT_HZ // (estimate >> 8)
+    part = (reference.count - now.count) & 0xFFFF
+    rounds = (expected + 0x8000 - min(part, expected)) >> 16
+    ticks = (rounds << 16) + part
+    if ticks == 0 or ticks > 4 * PIT_HZ:
+        return estimate
+    refined = cycles * PIT_HZ // ticks
+    good = refined > estimate - (estimate >> 6) and refined < estimate + (estimate >> 6)
+    return refined if good else estimate
 
 
 def _measure_by_apic() -> Rates:

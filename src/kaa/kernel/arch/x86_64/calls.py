@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import errno
 
-from kaa.lang import i32, i64, u32, u64
-
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch.x86_64 import context, percpu, user
 from kaa.kernel.mm.user import UserPtr
+from kaa.lang import i32, i64, u32, u64
 
 ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
 ARCH_GET_CPUID, ARCH_SET_CPUID = 0x1011, 0x1012

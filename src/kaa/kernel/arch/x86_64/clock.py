@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time: nanoseconds from the TSC, and one timer interrupt at a chosen moment.
 
-ns = base_ns + (tsc - base_tsc) * multiplier >> 32, in 128 bits, so that nothing ever has to be folded in; the same numbers lie in
-the vDSO's data page (vdso.py). Realtime is monotonic time plus an offset. The timer is the local APIC's, against the TSC
-where it can, else counted down.
+ns = base_ns + (tsc - base_tsc) * multiplier >> 32, in 128 bits, so that nothing ever has to be folded in; the same
+numbers lie in the vDSO's data page (vdso.py). Realtime is monotonic time plus an offset. The timer is the local APIC's,
+against the TSC where it can, else counted down.
 """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import apic, calibrate, cpu, instructions, irq, rtc
 from kaa.lang import i64, u32, u64
 from kaa.lang.unsafe import asm
-
-from kaa.kernel.arch.x86_64 import apic, calibrate, cpu, instructions, irq, rtc
 
 GIGAHERTZ = 1_000_000_000
 LONGEST_COUNT = 0x7FFF_FFFF
 SOONEST_NS = 500
+REFINE_AFTER_NS = 1_000_000_000
 
 
 @asm("mulq %2; shrdq $32, %%rdx, %%rax", out="=a", ins=["a", "r"], clobber="rdx,cc")
@@ -25,7 +25,8 @@ def scale(value: u64, factor: u64) -> u64:
 
 
 class Clock:
-    """The conversion factors (32.32 fixed point), and realtime's offset. Written at boot; the offset by clock_settime."""
+    """The conversion factors (32.32 fixed point), and realtime's offset. Written at boot; the offset by
+    clock_settime."""
 
     base_tsc: u64
     multiplier: u64
@@ -57,7 +58,11 @@ def cycles() -> u64:
 
 def monotonic_ns() -> u64:
     """Nanoseconds since boot."""
-    return scale(instructions.read_tsc() - state.base_tsc, state.multiplier)
+    while True:
+        multiplier = state.multiplier
+        ns = scale(instructions.read_tsc() - state.base_tsc, multiplier)
+        if multiplier == state.multiplier:
+            return ns
 
 
 def realtime_ns() -> u64:
@@ -74,8 +79,8 @@ def set_realtime(ns: u64) -> None:
 
 
 def set_deadline(ns: u64) -> None:
-    """Interrupt once, at monotonic time `ns` or as soon as possible if that is past; 0: not at all. The time may come early when
-    it is far off: the receiver looks at the clock and asks again."""
+    """Interrupt once, at monotonic time `ns` or as soon as possible if that is past; 0: not at all. The time may come
+    early when it is far off: the receiver looks at the clock and asks again."""
     if state.deadline_mode:
         apic.arm_deadline(u64(0) if ns == 0 else state.base_tsc + scale(ns, state.tsc_per_ns))
         return
@@ -93,6 +98,34 @@ def _interrupt(vector: u32) -> None:
     from kaa.kernel.time import tick
 
     tick.interrupt()
+
+
+def _set_rate(tsc_hz: u64) -> None:
+    """The TSC's rate; the monotonic clock goes on from where it is. Interrupts are off."""
+    now = monotonic_ns()
+    tsc = instructions.read_tsc()
+    state.tsc_hz = tsc_hz
+    state.tsc_per_ns = ((tsc_hz // 1000) << 32) // 1_000_000
+    state.multiplier = (u64(GIGAHERTZ) << 32) // tsc_hz
+    state.base_tsc = tsc - scale(now + 1, state.tsc_per_ns)
+
+
+def _refine(unused: u64) -> None:
+    """A second after boot the TSC can be measured well: to some parts per million instead of per thousand."""
+    from kaa.kernel.arch.x86_64 import vdso
+
+    saved = irq.save()
+    _set_rate(calibrate.refine(state.tsc_hz))
+    vdso.update()
+    irq.restore(saved)
+
+
+def refine_later() -> None:
+    """Ask for that measurement, if there is something to measure against. Raises MemoryError."""
+    from kaa.kernel.time import timer
+
+    if calibrate.reference.usable:
+        timer.add(monotonic_ns() + REFINE_AFTER_NS, _refine, u64(0))
 
 
 def initialise() -> None:

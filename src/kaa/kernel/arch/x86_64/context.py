@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks as the processor sees them: a kernel stack, a trap frame at its top, FPU state above that, two segment bases.
 
-A user task's kernel stack, from the top: FPU state (fpu.layout.area_size, 64-byte aligned); below it, 16-byte aligned, the *entry
-stack*, where the processor starts to push; the trap frame of the entry from user mode is thus always at entry_stack - 168.
-The scheduler calls switch() with interrupts off. What switch() leaves on a sleeping stack is six words and a return address.
-"""
+A user task's kernel stack, from the top: FPU state (fpu.layout.area_size, 64-byte aligned); below it, 16-byte aligned,
+the *entry stack*, where the processor starts to push; the trap frame of the entry from user mode is thus always at
+entry_stack - 168. The scheduler calls switch() with interrupts off. What switch() leaves on a sleeping stack is six
+words and a return address. """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, NoReturn
-
-from kaa.lang import borrowed, export, inline, sizeof, struct, u32, u64, unreachable
-from kaa.lang.unsafe import Ptr, address_of, asm, symbol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 from kaa.kernel.arch.x86_64 import descriptors, entry, fpu, instructions, irq, percpu
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.kernel.arch.x86_64.stacks import STACK_SIZE, allocate_stack, free_stack
+from kaa.lang import borrowed, export, inline, sizeof, struct, u32, u64, unreachable
+from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -54,7 +54,8 @@ def _lay_out(context: Context, top: u64) -> None:
 
 
 def _prepare(context: Context, frame: u64, first: u64, argument: u64) -> None:
-    """Let the first switch() go to the function at `first`, with `argument` in rbx, on a stack that ends below `frame`."""
+    """Let the first switch() go to the function at `first`, with `argument` in rbx, on a stack that ends below
+    `frame`."""
     words = Ptr[u64](frame) - 7
     for index in range(6):
         words[index] = 0
@@ -64,7 +65,8 @@ def _prepare(context: Context, frame: u64, first: u64, argument: u64) -> None:
 
 
 def new_kernel_thread(task: Task, entry_point: Callable[[u64], None], argument: u64) -> None:
-    """Prepare task.kernel_stack so that the task starts in `entry_point(argument)`, after sched.core.finish_switch()."""
+    """Prepare task.kernel_stack so that the task starts in `entry_point(argument)`, after
+    sched.core.finish_switch()."""
     context = task.context
     _lay_out(context, task.kernel_stack)
     context.entry = _address(entry_point)
@@ -74,7 +76,8 @@ def new_kernel_thread(task: Task, entry_point: Callable[[u64], None], argument: 
 
 
 def fork_return(child: Task, regs: Registers) -> None:
-    """Prepare the child of the running task: it will return from the system call in `regs` with 0, with the parent's FPU state."""
+    """Prepare the child of the running task: it will return from the system call in `regs` with 0, with the parent's
+    FPU state."""
     context = child.context
     _lay_out(context, child.kernel_stack)
     parent = percpu.current().context
@@ -116,7 +119,8 @@ def enter_user(task: Task) -> NoReturn:
 
 
 def become_user(task: Task) -> None:
-    """The running task is a user's from now on: its segment bases and FPU state are the processor's. execve calls it."""
+    """The running task is a user's from now on: its segment bases and FPU state are the processor's. execve calls
+    it."""
     saved = irq.save()
     context = task.context
     if context.user == 0:
@@ -169,10 +173,10 @@ def switch(prev: Task, next: Task) -> None:
     new = next.context
     if old.user != 0:
         fpu.save(old.fpu_state)
+    mm = next.mm
+    if mm is not None:
+        mm.page_table.activate()
     if new.user != 0:
-        mm = next.mm
-        if mm is not None:
-            mm.page_table.activate()
         _load_user_state(new)
     entry.switch_stack(address_of(old), new.stack)
 

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from kaa.lang import u32, u64
-
 from kaa.kernel.arch.x86_64 import instructions
+from kaa.lang import u32, u64
 
 CR4_GLOBAL_PAGES = 1 << 7
 CR4_UMIP = 1 << 11
@@ -66,7 +65,8 @@ def identify() -> None:
 
 
 def protect() -> None:
-    """Write protection in ring 0, and SMEP, SMAP and UMIP where they exist. The kernel's final page tables are in use."""
+    """Write protection in ring 0, and SMEP, SMAP and UMIP where they exist. The kernel's final page tables are in
+    use."""
     bits: u64 = u64(CR4_GLOBAL_PAGES)
     if features.smep:
         bits |= CR4_SMEP

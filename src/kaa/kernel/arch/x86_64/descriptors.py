@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptor tables: the task state segment with its stacks, the interrupt table, and the MSRs of SYSCALL (Intel SDM 3, 6 and 7)."""
+"""Descriptor tables: the task state segment with its stacks, the interrupt table, and the MSRs of SYSCALL (Intel SDM 3,
+6 and 7)."""
 
 from __future__ import annotations
 
-from kaa.lang import Array, borrowed, inline, struct, u16, u32, u64, u8
-from kaa.lang.unsafe import Ptr, address_of, asm, symbol
-
 from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.arch.x86_64.regs import KERNEL_CODE
+from kaa.lang import Array, borrowed, inline, struct, u8, u16, u32, u64
+from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 MSR_STAR = 0xC0000081
 MSR_LSTAR = 0xC0000082
 MSR_SYSCALL_MASK = 0xC0000084
 SYSCALL_CLEARS = 0x257FD5
-"""Flags that SYSCALL clears: all but the reserved one and the identification bit's neighbours; so TF, IF, DF, NT, AC too."""
+"""Flags that SYSCALL clears: all but the reserved one and the identification bit's neighbours; so TF, IF, DF, NT, AC
+too."""
 TSS_SELECTOR = 0x40
 INTERRUPT_GATE = 0x8E
 USER_GATE = 0xEE

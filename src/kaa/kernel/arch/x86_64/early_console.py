@@ -6,9 +6,8 @@ Without `console=ttyS0` (or `earlycon`) on the command line nothing is written: 
 
 from __future__ import annotations
 
-from kaa.lang import Bytes, u8, u16
-
 from kaa.kernel.arch.x86_64 import instructions
+from kaa.lang import Bytes, u8, u16
 
 PORT = 0x3F8
 DATA, INTERRUPTS, FIFO, LINE, MODEM, LINE_STATUS = 0, 1, 2, 3, 4, 5

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from kaa.lang import u32, u64, usize
-
 from kaa.kernel.arch.x86_64 import cpu, fpu, vdso
+from kaa.lang import u32, u64, usize
 
 MACHINE = 62
 """EM_X86_64."""

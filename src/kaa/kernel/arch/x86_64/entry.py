@@ -2,11 +2,14 @@
 """The ways into the kernel and out: 256 interrupt stubs, SYSCALL, and the returns. Assembly only.
 
 Invariants:
-- In the kernel gs is the per-CPU area; every entry from user mode swaps it in, every return swaps it out, with interrupts off.
+- In the kernel gs is the per-CPU area; every entry from user mode swaps it in, every return swaps it out, with
+interrupts off.
 - Every entry leaves a regs.Registers frame. From user mode it lies at the top of the task's kernel stack.
-- Double fault, NMI and machine check may hit anywhere, even between SYSCALL and swapgs: they have stacks of their own (IST) and
+- Double fault, NMI and machine check may hit anywhere, even between SYSCALL and swapgs: they have stacks of their own
+(IST) and
   learn from the gs base MSR whether to swap (a kernel address has its top bit set).
-- SYSRET with a non-canonical rcx would fault in ring 0 on Intel processors (SDM 2 SYSRET): such returns take IRET, as does every
+- SYSRET with a non-canonical rcx would fault in ring 0 on Intel processors (SDM 2 SYSRET): such returns take IRET, as
+does every
   frame whose rip or rflags no longer match what SYSCALL saved in rcx and r11.
 - The direction flag and alignment check are cleared at each entry: C code expects the one, SMAP the other.
 
@@ -104,8 +107,9 @@ def trap_stubs() -> None:
         jmp kaa_return_from_trap
 """)
 def trap_common() -> None:
-    """Finish the frame and call kaa_interrupt(vector, registers), which comes back with interrupts off. In kernel mode the interrupted function becomes the caller in
-    the chain of frame pointers, so that tracebacks go on through the trap."""
+    """Finish the frame and call kaa_interrupt(vector, registers), which comes back with interrupts off. In kernel mode
+    the interrupted function becomes the caller in the chain of frame pointers, so that tracebacks go on through the
+    trap."""
 
 
 @export("kaa_return_from_trap")
@@ -124,8 +128,8 @@ def trap_common() -> None:
         jmp kaa_return_from_trap
 """)
 def return_from_trap() -> None:
-    """Back to what the frame at rsp says, interrupts being off. A user program counter that is not a user address never reaches
-    IRET, which would fault in ring 0 with the user's gs: kaa_bad_return(registers) makes it a SIGSEGV."""
+    """Back to what the frame at rsp says, interrupts being off. A user program counter that is not a user address never
+    reaches IRET, which would fault in ring 0 with the user's gs: kaa_bad_return(registers) makes it a SIGSEGV."""
 
 
 @export("kaa_paranoid_entry")
@@ -158,7 +162,8 @@ def return_from_trap() -> None:
         iretq
 """)
 def paranoid_entry() -> None:
-    """Entry on a stack of its own: gs may be either side's. Calls kaa_interrupt_paranoid(vector, registers); never reschedules."""
+    """Entry on a stack of its own: gs may be either side's. Calls kaa_interrupt_paranoid(vector, registers); never
+    reschedules."""
 
 
 @export("kaa_syscall_entry")
@@ -211,8 +216,9 @@ kaa_return_from_syscall:
         sysretq
 """)
 def syscall_entry() -> None:
-    """SYSCALL: rip in rcx, rflags in r11, interrupts off by the flag mask. Calls kaa_syscall(registers), which also does the work
-    due before a return to user mode and comes back with interrupts off; then the fast or the careful way back."""
+    """SYSCALL: rip in rcx, rflags in r11, interrupts off by the flag mask. Calls kaa_syscall(registers), which also
+    does the work due before a return to user mode and comes back with interrupts off; then the fast or the careful way
+    back."""
 
 
 @export("kaa_thread_start")
@@ -267,7 +273,8 @@ def enter_user_at(registers: u64) -> None:
         ret
 """)
 def switch_stack(save_at: u64, stack: u64) -> None:
-    """Store this stack pointer at `save_at`, continue on `stack` (System V ABI: rbx rbp r12-r15 are the callee's to keep)."""
+    """Store this stack pointer at `save_at`, continue on `stack` (System V ABI: rbx rbp r12-r15 are the callee's to
+    keep)."""
 
 
 @export("kaa_call_entry")

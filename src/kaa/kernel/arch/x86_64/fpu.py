@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user's floating-point and vector state. The kernel is compiled without such registers.
 
-The state of a task lies at the very top of its kernel stack, above the trap frame: `area_size` bytes, 64-byte aligned (Intel SDM 1
-chapter 13). Where the processor has XSAVE, components x87, SSE, AVX and AVX-512 are enabled; otherwise FXSAVE's 512 bytes.
-In a signal frame the same bytes are followed by Linux's FP_XSTATE_MAGIC2 and described in the reserved words at 464.
-"""
+The state of a task lies at the very top of its kernel stack, above the trap frame: `area_size` bytes, 64-byte aligned
+(Intel SDM 1 chapter 13). Where the processor has XSAVE, components x87, SSE, AVX and AVX-512 are enabled; otherwise
+FXSAVE's 512 bytes. In a signal frame the same bytes are followed by Linux's FP_XSTATE_MAGIC2 and described in the
+reserved words at 464. """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import cpu, instructions
 from kaa.lang import u32, u64, usize
 from kaa.lang.unsafe import Ptr, asm, copy_bytes, zero
-
-from kaa.kernel.arch.x86_64 import cpu, instructions
 
 LEGACY_SIZE = 512
 HEADER_SIZE = 64
@@ -103,7 +102,8 @@ def duplicate(destination: u64, source: u64) -> None:
 
 
 def sanitise(address: u64) -> None:
-    """Make bytes that came from a user loadable: reserved bits of MXCSR and of the XSAVE header would fault (SDM 1, 13.8.1)."""
+    """Make bytes that came from a user loadable: reserved bits of MXCSR and of the XSAVE header would fault (SDM 1,
+    13.8.1)."""
     control = Ptr[u32](address + 24)
     control[0] = control[0] & layout.mxcsr_mask
     if layout.has_xsave:

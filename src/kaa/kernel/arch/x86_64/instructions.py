@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single instructions of the processor, one function each. The Python bodies are stand-ins for unit tests under CPython.
+"""Single instructions of the processor, one function each. The Python bodies are stand-ins for unit tests under
+CPython.
 
 Source: Intel SDM volume 2. `memory` is clobbered wherever an instruction orders or hides memory accesses.
 """

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""I/O APICs: lines of devices to vectors (82093AA data sheet; ACPI 6.5, 5.2.12). Addresses and overrides come from ACPI's MADT, or
-microvm's fixed ones: one at 0xfec00000 whose first line is 0.
+"""I/O APICs: lines of devices to vectors (82093AA data sheet; ACPI 6.5, 5.2.12). Addresses and overrides come from
+ACPI's MADT, or microvm's fixed ones: one at 0xfec00000 whose first line is 0.
 """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import apic, irq, paging
 from kaa.lang import Array, u8, u32, u64
 from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
-
-from kaa.kernel.arch.x86_64 import apic, irq, paging
 
 DEFAULT_ADDRESS = 0xFEC0_0000
 SELECT = 0
@@ -85,8 +84,8 @@ def initialise() -> None:
 
 
 def route(line: u32, vector: u32, level: bool, low: bool) -> None:
-    """Send `line` to this processor as `vector`, unmasked. ISA lines (below 16) follow ACPI's overrides. A line that no controller
-    has is left alone."""
+    """Send `line` to this processor as `vector`, unmasked. ISA lines (below 16) follow ACPI's overrides. A line that no
+    controller has is left alone."""
     if line < 16 and controllers.isa_flags[line] & OVERRIDE_SET != 0:
         flags = controllers.isa_flags[line]
         level = flags & OVERRIDE_LEVEL != 0

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interrupts: the processor's flag, and the table of handlers by vector.
 
-Vectors 0-31 are exceptions; 32-47 the masked legacy PIC's (spurious only); 48-239 are given out by allocate_vector(); above,
-the local APIC's own. A handler runs with interrupts off, must not sleep, and gets its vector.
+Vectors 0-31 are exceptions; 32-47 the masked legacy PIC's (spurious only); 48-239 are given out by allocate_vector();
+above, the local APIC's own. A handler runs with interrupts off, must not sleep, and gets its vector.
 """
 
 from __future__ import annotations
 
-from typing import Callable
-
-from kaa.lang import Array, u32, u64
-from kaa.lang.unsafe import asm
+from collections.abc import Callable
 
 from kaa.kernel.arch.x86_64 import apic, percpu
+from kaa.lang import Array, u32, u64
+from kaa.lang.unsafe import asm
 
 FIRST_VECTOR = 48
 LAST_VECTOR = 239

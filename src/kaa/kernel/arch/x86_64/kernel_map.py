@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The final kernel mappings, made from boot.py's: all RAM at the direct map, the image W^X, nothing at address 0.
 
-The frames of the image are mapped twice, in the image's area and in the direct map, by the same last-level tables: text is
-read-only and executable, constants read-only, data and all else writable and not executable, in both. RAM is mapped by
-2 MiB pages, or 1 GiB ones where the processor has them and the range allows.
+The frames of the image are mapped twice, in the image's area and in the direct map, by the same last-level tables: text
+is read-only and executable, constants read-only, data and all else writable and not executable, in both. RAM is mapped
+by 2 MiB pages, or 1 GiB ones where the processor has them and the range allows.
 """
 
 from __future__ import annotations
 
-from kaa.lang import u64
-from kaa.lang.unsafe import Ptr, symbol, zero
-
 from kaa.kernel.arch.x86_64 import cpu, instructions, paging, percpu
 from kaa.kernel.arch.x86_64.paging import ACCESSED, ADDRESS, DIRTY, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITE
 from kaa.kernel.mm import boot_memory
+from kaa.lang import u64
+from kaa.lang.unsafe import Ptr, symbol, zero
 
 TWO_MEGABYTES = 1 << 21
 GIGABYTE = 1 << 30
@@ -84,13 +83,23 @@ def _map_image(directory: Ptr[u64]) -> None:
         at += TWO_MEGABYTES
 
 
+def _restrict(directory: Ptr[u64], ram_end: u64) -> None:
+    """Take from boot.py's large pages the right to execute, and those away that are no RAM. The image's are left to
+    _map_image: this code runs from them."""
+    first = paging.image_physical(symbol("kaa_text_start")) >> 21
+    last = (paging.image_physical(symbol("kaa_data_start")) - 1) >> 21
+    for index in range(512):
+        slot = u64(index)
+        if slot < first or slot > last:
+            directory[slot] = slot << 21 | DATA | LARGE if slot << 21 < ram_end else u64(0)
+
+
 def build(ram_end: u64, initrd: u64, initrd_end: u64) -> None:
     """Replace boot.py's mappings by the final ones, and load them. mm.boot_memory knows all RAM below `ram_end` but
     what is reserved: the initrd."""
     directory = Ptr[u64](symbol("kaa_early_directory"))
     early = symbol("kaa_early_root")
-    for index in range(512):
-        directory[index] = (u64(index) << 21) | DATA | LARGE if u64(index) << 21 < ram_end else u64(0)
+    _restrict(directory, ram_end)
     _map_image(directory)
     for at in range(boot_memory.usable.count):
         if boot_memory.usable.ends[at] > FIRST_MAPPED:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """memcpy and its kin, under the names that C compilers call. By words with the string instructions, the rest by bytes.
 
-A `rep movsq` is one instruction per word for an instruction counter, and microcode that moves whole cache lines elsewhere.
-"""
+A `rep movsq` is one instruction per word for an instruction counter, and microcode that moves whole cache lines
+elsewhere. """
 
 from __future__ import annotations
 

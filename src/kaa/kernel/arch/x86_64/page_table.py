@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page table of a user address space, as mm sees it: a map from page addresses to entries, plus fork's and exit's walks.
+"""The page table of a user address space, as mm sees it: a map from page addresses to entries, plus fork's and exit's
+walks.
 
 The lock is mm's: all methods but activate() want the address space's page-table lock. No method touches page counts:
 mm does so for the entries it gets. Flushing the TLB is the caller's, since it knows what it changed and how much.
@@ -8,12 +9,11 @@ mm does so for the entries it gets. Flushing the TLB is the caller's, since it k
 
 from __future__ import annotations
 
-from typing import Iterator
-
-from kaa.lang import cold, u64
-from kaa.lang.unsafe import Ptr, copy_bytes
+from collections.abc import Iterator
 
 from kaa.kernel.arch.x86_64 import instructions, paging, percpu
+from kaa.lang import cold, u64
+from kaa.lang.unsafe import Ptr, copy_bytes
 
 NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
 TABLE_FLAGS = 0x67
@@ -208,8 +208,9 @@ class PageTable:
                 va += 4096
 
     def copy_range(self, child: PageTable, start: u64, end: u64, share: bool) -> Iterator[u64]:
-        """fork: copy the range's entries to `child`, giving each entry as copied. Unless `share`, they lose the right to
-        write in both (copy on write). Raises MemoryError: then what was given so far is in the child, and only that."""
+        """fork: copy the range's entries to `child`, giving each entry as copied. Unless `share`, they lose the right
+        to write in both (copy on write). Raises MemoryError: then what was given so far is in the child, and only
+        that."""
         for address, first, stop in self.tables_between(start, end):
             child.reserve(first)
             table = Ptr[u64](address)
@@ -240,7 +241,8 @@ class PageTable:
     # -- giving tables back
 
     def free_range(self, start: u64, end: u64) -> None:
-        """Free each table whose whole span lies in the range. The caller took all entries out before, and flushes after."""
+        """Free each table whose whole span lies in the range. The caller took all entries out before, and flushes
+        after."""
         self.last_region = u64(NO_REGION)
         self._free_level(Ptr[u64](paging.direct_map(self.root)), u64(39), start, end, u64(0))
 

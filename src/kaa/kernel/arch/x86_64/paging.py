@@ -3,18 +3,17 @@
 
 Layout: user below USER_END; all RAM at DIRECT_MAP; kernel stacks at 0xffffc90000000000, device registers at
 0xffffc94000000000, mm's mappings (map_kernel) at 0xffffc98000000000, all under one root entry; the image at
-0xffffffff80000000. Every root shares the kernel's upper half: its root entries are made once at boot (kernel_map.py) and never
-change. Entries of the kernel are global, writable or executable but never both.
+0xffffffff80000000. Every root shares the kernel's upper half: its root entries are made once at boot (kernel_map.py)
+and never change. Entries of the kernel are global, writable or executable but never both.
 The tables of user address spaces are in page_table.py.
 """
 
 from __future__ import annotations
 
-from kaa.lang import u64, usize
-from kaa.lang.unsafe import Ptr
-
 from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.arch.x86_64.page_table import PageTable
+from kaa.lang import u64, usize
+from kaa.lang.unsafe import Ptr
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 4096
@@ -42,7 +41,8 @@ __all__ = ["PageTable"]
 
 
 def direct_map(physical_address: u64) -> u64:
-    """Where the kernel sees the physical address. (Physical addresses stay below 512 GiB, where the base's bits begin.)"""
+    """Where the kernel sees the physical address. (Physical addresses stay below 512 GiB, where the base's bits
+    begin.)"""
     return physical_address | DIRECT_MAP
 
 
@@ -132,7 +132,8 @@ def flush_all() -> None:
 
 
 class KernelMap:
-    """The kernel's own tables, and how much of the device area is used. The lock is the caller's: boot, or `interrupts off`."""
+    """The kernel's own tables, and how much of the device area is used. The lock is the caller's: boot, or `interrupts
+    off`."""
 
     root: u64
     device_next: u64

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kaa.kernel.arch.x86_64 import instructions, irq
 from kaa.lang import borrowed, cold, inline, struct, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
-
-from kaa.kernel.arch.x86_64 import instructions, irq
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine's end: off, reboot, or stopped after a panic.
 
-`kaa.exit=debug` on the command line: the status goes out as a byte at port 0x505 (isa-debugcon), then QEMU's isa-debug-exit
-device (port 0x501) ends the emulator with (s << 1 | 1) mod 256. After a panic no status byte is written.
-Otherwise power-off is ACPI's S5, and reboot tries ACPI's reset register, port 0xcf9, the keyboard controller, and a triple
-fault, in that order.
+`kaa.exit=debug` on the command line: the status goes out as a byte at port 0x505 (isa-debugcon), then QEMU's
+isa-debug-exit device (port 0x501) ends the emulator with (s << 1 | 1) mod 256. After a panic no status byte is written.
+Otherwise power-off is ACPI's S5, and reboot tries ACPI's reset register, port 0xcf9, the keyboard controller, and a
+triple fault, in that order.
 """
 
 from __future__ import annotations
 
 from typing import NoReturn
 
-from kaa.lang import i64, u8, u16, u32, u64
-from kaa.lang.unsafe import address_of, asm
-
 from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.arch.x86_64.descriptors import TablePointer
 from kaa.kernel.drivers.acpi import power as acpi
+from kaa.lang import i64, u8, u16, u32, u64
+from kaa.lang.unsafe import address_of, asm
 
 DEBUG_EXIT_PORT = 0x501
 STATUS_PORT = 0x505

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import cpu
 from kaa.lang import u64
 from kaa.lang.unsafe import asm
-
-from kaa.kernel.arch.x86_64 import cpu
 
 
 @asm("rdrandq %0; jc 1f; xorq %0, %0; 1:", out="=r", ins=[], clobber="cc")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trap frame: every way into the kernel leaves the same 21 words at the top of the kernel stack.
 
-`orig_rax` is the system call's number, the exception's error code, or NO_SYSTEM_CALL. entry.py pushes in this order, and
-Linux's `struct user_regs_struct` starts with the same order.
+`orig_rax` is the system call's number, the exception's error code, or NO_SYSTEM_CALL. entry.py pushes in this order,
+and Linux's `struct user_regs_struct` starts with the same order.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Registers:
         self.orig_rax = NO_SYSTEM_CALL
 
     def restart_system_call(self) -> None:
-        """Go back to the SYSCALL instruction (two bytes), with its number again in rax; the other arguments are as they were."""
+        """Go back to the SYSCALL instruction (two bytes), with its number again in rax; the other arguments are as they
+        were."""
         self.rax = self.orig_rax
         self.rip = self.rip - 2
         self.orig_rax = NO_SYSTEM_CALL
@@ -120,7 +121,8 @@ class Registers:
 
 
 def start_user(regs: Registers, entry: u64, stack: u64) -> None:
-    """The state a new program starts with (System V ABI AMD64 3.4.1): all zero but the program counter and the stack."""
+    """The state a new program starts with (System V ABI AMD64 3.4.1): all zero but the program counter and the
+    stack."""
     regs.r15 = 0
     regs.r14 = 0
     regs.r13 = 0

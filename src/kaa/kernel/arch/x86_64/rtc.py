@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from kaa.lang import u8, u16, u32, u64
-
 from kaa.kernel.arch.x86_64 import instructions
+from kaa.lang import u8, u16, u32, u64
 
 INDEX = 0x70
 DATA = 0x71
@@ -30,7 +29,8 @@ def _decimal(value: u32, binary: bool) -> u32:
 
 
 def days_before(year: u32, month: u32, day: u32) -> u32:
-    """Days from 1970-01-01 to a date of the Gregorian calendar (months counted from March, so that leap days come last)."""
+    """Days from 1970-01-01 to a date of the Gregorian calendar (months counted from March, so that leap days come
+    last)."""
     shifted_year = year - 1 if month <= 2 else year
     shifted_month = month + 9 if month <= 2 else month - 3
     era = shifted_year // 400

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signal frame of the x86-64 ABI on the user's stack: push() before a handler, pop() at rt_sigreturn(2).
 
-From high to low addresses: FPU state (64-byte aligned; with XSAVE, FP_XSTATE_MAGIC1 and sizes in the bytes reserved for software,
-FP_XSTATE_MAGIC2 after it), then siginfo, ucontext, return address (SA_RESTORER's function; required on this machine). At the
-handler's first instruction rsp is 8 below a multiple of 16, as after a call.
+From high to low addresses: FPU state (64-byte aligned; with XSAVE, FP_XSTATE_MAGIC1 and sizes in the bytes reserved for
+software, FP_XSTATE_MAGIC2 after it), then siginfo, ucontext, return address (SA_RESTORER's function; required on this
+machine). At the handler's first instruction rsp is 8 below a multiple of 16, as after a call.
 Nothing in the frame is trusted at pop(): selectors are the user's whatever it says, flags and FPU state are masked.
 Sources: System V ABI AMD64; <ucontext.h>, sigaction(2), sigreturn(2), Intel SDM 1 chapter 13.
 """
@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import errno
 
-from kaa.lang import Array, Slice, sizeof, struct, u8, u16, u32, u64
-from kaa.lang.unsafe import Ptr, address_of
-
 from kaa.kernel.arch.x86_64 import fpu, irq, percpu, user
 from kaa.kernel.arch.x86_64.regs import (
-    DIRECTION_FLAG, NO_SYSTEM_CALL, RESUME_FLAG, TRAP_FLAG, USER_CODE, USER_DATA, USER_FLAGS, Registers,
+    DIRECTION_FLAG,
+    NO_SYSTEM_CALL,
+    RESUME_FLAG,
+    TRAP_FLAG,
+    USER_CODE,
+    USER_DATA,
+    USER_FLAGS,
+    Registers,
 )  # fmt: skip
+from kaa.lang import Array, Slice, sizeof, struct, u8, u16, u32, u64
+from kaa.lang.unsafe import Ptr, address_of
 
 SA_ONSTACK = 0x0800_0000
 SA_RESTORER = 0x0400_0000
@@ -32,6 +38,7 @@ SOFTWARE_BYTES = 464
 UC_FP_XSTATE = 1
 UC_SIGCONTEXT_SS = 2
 UC_STRICT_RESTORE_SS = 4
+INFO_SIZE = 128
 
 
 @struct
@@ -84,7 +91,7 @@ class MachineContext:
 
 @struct
 class Frame:
-    """struct rt_sigframe: return address, struct ucontext, siginfo."""
+    """struct rt_sigframe without its last part, the 128 bytes of siginfo: return address, struct ucontext."""
 
     return_address: u64
     uc_flags: u64
@@ -95,7 +102,6 @@ class Frame:
     stack_size: u64
     context: MachineContext
     mask: u64
-    info: Array[u8, 128]
 
 
 def _on_alternate(delivery: Delivery, sp: u64) -> bool:
@@ -119,20 +125,22 @@ def _state_size() -> u64:
 
 
 def push(regs: Registers, delivery: Delivery, info: Slice[u8]) -> None:
-    """Put the frame on the user's stack and point `regs` at the handler. Raises OSError(EFAULT): nothing has changed then."""
+    """Put the frame on the user's stack and point `regs` at the handler. Raises OSError(EFAULT): nothing has changed
+    then."""
     top = _top(regs, delivery)
-    needed = _state_size() + sizeof(Frame) + 128
+    needed = _state_size() + sizeof(Frame) + INFO_SIZE + 128
     if delivery.flags & SA_RESTORER == 0 or top < needed or top > user.USER_END:
         raise OSError(errno.EFAULT)
     if _on_alternate(delivery, regs.rsp) and top - needed < delivery.alt_sp:
         raise OSError(errno.EFAULT)
     state = (top - _state_size()) & 0xFFFF_FFFF_FFFF_FFC0
-    place = ((state - sizeof(Frame)) & 0xFFFF_FFFF_FFFF_FFF0) - 8
+    place = ((state - sizeof(Frame) - INFO_SIZE) & 0xFFFF_FFFF_FFFF_FFF0) - 8
     _write_state(state)
     frame = Frame()
     _fill(frame, regs, delivery, state)
-    frame.info[:].copy_from(info[0:128])
     if user.copy_to_user(place, address_of(frame), sizeof(Frame)) != 0:
+        raise OSError(errno.EFAULT)
+    if user.copy_to_user(place + sizeof(Frame), address_of(info), INFO_SIZE) != 0:
         raise OSError(errno.EFAULT)
     _enter(regs, delivery, place)
 
@@ -177,7 +185,7 @@ def _save_registers(context: MachineContext, regs: Registers) -> None:
 def _enter(regs: Registers, delivery: Delivery, frame: u64) -> None:
     """The handler's arguments: signal number, siginfo, ucontext. Direction, trap and resume flags are clear."""
     regs.rdi = delivery.signo
-    regs.rsi = frame + (sizeof(Frame) - 128)
+    regs.rsi = frame + sizeof(Frame)
     regs.rdx = frame + 8
     regs.rax = 0
     regs.rsp = frame
@@ -206,8 +214,8 @@ def _write_state(address: u64) -> None:
 
 
 def pop(regs: Registers, delivery: Delivery) -> None:
-    """Take the frame at the user's stack pointer down: registers and FPU state as it says, mask and alternate stack into `delivery`.
-    Raises OSError(EFAULT) for a frame that cannot be read."""
+    """Take the frame at the user's stack pointer down: registers and FPU state as it says, mask and alternate stack
+    into `delivery`. Raises OSError(EFAULT) for a frame that cannot be read."""
     frame = Frame()
     if user.copy_from_user(address_of(frame), regs.rsp - 8, sizeof(Frame)) != 0:
         raise OSError(errno.EFAULT)
@@ -256,8 +264,8 @@ def _read_state(address: u64) -> None:
 
 
 def _copy_state(own: u64, address: u64) -> None:
-    """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the registers:
-    so preemption stays off, the pages being read beforehand."""
+    """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the
+    registers: so preemption stays off, the pages being read beforehand."""
     size = fpu.layout.area_size
     if user.load_user(address) < 0 or user.load_user(address + size - 4) < 0:
         raise OSError(errno.EFAULT)

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Supervisor-mode access prevention: the kernel cannot touch user memory but between STAC and CLAC.
 
-The assembly has three-byte no-operations at these places, listed in section .kaa_smap as (address, 1 for STAC or 0 for CLAC). On a
-processor with SMAP they are written over at boot, while the image may still be written.
+The assembly has three-byte no-operations at these places, listed in section .kaa_smap as (address, 1 for STAC or 0 for
+CLAC). On a processor with SMAP they are written over at boot, while the image may still be written.
 """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import cpu
 from kaa.lang import u8, u64
 from kaa.lang.unsafe import Ptr, symbol
-
-from kaa.kernel.arch.x86_64 import cpu
 
 
 def patch() -> None:

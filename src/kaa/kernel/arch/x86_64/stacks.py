@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernel stacks: 16 KiB each, in an area of their own, with an unmapped guard below every one.
 
-A stack has a slot of 32 KiB; its upper half is mapped. Running off its lower end hits the guard: the processor raises a double
-fault, which has a stack of its own, and the traceback is printed. Freed stacks stay mapped on a list (linked through their
-first word) of at most CACHE_LIMIT, since most are wanted again at once (fork, exit); beyond it their frames go back.
-Lock: interrupts off, as a dying task's stack may be freed by the scheduler.
+A stack has a slot of 32 KiB; its upper half is mapped. Running off its lower end hits the guard: the processor raises a
+double fault, which has a stack of its own, and the traceback is printed. Freed stacks stay mapped on a list (linked
+through their first word) of at most CACHE_LIMIT, since most are wanted again at once (fork, exit); beyond it their
+frames go back. Lock: interrupts off, as a dying task's stack may be freed by the scheduler.
 """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64 import irq, paging
 from kaa.lang import Array, u32, u64
 from kaa.lang.unsafe import Ptr
-
-from kaa.kernel.arch.x86_64 import irq, paging
 
 STACK_SIZE = 16384
 SLOT_SIZE = 32768
@@ -22,7 +21,8 @@ VACANT_LIMIT = 256
 
 
 class StackArea:
-    """Which slots are free: mapped ones on the chain `cached`, unmapped ones in `vacant` (both by their top addresses)."""
+    """Which slots are free: mapped ones on the chain `cached`, unmapped ones in `vacant` (both by their top
+    addresses)."""
 
     cached: u64
     cached_count: u32
@@ -98,8 +98,8 @@ def _take_slot() -> u64:
 
 
 def _unmap_stack(top: u64, pages: u64) -> None:
-    """Take the upper `pages` frames of the slot away and remember the slot; with VACANT_LIMIT of them remembered, it is lost: 32 KiB
-    of an area of 256 GiB, after a failed allocation."""
+    """Take the upper `pages` frames of the slot away and remember the slot; with VACANT_LIMIT of them remembered, it is
+    lost: 32 KiB of an area of 256 GiB, after a failed allocation."""
     from kaa.kernel.mm import buddy
 
     for index in range(pages):
@@ -113,7 +113,8 @@ def _unmap_stack(top: u64, pages: u64) -> None:
 
 
 def free_stack(top: u64) -> None:
-    """Give a stack back. Not the one in use. Its frames go back unless few stacks are cached, or too many slots are vacant."""
+    """Give a stack back. Not the one in use. Its frames go back unless few stacks are cached, or too many slots are
+    vacant."""
     saved = irq.save()
     area.live -= 1
     keep = area.cached_count < CACHE_LIMIT or area.vacant_count >= VACANT_LIMIT

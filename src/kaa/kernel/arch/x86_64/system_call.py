@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from kaa.lang import export, u64
-
 from kaa.kernel.abi import syscall as calls
 from kaa.kernel.arch.x86_64 import irq, percpu, traps
 from kaa.kernel.arch.x86_64.regs import Registers
+from kaa.lang import export, u64
 
 TABLE_SIZE = 512
 

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What entry.py calls: interrupts and exceptions by vector, and the work due before a return to user mode.
 
-Exceptions of user mode become signals; those of the kernel are looked up among the landing places of user copies, and are a bug
-otherwise. All gates are interrupt gates: handlers start with interrupts off; exceptions turn them on when they were.
-"""
+Exceptions of user mode become signals; those of the kernel are looked up among the landing places of user copies, and
+are a bug otherwise. All gates are interrupt gates: handlers start with interrupts off; exceptions turn them on when
+they were. """
 
 from __future__ import annotations
 
-from kaa.lang import cold, export, i32, u32, u64
-from kaa.lang.unsafe import Ptr, symbol
-
 from kaa.kernel.arch.x86_64 import instructions, irq, paging, percpu
 from kaa.kernel.arch.x86_64.regs import Registers
+from kaa.lang import cold, export, i32, u32, u64
+from kaa.lang.unsafe import Ptr, symbol
 
 PAGE_FAULT = 14
 DOUBLE_FAULT = 8
@@ -101,8 +100,8 @@ def page_fault(regs: Registers) -> None:
 
 
 def _user_fault_in_kernel(address: u64, access: u32, regs: Registers) -> bool:
-    """A user copy touched a page that is not there: have it brought in, or go on at the copy's landing place. With preemption
-    or interrupts off nothing may be brought in: the copy fails at once."""
+    """A user copy touched a page that is not there: have it brought in, or go on at the copy's landing place. With
+    preemption or interrupts off nothing may be brought in: the copy fails at once."""
     from kaa.kernel.mm import page_fault as handler
 
     if regs.interrupts_on() and percpu.preempt_count() == 0 and percpu.has_current():
@@ -114,7 +113,8 @@ def _user_fault_in_kernel(address: u64, access: u32, regs: Registers) -> bool:
 
 
 def landing(address: u64) -> u64:
-    """Where a faulting user copy at `address` goes on, 0 if that is no user copy: section .kaa_fixup, (start, end, landing)."""
+    """Where a faulting user copy at `address` goes on, 0 if that is no user copy: section .kaa_fixup, (start, end,
+    landing)."""
     entry = Ptr[u64](symbol("kaa_fixup_start"))
     end = symbol("kaa_fixup_end")
     while entry.address < end:
@@ -182,7 +182,8 @@ def kernel_fault(vector: u32, regs: Registers, address: u64) -> None:
 
 @export("kaa_interrupt_paranoid")
 def paranoid(vector: u64, regs: Registers) -> None:
-    """NMI, double fault, machine check: on a stack of its own, anything may be half done. An NMI is counted; the others are the end."""
+    """NMI, double fault, machine check: on a stack of its own, anything may be half done. An NMI is counted; the others
+    are the end."""
     if vector == NMI:
         percpu.local().nmi_count += 1
         return

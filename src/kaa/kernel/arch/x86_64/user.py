@@ -6,9 +6,8 @@ May sleep (a page may have to be read in) unless preemption or interrupts are of
 
 from __future__ import annotations
 
-from kaa.lang import i64, isize, u32, u64, usize
-
 from kaa.kernel.arch.x86_64 import user_copy
+from kaa.lang import i64, isize, u32, u64, usize
 
 USER_END = 0x0000_7FFF_FFFF_F000
 
@@ -40,7 +39,8 @@ def clear_user(address: u64, n: usize) -> usize:
 
 
 def copy_string_from_user(destination: u64, source: u64, maximum: usize) -> isize:
-    """Copy a string with its NUL. Its length without it; -1 for a fault; `maximum` if there is no NUL among so many bytes."""
+    """Copy a string with its NUL. Its length without it; -1 for a fault; `maximum` if there is no NUL among so many
+    bytes."""
     if source >= USER_END:
         return isize(-1)
     room: usize = min(maximum, USER_END - source)
@@ -51,7 +51,8 @@ def copy_string_from_user(destination: u64, source: u64, maximum: usize) -> isiz
 
 
 def cmpxchg_user(address: u64, old: u32, new: u32) -> i64:
-    """Atomically replace `old` by `new` in a user word. What was found, or -1 for a fault (also a misaligned address)."""
+    """Atomically replace `old` by `new` in a user word. What was found, or -1 for a fault (also a misaligned
+    address)."""
     if address & 3 != 0 or not valid(address, 4):
         return i64(-1)
     return user_copy.compare_exchange(address, old, new)

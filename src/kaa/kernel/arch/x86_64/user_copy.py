@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies between kernel and user memory, in assembly: the only code that may touch a user address.
 
-Each instruction that can fault is listed in section .kaa_fixup as (start, end, landing): the trap code first asks mm to bring the
-page in, and goes on at the landing place when it cannot. `rep movsq` counts as one instruction per word; after a fault in
-it the rest is tried by bytes, so that the number of bytes not copied is exact.
+Each instruction that can fault is listed in section .kaa_fixup as (start, end, landing): the trap code first asks mm to
+bring the page in, and goes on at the landing place when it cannot. `rep movsq` counts as one instruction per word;
+after a fault in it the rest is tried by bytes, so that the number of bytes not copied is exact.
 STAC and CLAC are three-byte no-operations until smap.py has found SMAP.
 """
 
 from __future__ import annotations
 
+from kaa.kernel.arch.x86_64.entry import CLAC, STAC
 from kaa.lang import export, i64, isize, naked, u32, u64, usize
 from kaa.lang.unsafe import copy_bytes, memory, zero
-
-from kaa.kernel.arch.x86_64.entry import CLAC, STAC
 
 
 def _fixup(start: str, end: str, landing: str) -> str:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vDSO: a small ELF shared object in every program's memory, so that asking the time needs no system call.
 
-The image is put together at import time from vdso_code.py: headers, a dynamic symbol table with SysV hash, version LINUX_2.6
-(vdso(7)), then the code, all in one page. Two pages are mapped side by side: data (read-only to the user), then code.
-"""
+The image is put together at import time from vdso_code.py: headers, a dynamic symbol table with SysV hash, version
+LINUX_2.6 (vdso(7)), then the code, all in one page. Two pages are mapped side by side: data (read-only to the user),
+then code. """
 
 from __future__ import annotations
 
 import struct as packing
 
-from kaa.lang import u32, u64
-from kaa.lang.unsafe import Ptr, address_of, compiler_barrier, copy_bytes
-
 from kaa.kernel.arch.x86_64 import clock, paging
 from kaa.kernel.arch.x86_64.vdso_code import CODE, CODE_OFFSET, FUNCTIONS
+from kaa.lang import u32, u64
+from kaa.lang.unsafe import Ptr, address_of, compiler_barrier, copy_bytes
 
 EXPORTED = ("clock_gettime", "gettimeofday", "time", "clock_getres", "getcpu")
 SONAME = "linux-vdso.so.1"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The code of the vDSO: what a program may ask without entering the kernel. A listing: machine code beside its assembly.
+"""The code of the vDSO: what a program may ask without entering the kernel. A listing: machine code beside its
+assembly.
 
-It lies at CODE_OFFSET of the vDSO's page, and the data page lies directly before that page: sequence count (u32, odd while it is
-being written) at 0, base of the TSC at 8, multiplier at 16, realtime's offset in ns at 24.
-tests/kernel/arch/test_vdso.py assembles the listing again and compares. Clocks served: REALTIME, MONOTONIC, MONOTONIC_RAW, the
-coarse ones, BOOTTIME and TAI (bits of 0x8f3); of these REALTIME, its coarse kin and TAI get the offset (bits of 0x821).
-"""
+It lies at CODE_OFFSET of the vDSO's page, and the data page lies directly before that page: sequence count (u32, odd
+while it is being written) at 0, base of the TSC at 8, multiplier at 16, realtime's offset in ns at 24.
+tests/kernel/arch/test_vdso.py assembles the listing again and compares. Clocks served: REALTIME, MONOTONIC,
+MONOTONIC_RAW, the coarse ones, BOOTTIME and TAI (bits of 0x8f3); of these REALTIME, its coarse kin and TAI get the
+offset (bits of 0x821). """
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MADT: which interrupt controllers there are (ACPI 6.5, 5.2.12): I/O APICs, and ISA lines that do not go straight."""
+"""The MADT: which interrupt controllers there are (ACPI 6.5, 5.2.12): I/O APICs, and ISA lines that do not go
+straight."""
 
 from __future__ import annotations
 
-from kaa.lang import Bytes, u32, u64, usize
-
 from kaa.kernel.arch.x86_64 import ioapic
 from kaa.kernel.drivers.acpi import tables
+from kaa.lang import Bytes, u32, u64, usize
 
 FIRST_ENTRY = 44
 IO_APIC, OVERRIDE = 1, 2

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power off and reset by the FADT's registers (ACPI 6.5, 4.8.3, 5.2.9, 7.4.2).
 
-The value to write for soft-off (S5) is in the DSDT, in AML: `Name (_S5_, Package {typ_a, typ_b, …})`. The package's encoding is
-simple enough to find and read without an interpreter (20.2): the name, PackageOp 0x12, length, count, then byte constants.
-A machine with reduced hardware (microvm) has a sleep control register in memory or I/O space instead of PM1 control.
-"""
+The value to write for soft-off (S5) is in the DSDT, in AML: `Name (_S5_, Package {typ_a, typ_b, …})`. The package's
+encoding is simple enough to find and read without an interpreter (20.2): the name, PackageOp 0x12, length, count, then
+byte constants. A machine with reduced hardware (microvm) has a sleep control register in memory or I/O space instead of
+PM1 control. """
 
 from __future__ import annotations
-
-from kaa.lang import Bytes, u8, u16, u32, u64, usize
-from kaa.lang.unsafe import Ptr, volatile_store
 
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.drivers.acpi import tables
+from kaa.lang import Bytes, u8, u16, u32, u64, usize
+from kaa.lang.unsafe import Ptr, volatile_store
 
 DSDT, PM1A_CONTROL, PM1B_CONTROL, FLAGS = 40, 64, 68, 112
 RESET_REGISTER, RESET_VALUE, X_DSDT, SLEEP_CONTROL = 116, 128, 140, 244

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
+from kaa.kernel.arch import machine
 from kaa.lang import Bytes, u8, u32, u64, usize
 from kaa.lang.unsafe import Ptr
-
-from kaa.kernel.arch import machine
 
 HEADER_SIZE = 36
 LARGEST = 1 << 20
