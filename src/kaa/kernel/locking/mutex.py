@@ -56,6 +56,7 @@ class Sleepers:
 
 def sleep_until_granted(waiter: Waiter, task: Task) -> None:
     """Sleep until a releasing task has set waiter.woken. Called with `sleepers` held, and gives it back."""
+    waiter.task = task
     core.set_state(task, core.UNINTERRUPTIBLE)
     sleepers.release()
     while not waiter.woken:
