@@ -12,7 +12,8 @@ from kaa.lang import sizeof
 @pytest.mark.parametrize(
     ("kind", "size"),
     [
-        (signal.SigInfo, 128),
+        (signal.SigInfo, 48),
+        (signal.UserSigInfo, 128),
         (signal.SigAction, 32),
         (signal.StackT, 24),
         (signal.SignalfdSiginfo, 128),

@@ -139,7 +139,7 @@ MINSIGSTKSZ: Final = 2048
 
 @struct
 class SigInfo:
-    """siginfo_t, 128 bytes. Which of the words mean what depends on the code; the accessors below say."""
+    """What is used of siginfo_t, its first 48 bytes. Which of the words mean what depends on the code."""
 
     signo: i32 = 0
     error: i32 = 0
@@ -152,7 +152,6 @@ class SigInfo:
     # Child: utime and stime, clock ticks.
     word2: u64 = 0
     word3: u64 = 0
-    rest: Array[u64, 10]
 
     def sender(self) -> u32:
         """si_pid."""
@@ -161,6 +160,14 @@ class SigInfo:
     def set_sender(self, pid: i32, uid: u32) -> None:
         """si_pid and si_uid."""
         self.word0 = u64(u32(pid)) | (u64(uid) << 32)
+
+
+@struct
+class UserSigInfo:
+    """siginfo_t, 128 bytes, as programs get it."""
+
+    info: SigInfo
+    rest: Array[u64, 10]
 
 
 @struct

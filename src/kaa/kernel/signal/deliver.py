@@ -21,6 +21,7 @@ from kaa.kernel.abi.signal import (
     SigInfo,
     Signal,
     SignalFlags,
+    UserSigInfo,
 )
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
@@ -60,7 +61,8 @@ def _write_child_tid(task: Task) -> None:
 
 
 def _signals(task: Task, regs: Registers) -> None:
-    info = SigInfo()
+    full = UserSigInfo()
+    info = full.info
     action = SigAction()
     delivered = False
     while True:
@@ -73,7 +75,7 @@ def _signals(task: Task, regs: Registers) -> None:
             if not delivered:
                 _restart_handled(regs, action)
             delivered = True
-            if not _enter_handler(task, regs, signo, action, info):
+            if not _enter_handler(task, regs, signo, action, full):
                 continue
     if not delivered:
         _restart_unhandled(task, regs)
@@ -229,7 +231,7 @@ def _restore_mask(task: Task) -> None:
             task.work &= ~u32(WORK_RESTORE_MASK)
 
 
-def _enter_handler(task: Task, regs: Registers, signo: i32, action: SigAction, info: SigInfo) -> bool:
+def _enter_handler(task: Task, regs: Registers, signo: i32, action: SigAction, info: UserSigInfo) -> bool:
     """Make the thread go on in the handler; False if its stack would not take the frame (SIGSEGV follows)."""
     mask = task.saved_mask if (task.work & WORK_RESTORE_MASK) != 0 else task.blocked
     delivery = machine.signal_frame.Delivery()

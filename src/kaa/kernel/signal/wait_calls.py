@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 
 from kaa.kernel.abi.restart import RestartUnlessHandled
-from kaa.kernel.abi.signal import KILL_AND_STOP, SigInfo
+from kaa.kernel.abi.signal import KILL_AND_STOP, SigInfo, UserSigInfo
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.time import Timespec
 from kaa.kernel.arch import machine
@@ -44,7 +44,7 @@ def _sleep_for_signal(task: Task) -> None:
 
 
 @syscall(x86_64=128, arm64=137)
-def rt_sigtimedwait(mask: UserPtr[u64], info: UserPtr[SigInfo], timeout: UserPtr[Timespec], size: usize) -> i32:
+def rt_sigtimedwait(mask: UserPtr[u64], info: UserPtr[UserSigInfo], timeout: UserPtr[Timespec], size: usize) -> i32:
     """sigtimedwait(2): take one of a set of (blocked) signals, waiting for it."""
     if size != 8:
         raise OSError(errno.EINVAL)
@@ -52,10 +52,10 @@ def rt_sigtimedwait(mask: UserPtr[u64], info: UserPtr[SigInfo], timeout: UserPtr
     deadline: u64 = u64(0xFFFF_FFFF_FFFF_FFFF)
     if not timeout.is_null():
         deadline = timeout.read().deadline(machine.clock.monotonic_ns())
-    got = SigInfo()
-    signo = _wait_for(machine.percpu.current(), wanted, deadline, got)
+    got = UserSigInfo()
+    signo = _wait_for(machine.percpu.current(), wanted, deadline, got.info)
     if not info.is_null():
-        info.write(got)
+        info.write_from(got)
     return signo
 
 
