@@ -24,7 +24,8 @@ def gdb_words(symbols: pathlib.Path, stub: pathlib.Path, breakpoints: Sequence[s
     """gdb's command line: symbols, sources, the stub, then the person's breakpoints and commands in order."""
     words = ["gdb", "--quiet", "--nx"] + (["--batch"] if batch else [])
     setup = ["set confirm off", "set pagination off", "set breakpoint pending on", "set architecture i386:x86-64",
-             f"directory {paths.HOME}:{paths.SOURCES}", f"target remote {stub}"]
+             f"directory {paths.HOME}:{paths.SOURCES}", f"source {paths.PACKAGE / 'host/gdb_commands.py'}",
+             f"target remote {stub}"]
     for command in [*setup, *(f"break {place}" for place in breakpoints), *commands]:
         words += ["-ex", command]
     return [*words, str(symbols)]
