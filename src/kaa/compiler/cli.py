@@ -146,7 +146,9 @@ def dump(what: str, target: str) -> int:
 def build(argv: list[str]) -> int:
     """build [--cc zig|gcc|clang] [--unchecked] [-o OUT]: the kernel's image."""
     import argparse
+    import gc
 
+    gc.disable()  # a build makes many objects and keeps nearly all: looking for garbage is a third of its time
     from kaa.compiler import image, pipeline, toolchain
 
     parser = argparse.ArgumentParser(prog="kaa compile build")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """ELF and DWARF, as much of them as source lines need, decoded fast.
 
-`.debug_line` gives the rows (address → file and line), `.debug_info` only the functions and those that were inlined into
-them; every other entry is skipped by sizes worked out once per abbreviation. No dependence on nesting is needed: an inlined
-function's addresses lie within its caller's, so the chain at an address is what covers it, in the order of the entries.
-DWARF 4 and 5 of clang and gcc, 64-bit little endian, 32-bit DWARF.
+`.debug_line` gives the rows (address → file and line), `.debug_info` only the functions and those that were inlined
+into them; every other entry is skipped by sizes worked out once per abbreviation. Nesting need not be followed: an
+inlined function's addresses lie within its caller's, so the chain at an address is what covers it, in the order of the
+entries. DWARF 4 and 5 of clang and gcc, 64-bit little endian, 32-bit DWARF.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ AT_STR_OFFSETS_BASE, AT_ADDR_BASE, AT_RNGLISTS_BASE = 0x72, 0x73, 0x74
 FORM_ADDR, FORM_STRING, FORM_STRP, FORM_SEC_OFFSET, FORM_LINE_STRP, FORM_IMPLICIT = 0x01, 0x08, 0x0E, 0x17, 0x1F, 0x21
 FORM_STRX, FORM_ADDRX, FORM_RNGLISTX, FORM_SDATA = 0x1A, 0x1B, 0x23, 0x0D
 FIXED = {
-    0x01: 8, 0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16, 0x0C: 1, 0x19: 0, 0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8, 0x0E: 4,
-    0x17: 4, 0x1F: 4, 0x25: 1, 0x26: 2, 0x27: 3, 0x28: 4, 0x29: 1, 0x2A: 2, 0x2B: 3, 0x2C: 4, 0x20: 8, 0x21: 0, 0x10: 4, 0x1D: 4,
+    0x01: 8, 0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16, 0x0C: 1, 0x19: 0, 0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8,
+    0x0E: 4, 0x17: 4, 0x1F: 4, 0x25: 1, 0x26: 2, 0x27: 3, 0x28: 4, 0x29: 1, 0x2A: 2, 0x2B: 3, 0x2C: 4, 0x20: 8,
+    0x21: 0, 0x10: 4, 0x1D: 4,
 }  # fmt: skip
 """Bytes of each form that has a fixed size."""
 LEB, BLOCK, BLOCK1, BLOCK2, BLOCK4, STRING = -1, -2, -3, -4, -5, -6
@@ -76,7 +77,7 @@ def text(data: bytes, at: int) -> str:
 
 @dataclass
 class Symbol:
-    """A function, or a label of assembly that no function contains. `unit`: the C file, if the symbol is local to one."""
+    """A function, or a label of assembly that no function contains. `unit`: the C file of a local symbol."""
 
     address: int
     size: int
@@ -176,7 +177,7 @@ class Routine:
 
 @dataclass
 class Rows:
-    """Rows of consecutive addresses: from addresses[i] on, places[i] is file << 32 | line. The last address is their end."""
+    """Rows of consecutive addresses: from addresses[i] on, places[i] is file << 32 | line; last, the end."""
 
     addresses: list[int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
@@ -565,7 +566,8 @@ Chain = list[tuple[Scope, str, int]]
 
 
 def places(elf: Elf, unit: Unit) -> Callable[[int], Chain]:
-    """A function that gives the chain at an address of the unit."""
+    """A function that gives the chain at an address of the unit. With -g1, functions into which nothing was inlined have
+    no entry: their scope has no name."""
     files, rows = unit.lines()
     rows.sort(key=lambda r: r.addresses[0])
     starts = [r.addresses[0] for r in rows]
@@ -574,10 +576,11 @@ def places(elf: Elf, unit: Unit) -> Callable[[int], Chain]:
 
     def at(address: int) -> Chain:
         which = bisect_right(starts, address) - 1
-        owner = bisect_right(lows, address) - 1
-        if which < 0 or owner < 0 or address >= rows[which].addresses[-1] or address >= routines[owner][1]:
+        if which < 0 or address >= rows[which].addresses[-1]:
             return []
-        routine = routines[owner][2]
+        owner = bisect_right(lows, address) - 1
+        known = owner >= 0 and address < routines[owner][1]
+        routine = routines[owner][2] if known else Routine(Scope("", "", 0), [])
         row = rows[which].places[bisect_right(rows[which].addresses, address) - 1]
         file, line, out = files[row >> 32], row & 0xFFFF_FFFF, []
         covering = [i for i in routine.inlined if any(low <= address < high for low, high in i.ranges)]

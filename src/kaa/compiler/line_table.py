@@ -3,10 +3,10 @@
 
     python -m kaa.compiler.line_table ELF ADDRESS…     what a traceback would say of some addresses
 
-Sites are the return addresses of all calls, `ud2` and the starts of functions (for faults anywhere: the kernel takes the
-nearest site before). What was found of a unit is kept beside the ELF under the name of its object, which is a hash of its
-content; so after a change of one file, one unit is decoded. A site that has the frames of the one before, within the 64 bytes
-that the kernel looks back, is left out.
+Sites are the return addresses of all calls, `ud2` and the starts of functions (for faults anywhere: the kernel takes
+the nearest site before). What was found of a unit is kept beside the ELF under the name of its object, which is a hash
+of its content; so after a change of one file, one unit is decoded. A site that has the frames of the one before, within
+the 64 bytes that the kernel looks back, is left out.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ TEXT_LENGTH = 80
 CALL, TRAP, RELEASE, START = range(4)
 CALLS = re.compile(rb"(?=(\xe8|\x0f\x0b|\xff[\x10-\x17\x50-\x57\x90-\x97\xd0-\xd7]))")
 RELEASES = ("kaa_object_free", "kaa_buffer_free", "kaa_drop_bytes")
+GLUE = re.compile(r"k[dst]_")
 ROOT = Path(__file__).resolve().parents[3]
 
 Line = tuple[str, str, int]
 """Name, file, line of a frame. Line 0: that of the definition."""
 Lines = tuple[Line, ...]
+UNKNOWN: Lines = (("?", "?", 0),)
 Site = tuple[int, int, Lines]
 """Address (or offset in a function), kind, frames innermost first."""
 Found = dict[str, tuple[int, list[Site]]]
@@ -83,8 +85,8 @@ def _kind(called: str) -> int:
 
 
 def sites(code: bytes, address: int, starts: dict[int, str]) -> Iterator[tuple[int, int, int]]:
-    """Of a function: offset of a site, its kind, offset of the byte whose row tells its line. A few may be none in truth:
-    they cost 8 bytes each. Direct calls go to the start of a function; that tells them from other e8 bytes."""
+    """Of a function: offset of a site, its kind, offset of the byte whose row tells its line. Direct calls go to the
+    start of a function, which tells them from other e8 bytes; a few indirect ones may be none: 8 bytes each."""
     for match in CALLS.finditer(code):
         at, first = match.start(), match[1][0]
         if first == 0xE8:
@@ -111,19 +113,18 @@ class UnitFrames:
         self.contexts: dict[str, dict[python_lines.Place, list[tuple[str, python_lines.Place]]]] = {}
         self.known: dict[Lines, Lines] = {}
 
-    def frames(self, address: int) -> Lines:
-        """The frames at an address, innermost first."""
+    def frames(self, address: int, symbol: str) -> Lines:
+        """The frames at an address of a function, innermost first."""
         chain = self.at(address)
         out: list[Line] = []
         for i, (scope, file, line) in enumerate(chain):
-            out += self._scope(scope, file, line, last=i == len(chain) - 1, inner=bool(out))
+            out += self._scope(scope.name or symbol, file, line, last=i == len(chain) - 1, inner=bool(out))
         made = tuple(out)
         return self.known.setdefault(made, made)
 
-    def _scope(self, scope: dwarf.Scope, file: str, line: int, last: bool, inner: bool) -> list[Line]:
+    def _scope(self, name: str, file: str, line: int, last: bool, inner: bool) -> list[Line]:
         """The frames of one C function: itself, and what Kaa expanded into it."""
-        name = scope.name
-        if name[:3] in ("kd_", "kt_"):
+        if GLUE.match(name):
             return self._glue(name, inner)
         if name in self.functions:
             return self._python(name, file, line)
@@ -171,14 +172,12 @@ class UnitFrames:
                 places = [(0, START, 0), *sites(inside, symbol.address, starts)]
                 out[symbol.name] = (
                     symbol.size,
-                    [(o, kind, self.frames(symbol.address + row)) for o, kind, row in places],
+                    [(o, kind, self.frames(symbol.address + row, symbol.name)) for o, kind, row in places],
                 )
         return out
 
     def _naked(self, symbol: str) -> Lines:
-        file = f"src/{self.unit.stem.replace('.', '/')}"
-        file = next((f for f in (f"{file}.py", f"{file}/__init__.py") if (self.sources.root / f).is_file()), "?")
-        head = self.sources.exported(file, symbol)
+        file, head = self.sources.assembly.get(symbol, ("?", None))
         return ((head.qualname if head else symbol, file, 0),)
 
 
@@ -275,7 +274,7 @@ class Finder:
         return found if found is not None and found[0] == symbol.size else None
 
     def _decode(self, missing: list[Symbol]) -> None:
-        """Decodes the units that functions are missing of. Assembly has no debug information: its unit's C text names it."""
+        """Decodes the units that functions are missing of. Assembly has no debug information: the C text names it."""
         code, base = self.elf.section(".text"), self.elf.address(".text")
         addresses = [s.address for s in missing]
         bare = set(addresses)
@@ -349,7 +348,7 @@ class Table:
             self.frames.append((texts.frame(line), MORE if i + 1 < len(frames) else 0))
 
     def fill(self, texts: Texts, room: int) -> bool:
-        """Takes source texts as far as they fit: of traps first, then those of most sites. False if even those of traps do not."""
+        """Takes source texts as far as they fit: of traps first, then those of most sites. False if traps' do not."""
         order: dict[str, int] = {}
         for _, kind, frames in self.found:
             for i, line in enumerate(frames if kind != START else ()):
@@ -394,15 +393,6 @@ def _different(found: list[Site]) -> Iterator[Site]:
             yield site
 
 
-def _without_releases(found: list[Site]) -> Iterator[Site]:
-    """Leaves out calls that release objects, where another call of the function is near: its line is shown then."""
-    last = -REACH - 1
-    for site in found:
-        if site[1] != RELEASE or site[0] - last > REACH:
-            last = site[0]
-            yield site
-
-
 def shown(frame: Line, sources: Sources, length: int = 1000) -> Frame:
     """A frame with its source text; a line of 0 becomes that of the definition."""
     name, file, line = frame
@@ -417,12 +407,12 @@ def shown(frame: Line, sources: Sources, length: int = 1000) -> Frame:
 
 
 def encode(found: list[Site], sources: Sources, base: int, largest: int = LARGEST) -> bytes:
-    """The table of some sites. If it gets too large, texts other than those of traps go first, then the lines of releases,
-    then the names of functions where the processor finds a fault before their first call, then the texts of traps."""
+    """The table of some sites. If it gets too large, texts other than those of traps go first, then the sites of
+    releases (the line of a call before is shown), then what functions' starts say ("?": faults before the first call),
+    then texts of traps."""
     texts = Texts(sources)
-    few = list(_without_releases(found))
-    unknown: Lines = (("?", "?", 0),)
-    least = [(address, kind, unknown if kind == START else frames) for address, kind, frames in few]
+    few = [site for site in found if site[1] != RELEASE]
+    least = [(address, kind, UNKNOWN if kind == START else frames) for address, kind, frames in few]
     made = Table(found, texts, base)
     for fewer in (few, least):
         if made.fill(texts, largest - made.size):
@@ -442,8 +432,8 @@ def table(bare: Path, root: Path) -> bytes:
 
 
 def c_source(bare: Path, root: Path) -> str:
-    """C text that defines section .kaa_lines. The data are in a file beside the ELF, whose name is a hash of them: so the
-    text changes when they do."""
+    """C text that defines section .kaa_lines. The data are in a file beside the ELF, named by its hash: so the text
+    changes when they do."""
     data = table(bare, root)
     name = f"kaa_lines-{hashlib.sha256(data).hexdigest()[:16]}.bin"
     path = bare.parent.resolve() / name
@@ -505,7 +495,7 @@ def lookup(elf: Path, address: int, root: Path = ROOT) -> list[Frame]:
     rows = {offset: row for offset, _, row in sites(code, owner.address, {s.address: s.name for s in symbols})}
     row = rows.get(address - owner.address)
     frames = UnitFrames(file, unit, sources, unit_text(elf.parent, unit))
-    return [shown(f, sources) for f in frames.frames(address if row is None else owner.address + row)]
+    return [shown(f, sources) for f in frames.frames(address if row is None else owner.address + row, owner.name)]
 
 
 def main(arguments: list[str]) -> int:

@@ -178,16 +178,21 @@ class Ownership:
         self.gen: dict[Block, int] = {}
         self.kill: dict[Block, int] = {}
         self.masks: dict[Instr, int] = {}
+        self.leaves: dict[Block, list[tuple[Block, int]]] = {}  # per block: its handlers, and what was set before each
         for block in self.fn.blocks:
-            gen, kill = self.use_mask(block.end.uses()) if block.end else 0, 0
-            for instr in reversed(block.instrs):
+            gen, kill = 0, 0
+            leaves: list[tuple[Block, int]] = []
+            for instr in block.instrs:
+                mask = self.masks[instr] = self.use_mask(instr.uses())
+                gen |= mask & ~kill
+                if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+                    leaves.append((instr.handler.block, kill))
                 for v in instr.defs():
                     if v in self.index:
                         kill |= 1 << self.index[v]
-                        gen &= ~(1 << self.index[v])
-                mask = self.masks[instr] = self.use_mask(instr.uses())
-                gen |= mask
-            self.gen[block], self.kill[block] = gen, kill
+            if block.end is not None:
+                gen |= self.use_mask(block.end.uses()) & ~kill
+            self.gen[block], self.kill[block], self.leaves[block] = gen, kill, leaves
         self.live_in = {b: self.gen[b] for b in self.fn.blocks}
         changed = True
         while changed:
@@ -199,9 +204,12 @@ class Ownership:
                     changed = True
 
     def _block_live(self, block: Block) -> int:
-        live = self.live_out(block)
-        for instr in reversed(block.instrs):
-            live = self.before(instr, live)
+        after = 0
+        for target in block.end.targets() if block.end else []:
+            after |= self.live_in[target]
+        live = self.gen[block] | (after & ~self.kill[block])
+        for handler, killed in self.leaves[block]:
+            live |= self.live_in[handler] & ~killed
         return live
 
     def live_out(self, block: Block) -> int:

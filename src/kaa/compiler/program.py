@@ -46,7 +46,7 @@ class Function:
         self.marks = markers(py)
         self.name = py.__qualname__
         self.cname = self._cname()
-        self.is_generator = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in ast.walk(self.node))
+        self.is_generator = bool(py.__code__.co_flags & inspect.CO_GENERATOR)
         self.kind = self._kind()
         self._signature: tuple[list[Param], Type] | None = None
         self.params: list[ir.Var] = []

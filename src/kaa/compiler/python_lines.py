@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a line of C or of Python to what a reader of Python expects: which def, called from where.
 
-The C texts have `# line "file"` markers, so the debug information speaks of Python lines; it does not know of functions that
-Kaa itself expanded in place (@inline, generators, context managers). The markers' order within a C function tells them: a
-marker of another def is a call from the last line of the function that could have called it. Headers (`def`, `class`) are
-found by indentation rather than by the ast module: 30 ms for the whole kernel instead of 2 s.
+The C texts have `# line "file"` markers, so the debug information speaks of Python lines; it does not know of functions
+that Kaa itself expanded in place (@inline, generators, context managers). The markers' order within a C function tells
+them: a marker of another def is a call from the last line of the function that could have called it. Headers (`def`,
+`class`) are found by indentation rather than by the ast module: 30 ms for the whole kernel instead of 2 s.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 HEADER = re.compile(r"^( *)(?:async )?(def|class) (\w+)", re.MULTILINE)
@@ -181,16 +182,20 @@ class Sources:
         head = self.source(file).named(rest) if file and rest else None
         return (file, head) if head else None
 
-    def exported(self, file: str, symbol: str) -> Head | None:
-        """The def that @export or its name gives a symbol."""
-        module = file.removeprefix("src/").removesuffix("/__init__.py").removesuffix(".py").replace("/", "_")
-        for head in self.source(file).heads:
-            if (head.exported or f"{module}__{head.qualname.replace('.', '__')}") == symbol:
-                return head
-        return None
+    @cached_property
+    def assembly(self) -> dict[str, tuple[str, Head]]:
+        """The defs of the files that have @naked functions, by symbol."""
+        out: dict[str, tuple[str, Head]] = {}
+        for path in sorted((self.root / "src").rglob("*.py")):
+            if b"@naked(" in path.read_bytes():
+                file = path.relative_to(self.root).as_posix()
+                module = file.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", "_")
+                for head in self.source(file).heads:
+                    out[head.exported or f"{module}__{head.qualname.replace('.', '__')}"] = file, head
+        return out
 
     def contexts(self, function: CFunction) -> dict[Place, list[tuple[str, Place]]]:
-        """For each place of another def that was expanded into a function: the callers, innermost first, the function last."""
+        """For each place of another def that was expanded into a function: its callers, innermost first."""
         own = self.head(function.file, function.line)
         out: dict[Place, list[tuple[str, Place]]] = {}
         if own is None:

@@ -23,12 +23,16 @@ FunctionNode = ast.FunctionDef | ast.Lambda
 class Module:
     """One source file: its tree, its function definitions by line, its type-checking-only imports."""
 
+    any_walrus = False  # whether any file read so far may contain an assignment expression
+
     def __init__(self, module: types.ModuleType) -> None:
         self.live = module
         self.name = module.__name__
         assert module.__file__ is not None
         self.filename = module.__file__
-        self.tree = ast.parse(Path(self.filename).read_text(), self.filename)
+        text = Path(self.filename).read_text()
+        Module.any_walrus |= ":=" in text
+        self.tree = ast.parse(text, self.filename)
         self.functions: dict[tuple[int, str], ast.FunctionDef] = {}
         self.classes: dict[str, ast.ClassDef] = {}
         self.annotations: dict[str, ast.expr] = {}
@@ -36,7 +40,7 @@ class Module:
         self._index(self.tree, "")
 
     def _index(self, tree: ast.AST, prefix: str) -> None:
-        for node in ast.iter_child_nodes(tree):
+        for node in _statements(tree):
             if isinstance(node, ast.FunctionDef):
                 line = min([node.lineno, *(d.lineno for d in node.decorator_list)])
                 self.functions[line, node.name] = node
@@ -70,6 +74,16 @@ class Module:
         if name in self._deferred:
             return import_object(*self._deferred[name])
         return builtins.__dict__[name]
+
+
+def _statements(node: ast.AST) -> list[ast.stmt]:
+    """The statements directly inside a module, class, function or compound statement."""
+    out: list[ast.stmt] = []
+    for name in ("body", "orelse", "finalbody"):
+        out += [s for s in getattr(node, name, ()) if isinstance(s, ast.stmt)]
+    for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        out += inner.body
+    return out
 
 
 def import_object(module: str, attribute: str | None) -> object:

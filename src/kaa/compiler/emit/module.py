@@ -46,6 +46,8 @@ class Emitter:
         self.frozen = {f.name: f for f in program.freezer.objects.values()}
         self.cache: dict[str, str] = {}
         self.small: dict[Function, bool] = {}
+        self.bodies: dict[tuple[str, Function, tuple[str, ...]], str] = {}
+        self.calls: dict[Function, list[Function]] = {}
 
     def file_name(self, path: str) -> str:
         """A source path as it appears in debug information and tracebacks."""
@@ -71,8 +73,8 @@ class Emitter:
     def _module(self, name: str, fns: list[Function]) -> str:
         copies = self._copies(fns)
         names = {fn: f"{fn.cname}__inline" for fn in copies}
-        bodies = [FunctionEmitter(fn, self.file_name, names).text() for fn in [*copies, *fns]]
-        callees = {i.callee for fn in [*fns, *copies] for b in fn.blocks for i in b.instrs if isinstance(i, Call)}
+        bodies = [self._body(fn, names) for fn in [*copies, *fns]]
+        callees = {callee for fn in [*fns, *copies] for callee in self._callees(fn)}
         needs = Needs(self)
         for fn in [*fns, *callees]:
             needs.signature(fn)
@@ -87,18 +89,29 @@ class Emitter:
         head = [f"/* {name}: made by kaa.compiler, not to be edited */", '#include "kaa.h"']
         return "\n".join([*head, *needs.declarations(text), *prototypes, *inline, text, ""])
 
+    def _body(self, fn: Function, names: dict[Function, str]) -> str:
+        """A function's C text; copies of the same function are made once."""
+        key = (names.get(fn, ""), fn, tuple(names.get(c, "") for c in self._callees(fn)))
+        if key not in self.bodies:
+            self.bodies[key] = FunctionEmitter(fn, self.file_name, names).text()
+        return self.bodies[key]
+
+    def _callees(self, fn: Function) -> list[Function]:
+        """The functions that a function calls by name."""
+        if fn not in self.calls:
+            self.calls[fn] = list({i.callee: None for b in fn.blocks for i in b.instrs if isinstance(i, Call)})
+        return self.calls[fn]
+
     def _copies(self, fns: list[Function]) -> list[Function]:
         """Small functions of other modules that these call: copied here, so that the C compiler can inline them."""
         own = set(fns)
         found: list[Function] = []
         work = list(fns)
         while work:
-            fn = work.pop()
-            for b in fn.blocks:
-                for i in b.instrs:
-                    if isinstance(i, Call) and i.callee not in own and i.callee not in found and self._is_small(i.callee):
-                        found.append(i.callee)
-                        work.append(i.callee)
+            for callee in self._callees(work.pop()):
+                if callee not in own and callee not in found and self._is_small(callee):
+                    found.append(callee)
+                    work.append(callee)
         return sorted(found, key=lambda f: f.cname)
 
     def _is_small(self, fn: Function) -> bool:

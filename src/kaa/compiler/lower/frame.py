@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from kaa.compiler.ir import Block, Value, Var
 from kaa.compiler.types import Type
 
+from kaa.compiler.source import Module
+
 if TYPE_CHECKING:
     from kaa.compiler.classes import ClassInfo
     from kaa.compiler.lower.core import Cleanup
-    from kaa.compiler.source import Module
 
 
 @dataclass
@@ -68,6 +69,8 @@ _calls: dict[ast.AST, bool] = {}
 
 def has_walrus(node: ast.AST) -> bool:
     """True if an expression assigns a name."""
+    if not Module.any_walrus:
+        return False
     if node not in _walrus:
         _walrus[node] = isinstance(node, ast.NamedExpr) or any(has_walrus(n) for n in ast.iter_child_nodes(node))
     return _walrus[node]
@@ -108,7 +111,23 @@ def _bound(node: ast.AST) -> set[str]:
             out.add(n.name)
         elif isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name:
             out.add(n.name)
-        stack += ast.iter_child_nodes(n)
+        if isinstance(n, ast.stmt):
+            stack += _binding_parts(n)
+        else:
+            stack += ast.iter_child_nodes(n)
+    return out
+
+
+def _binding_parts(n: ast.stmt) -> list[ast.AST]:
+    """The parts of a statement that may bind names; expressions only where an assignment expression may hide in them."""
+    out: list[ast.AST] = []
+    for name in n._fields:
+        part = getattr(n, name)
+        for item in part if isinstance(part, list) else [part]:
+            if isinstance(item, (ast.stmt, ast.excepthandler, ast.withitem, ast.match_case, ast.alias)) or name in ("targets", "target"):
+                out.append(item)
+            elif isinstance(item, ast.expr) and has_walrus(item):
+                out.append(item)
     return out
 
 
