@@ -29,18 +29,18 @@ SIGSET_SIZE: Final = 8
 
 
 @syscall(x86_64=13, arm64=134)
-def rt_sigaction(signo: i32, new: UserPtr[SigAction], old: UserPtr[SigAction], size: usize) -> None:
+def rt_sigaction(signo: i32, new: u64, old: u64, size: usize) -> None:
     """sigaction(2): examine and change what a signal does."""
     if size != SIGSET_SIZE:
         raise OSError(errno.EINVAL)
-    if new.is_null():
+    if new == 0:
         _tell(signo, old)
         return
     wanted = SigAction()
-    new.read_into(wanted)
+    UserPtr[SigAction](new).read_into(wanted)
     if signo < 1 or signo > SIGNAL_COUNT or ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
         raise OSError(errno.EINVAL)
-    if not old.is_null():
+    if old != 0:
         _tell(signo, old)
     wanted.flags &= SA_KNOWN
     wanted.mask &= ~u64(KILL_AND_STOP)
@@ -52,12 +52,12 @@ def rt_sigaction(signo: i32, new: UserPtr[SigAction], old: UserPtr[SigAction], s
             _forget_pending(task, signo)
 
 
-def _tell(signo: i32, old: UserPtr[SigAction]) -> None:
+def _tell(signo: i32, old: u64) -> None:
     """Give the action of `signo` out."""
     if signo < 1 or signo > SIGNAL_COUNT:
         raise OSError(errno.EINVAL)
-    if not old.is_null():
-        old.write(machine.percpu.current().group.handlers.actions[signo - 1])
+    if old != 0:
+        UserPtr[SigAction](old).write(machine.percpu.current().group.handlers.actions[signo - 1])
 
 
 def _forget_pending(task: Task, signo: i32) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.abi.signal import IGNORED_BY_DEFAULT, SIG_DFL, SIG_IGN, SIGNAL_COUNT, SigAction, SignalFlags
-from kaa.lang import Array, i32, u64
+from kaa.lang import Array, i32, inline, u64
 
 EVERY_SIGNAL: Final = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -39,13 +39,14 @@ class SignalHandlers:
         other.touched = self.touched
         return other
 
+    @inline
     def set(self, signo: i32, action: SigAction) -> None:
         """Install `action` for `signo`."""
         self.actions[signo - 1] = action
         bit = u64(1) << u64(signo - 1)
-        self.touched |= bit
         if action.handler > SIG_IGN and ((self.ignored | self.defaults) & bit) == 0:
             return
+        self.touched |= bit
         self.ignored = (self.ignored | bit) if action.handler == SIG_IGN else (self.ignored & ~bit)
         self.defaults = (self.defaults | bit) if action.handler == SIG_DFL else (self.defaults & ~bit)
 

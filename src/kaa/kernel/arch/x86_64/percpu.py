@@ -135,6 +135,7 @@ def preempt_disable() -> None:
     _increment()
 
 
+@inline
 def preempt_enable() -> None:
     """Allow preemption again; switch now when one became due meanwhile."""
     if _decrement() == RESCHEDULE_NOW:
