@@ -42,7 +42,8 @@ class Pipe:
     writable: Final[WaitQueue]
     frames: list[u64]
     """Frame of each page of the ring; 0 where none was needed yet."""
-    capacity: usize
+    capacity: usize = 0
+    """0 until the constructor has all it needs."""
     head: usize
     """Position of the oldest byte."""
     used: usize
@@ -65,7 +66,8 @@ class Pipe:
         self.opened_writers = 0
 
     def __del__(self) -> None:
-        self._trim(0)
+        if self.capacity != 0:
+            self._trim(0)
 
     def _trim(self, keep: usize) -> None:
         """Give back the frames from index `keep` on."""

@@ -36,6 +36,14 @@ class TextBuffer:
         self.chunks = []
         self.length = 0
 
+    def clear(self) -> None:
+        """Start anew, in the first piece if there is one: a text as long as the last one needs no memory."""
+        while len(self.chunks) > 1:
+            self.chunks.pop()
+        if len(self.chunks) == 1:
+            self.chunks[0].used = 0
+        self.length = 0
+
     def add(self, text: Bytes) -> None:
         """Append bytes."""
         done: usize = usize(0)
