@@ -21,6 +21,7 @@ from kaa.kernel.abi.mount import MS_NOSUID, MS_RDONLY
 from kaa.kernel.abi.termios import Winsize
 from kaa.kernel.abi.wait import IdType, WaitOption
 from kaa.kernel.arch import machine
+from kaa.kernel.drivers import start as drivers
 from kaa.kernel.drivers.tty import ioctl as tty_ioctl
 from kaa.kernel.drivers.tty.file import TtyFile
 from kaa.kernel.fs import kernel_io
@@ -69,6 +70,7 @@ def serve() -> NoReturn:
         log.error(f"kaa.run: error {error.errno} while setting up")
     except MemoryError:
         log.error("kaa.run: not enough memory to set up")
+    drivers.quiesce()
     machine.power.off(u32(status))
 
 
@@ -96,18 +98,19 @@ def enter_root() -> None:
 
 def mount_standard() -> None:
     """Devices, processes and the rest of the kernel where programs look for them."""
-    mount_if_possible(b"devtmpfs", b"/dev")
-    mount_if_possible(b"proc", b"/proc")
-    mount_if_possible(b"sysfs", b"/sys")
-    mount_if_possible(b"tmpfs", b"/dev/shm")
+    mount_if_possible(b"devtmpfs", b"/dev", b"")
+    mount_if_possible(b"devpts", b"/dev/pts", b"mode=620,ptmxmode=666")
+    mount_if_possible(b"proc", b"/proc", b"")
+    mount_if_possible(b"sysfs", b"/sys", b"")
+    mount_if_possible(b"tmpfs", b"/dev/shm", b"mode=1777")
 
 
-def mount_if_possible(kind: bytes, target: bytes) -> None:
+def mount_if_possible(kind: bytes, target: bytes, options: bytes) -> None:
     """Mount, making the directory in a root that can be written. A failure costs a line in the log."""
     try:
         if not kernel_io.exists(target):
             kernel_io.make_directory(target, 0o755)
-        kernel_io.mount(kind, kind, target, MS_NOSUID, b"")
+        kernel_io.mount(kind, kind, target, MS_NOSUID, options)
     except OSError as error:
         log.warn(f"kaa.run: {kind} on {target}: error {error.errno}")
 

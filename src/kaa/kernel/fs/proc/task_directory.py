@@ -246,9 +246,11 @@ class TaskLink(TaskInode):
         self.entry = entry
 
     def magic_link(self) -> Path | None:
-        """The place itself. Raises FileNotFoundError for a kernel thread's exe."""
+        """The place itself. Raises FileNotFoundError for a kernel thread, which has none."""
         task = task_of(self.pid)
         require_access(task)
+        if task.is_kernel_thread():
+            raise FileNotFoundError
         if self.entry.name == b"cwd":
             return task.fs.cwd()
         if self.entry.name == b"root":

@@ -73,8 +73,9 @@ def show_status(out: TextBuffer, task: Task) -> None:
     who = task.credentials
     out.add(b"Name:\t")
     out.add(program_name(task))
-    out.add(b"\nUmask:\t0")
-    out.octal(u64(task.fs.umask), 3)
+    if not task.is_kernel_thread():
+        out.add(b"\nUmask:\t0")
+        out.octal(u64(task.fs.umask), 3)
     out.add(b"\nState:\t")
     out.add(state_name(accounting.state_letter(task)))
     out.byte(NEWLINE)
@@ -263,7 +264,9 @@ def mount_point(mount: Mount, root: Path) -> bytes | None:
 
 
 def show_mounts(out: TextBuffer, task: Task) -> None:
-    """/proc/PID/mounts: fstab(5)'s format."""
+    """/proc/PID/mounts: fstab(5)'s format. A kernel thread has no root: nothing."""
+    if task.is_kernel_thread():
+        return
     root = task.fs.root()
     for index in range(len(table.mounts)):
         mount = table.mounts[index]
@@ -283,6 +286,8 @@ def show_mounts(out: TextBuffer, task: Task) -> None:
 
 def show_mountinfo(out: TextBuffer, task: Task) -> None:
     """/proc/PID/mountinfo."""
+    if task.is_kernel_thread():
+        return
     root = task.fs.root()
     for index in range(len(table.mounts)):
         mount = table.mounts[index]
