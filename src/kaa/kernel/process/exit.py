@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
+from kaa.kernel.mm import fault_injection
 from kaa.kernel.process import accounting, boot, fork, notify, reparent, tree
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ZOMBIE, ThreadGroup
@@ -84,6 +85,9 @@ def exit_thread(status: i32) -> NoReturn:
 @noinline
 def _exit_parts(task: Task, status: i32) -> None:
     task.exit_code = status
+    if task.fail_nth != 0:
+        fault_injection.forget(task.fail_nth)
+        task.fail_nth = 0
     last = _announce(task)
     if last:
         _check_init(task, status)
