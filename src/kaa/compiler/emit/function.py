@@ -52,7 +52,7 @@ class FunctionEmitter:
         targets = {t for b in blocks for t in b.successors()}
         for i, block in enumerate(blocks):
             if block in targets:
-                self.lines.append(f"{block.name}:;")
+                self.out(f"{block.name}:;")
             for instr in block.instrs:
                 self._mark(instr)
                 self._instr(instr)
@@ -93,7 +93,11 @@ class FunctionEmitter:
             self.position = where
 
     def out(self, text: str) -> None:
-        self.lines.append("    " + text)
+        """Adds a statement. All statements of a Python line stand on one C line: a line marker counts the lines after it."""
+        if self.lines and not self.lines[-1].startswith("#"):
+            self.lines[-1] += " " + text
+        else:
+            self.lines.append("    " + text)
 
     # ---- instructions ------------------------------------------------------------------------------------------------
 
