@@ -190,6 +190,12 @@ class ClassInfo:
                 return info.py.__dict__[name], info
         return None
 
+    def has_hand_written_init(self) -> bool:
+        """True if construction runs code of the program (not only what @dataclass wrote)."""
+        found = self.find("__init__")
+        code = getattr(found[0], "__code__", None) if found is not None else None
+        return code is not None and not code.co_filename.startswith("<")
+
     def overridden_below(self, name: str) -> bool:
         """True if some imported subclass overrides method `name`."""
         stack = list(self.py.__subclasses__())

@@ -277,6 +277,8 @@ class FunctionEmitter:
         name = i.dst.name
         self.out(f"{name} = kaa_new((struct kaa_class *)&kc_{i.info.cname});")
         self.out(f"if (KAA_UNLIKELY({name} == 0)) {self._memory_error(i)}")
+        if i.info.has_hand_written_init() and i.info.find("__del__") is not None:
+            self.out(f"KAA_UNFINISHED({name});")
 
     def _memory_error(self, i: ir.RaisingInstr) -> str:
         assert i.handler is not None

@@ -57,6 +57,11 @@ enum { KAA_overflow, KAA_index, KAA_none, KAA_divide, KAA_assert, KAA_unreachabl
 #define KAA_INC(p) __atomic_add_fetch((p), 1, __ATOMIC_RELAXED)
 #define KAA_DEC(p) __atomic_sub_fetch((p), 1, __ATOMIC_ACQ_REL)
 #endif
+/* An object whose __init__ raised is dropped without its __del__: that would meet fields that nobody has set. */
+#define KAA_HALF_BUILT 0x80000000u
+#define KAA_UNFINISHED(x) (((struct kaa_object *)(x))->weak |= KAA_HALF_BUILT)
+#define KAA_FINISHED(x) (((struct kaa_object *)(x))->weak &= ~KAA_HALF_BUILT)
+#define KAA_IS_FINISHED(x) (!(((struct kaa_object *)(x))->weak & KAA_HALF_BUILT))
 KAA_INLINE void *kaa_new(struct kaa_class *c)
 {
     struct kaa_object *o = (struct kaa_object *)kaa_object_alloc((u64)c);

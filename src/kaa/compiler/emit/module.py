@@ -261,7 +261,7 @@ class Emitter:
             fn = self.program.function(*found)
             prototypes.add(prototype(fn) + ";")
             needs.signature(fn)
-            lines.append(f"    o->h.count = 0x80000000u; {fn.cname}((void *)o);")
+            lines.append(f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); }} else KAA_FINISHED(o);")
         for f in info.fields.values():
             if f is not chain and not f.unowned:
                 lines += self._release_field(f"o->{f.cname}", f.type)

@@ -180,6 +180,8 @@ class Calls(Operators):
         out = self.new_object(info)
         if found is not None and not _generated(found[0]):
             self.call_function(unwrap(found[0]), found[1], out, args, node)
+            if info.find("__del__") is not None:
+                self.emit(ir.Raw(None, "KAA_FINISHED({0})", [out]))
             return out
         if not dataclasses.is_dataclass(info.py) and args:
             self.error(f"{info.name}() takes no arguments", node)
