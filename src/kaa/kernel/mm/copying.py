@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame, overcommit, pages, reclaim
 from kaa.kernel.mm.frame import CACHED
-from kaa.kernel.mm.vma import ANONYMOUS_PAGES, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
+from kaa.kernel.mm.vma import ACCOUNTED, ANONYMOUS_PAGES, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
 from kaa.lang import u64
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def fork(parent: AddressSpace) -> AddressSpace:
         reclaim.free_some(u64(128))
     child = Space()
     with parent.lock.write():
-        if not overcommit.may_commit(parent.committed_pages):
+        if overcommit.is_strict() and not overcommit.may_commit(parent.committed_pages):
             raise MemoryError
         _copy_layout(parent, child)
         try:
@@ -64,6 +64,8 @@ def _copy_layout(parent: AddressSpace, child: AddressSpace) -> None:
 
 def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
     """Locks on memory are not inherited (mlock(2)); wiped areas start empty."""
+    if vma.flags & ACCOUNTED != 0 and not overcommit.may_commit(vma.pages()):
+        raise MemoryError
     twin = vma.part(vma.start, vma.end)
     twin.flags = vma.flags & ~LOCKED
     if vma.flags & WIPE_ON_FORK != 0:

@@ -47,6 +47,11 @@ def may_commit(pages: u64) -> bool:
     return pages <= buddy.total_pages()
 
 
+def is_strict() -> bool:
+    """Whether promises are summed up (mode 2), rather than looked at one by one."""
+    return commitments.mode == NEVER
+
+
 def commit(pages: u64) -> None:
     """Count a promise."""
     commitments.pages.fetch_add(i64(pages))
