@@ -156,8 +156,7 @@ class Machine:
         carrier = Carrier(self._flows(stdin, out, err, kept_log))
         timed_out = self._carry(carrier, None if self.timeout is None else began + self.timeout, until)
         self.kill()
-        while carrier.turn(0):
-            pass  # what QEMU wrote before it ended
+        carrier.drain()
         return self._result(out, err, kept_log, time.monotonic() - began, timed_out)
 
     def _flows(self, stdin: bytes | Source, out: Sink, err: Sink, log: Sink) -> list[Flow]:

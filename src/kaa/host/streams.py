@@ -216,6 +216,13 @@ class Carrier:
         return bool(ready)
 
 
+    def drain(self) -> None:
+        """After QEMU's end: carries what it wrote before, however slow the readers are. Every port's end has come."""
+        self.flows = [flow for flow in self.flows if isinstance(flow.source, SocketSource)]
+        while not all(flow.done for flow in self.flows):
+            self.turn(None)
+
+
 def _select(waiting: dict[tuple[int, int], list[Flow]], timeout: float | None, also: int | None) -> list[Flow]:
     with selectors.PollSelector() as selector:
         events: dict[int, int] = {}
