@@ -6,9 +6,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-import pytest
 
 from kaa.kernel.fs import kernel_io, namei
 from kaa.kernel.fs.calls import names as naming

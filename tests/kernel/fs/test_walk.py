@@ -7,9 +7,9 @@ import importlib.util
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-import pytest
 
 from kaa.kernel.fs import kernel_io, namei
 from kaa.kernel.fs.path_text import path_text
@@ -42,7 +42,8 @@ def build_kernel() -> None:
         kernel_io.make_symlink(name.encode(), target.encode())
 
 
-words = st.sampled_from(["a", "b", "c", "d", "f", "g", "h", "l", "up", "loop", "far", "dangling", "chain", ".", "..", "", "zz"])
+NAMES = "a b c d f g h l up loop far dangling chain . .. zz".split()
+words = st.sampled_from([*NAMES, ""])
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Array, Atomic, Bytes, inline, u32, wrapping_add, wrapping_mul
+from kaa.kernel.mm import buddy
+from kaa.lang import Array, Atomic, Bytes, inline, u32, u64, wrapping_add, wrapping_mul
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -26,6 +27,8 @@ HASH_START = 0x811C9DC5
 HASH_FACTOR = 0x01000193
 """FNV-1a's constants (Fowler, Noll, Vo), 32 bits wide."""
 EVICT_BATCH = 64
+LEAST = 256
+MOST = 20000
 
 
 class Dentry:
@@ -97,7 +100,7 @@ class DentryCache:
         self.lock = SpinLock("dentry cache")
         self.buckets = Array[Dentry | None, BUCKETS]()
         self.count = 0
-        self.limit = 20000
+        self.limit = 0
         self.hand = 0
         self.serial = Atomic(1)
 
@@ -125,9 +128,16 @@ class DentryCache:
     def insert(self, dentry: Dentry) -> None:
         """Put a dentry in; its parent's inode lock is held, and the name is not there yet."""
         if self.count >= self.limit:
-            self.shrink(EVICT_BATCH)
+            self._at_limit()
         with self.lock:
             self._link(dentry)
+
+    def _at_limit(self) -> None:
+        """Make room; the first time, find out how much there may be: a dentry for every four pages of memory."""
+        if self.limit == 0:
+            self.limit = u32(max(u64(LEAST), min(u64(MOST), u64(buddy.total_pages()) // 4)))
+        else:
+            self.shrink(EVICT_BATCH)
 
     def _link(self, dentry: Dentry) -> None:
         parent = dentry.parent
@@ -227,6 +237,23 @@ class DentryCache:
                 steps += 1
         drop_chain(victims)
         return freed
+
+    def prune(self, parent: Dentry) -> None:
+        """A directory is gone: so are the names in it, which can only be negative ones."""
+        if parent.children.load_relaxed() == 0:
+            return
+        victims: Dentry | None = None
+        with self.lock:
+            for index in range(BUCKETS):
+                entry = self.buckets[index]
+                while entry is not None:
+                    following = entry.next
+                    if entry.parent is parent:
+                        self._unlink(entry)
+                        entry.next = victims
+                        victims = entry
+                    entry = following
+        drop_chain(victims)
 
     def purge(self, superblock: SuperBlock) -> None:
         """Take out every dentry of a file system that goes away, children before parents."""

@@ -298,14 +298,18 @@ class EpollFile(File):
 
     set: Final[EpollSet]
     node: Final[Inode]
+    complete: bool = False
+    """Whether `__init__` got to its end."""
 
     def __init__(self, flags: u32) -> None:
         super().__init__(None, flags)
         self.set = EpollSet()
         self.node = new_inode(anonymous_files, 0o600)
+        self.complete = True
 
     def __del__(self) -> None:
-        self.set.clear()
+        if self.complete:
+            self.set.clear()
         super().__del__()
 
     def kind_name(self) -> Bytes:

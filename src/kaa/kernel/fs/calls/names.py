@@ -247,6 +247,7 @@ def remove_directory(walk: Walk) -> None:
         with inode.lock:
             directory.rmdir(dentry.name, inode)
         cache.remove(dentry)
+    cache.prune(dentry)
 
 
 @syscall(x86_64=263, arm64=35)

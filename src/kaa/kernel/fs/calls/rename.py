@@ -132,4 +132,5 @@ def _carry_out(old: Walk, new: Walk, source: Dentry, victim: Dentry, flags: u32)
         cache.exchange(source, victim)
         return
     cache.remove(victim)
+    cache.prune(victim)
     cache.move(source, new.dentry, name, new.hash)

@@ -34,14 +34,18 @@ class TmpfsInode(Inode):
 
     tmpfs: Final[Tmpfs]
     xattrs: dict[bytes, bytes] | None = None
+    charged: bool = False
+    """Whether it counts: not while its making fails half-way."""
 
     def __init__(self, superblock: Tmpfs, mode: u32) -> None:
         super().__init__(superblock, superblock.next_number(), mode)
         self.tmpfs = superblock
         superblock.charge_inode()
+        self.charged = True
 
     def __del__(self) -> None:
-        self.tmpfs.uncharge_inode()
+        if self.charged:
+            self.tmpfs.uncharge_inode()
 
     def xattr_get(self, name: Bytes) -> bytes:
         """user.*, trusted.* and security.* are kept as they are set."""
