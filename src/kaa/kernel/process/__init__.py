@@ -1,4 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""process"""
+"""Processes: what they are (`task`, `group`, `pid`, `tree`, `credentials`, `limits`), how they begin (`fork`,
+`boot`), become others (`exec` with `program`, `script`, `elf_file`, `elf_loader`, `exec_stack`…), end (`exit`,
+`reparent`, `notify`) and are waited for (`wait`). The files whose names end in `_calls` hold system calls only.
+
+Locks: `tree.lock` (interrupts off) for parents, children, threads, process groups, sessions and numbers; inside it a
+group's `signal_lock`; inside that the run queue. A task's own fields need none: see `task`.
+
+Added to docs/architecture.md: `boot.initialise()` and `boot.set_root(fs)` for init; `exec.run(name, argv, envp)` for
+tasks that begin in the kernel; `ids.next_process`, `ids.next_task` and `accounting` for /proc; `ThreadGroup.handlers`
+(`Task.signals`).
+"""
 
 from __future__ import annotations

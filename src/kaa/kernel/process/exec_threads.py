@@ -11,6 +11,7 @@ from kaa.kernel.process.exit import kill_threads
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import DYING, Task
 from kaa.kernel.sched import core
+from kaa.kernel.signal import must_die
 from kaa.lang import u64
 
 
@@ -47,7 +48,7 @@ def _wait_for_others(task: Task, group: ThreadGroup) -> bool:
         core.set_state(task, u64(core.KILLABLE))
         with tree.lock:
             done = _others(task, group) == 0
-        if done or group.group_exit:
+        if done or must_die(task):
             break
         core.schedule()
     core.set_state(task, u64(core.RUNNING))

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
+from kaa.kernel.drivers.tty import job_control
 from kaa.kernel.mm import fault_injection
 from kaa.kernel.process import accounting, boot, fork, notify, reparent, tree
 from kaa.kernel.process import pid as pids
@@ -95,6 +96,8 @@ def _exit_parts(task: Task, status: i32) -> None:
         _leave_terminal(task.group)
     _leave_memory(task)
     _leave_files(task, last)
+    if last and task.group.tty is not None:
+        job_control.disassociate(task.group)
     _leave_tree(task)
 
 

@@ -22,7 +22,7 @@ from kaa.kernel.process import tree
 from kaa.kernel.process.group import SUBREAPER, UNDER_SUBREAPER, UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_FILES, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
 from kaa.kernel.sched import core
-from kaa.kernel.signal import has_pending
+from kaa.kernel.signal import has_pending, must_die
 from kaa.lang import i32, struct, u32, u64
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def _wait_for_vfork(parent: Task, number: i32) -> None:
             return
         parent.vfork_child = number
         core.set_state(parent, core.KILLABLE)
-        if (child.flags & VFORKED) == 0 or parent.group.group_exit:
+        if (child.flags & VFORKED) == 0 or must_die(parent):
             core.set_state(parent, core.RUNNING)
             return
         del child

@@ -8,12 +8,25 @@ handlers and the job-control state of a process. Order: `tree.lock`, then one `s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.lang import inline
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
+
+KILL: Final = 1 << 8
+"""SIGKILL's bit."""
+DYING: Final = 16
+"""process.task.DYING; written out because everyone imports this file."""
+
+
+def must_die(task: Task) -> bool:
+    """Whether the task, the caller, has been killed: a sleep in KILLABLE state ends."""
+    if (task.work & 1) == 0:
+        return False
+    group = task.group
+    return (task.flags & DYING) != 0 or group.group_exit or ((task.pending.mask | group.pending.mask) & KILL) != 0
 
 
 @inline
