@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ELF and DWARF, as much of them as source lines need, decoded fast.
+"""DWARF, as much of it as source lines need, decoded fast.
 
 `.debug_line` gives the rows (address → file and line), `.debug_info` only the functions and those that were inlined
 into them; every other entry is skipped by sizes worked out once per abbreviation. Nesting need not be followed: an
@@ -13,7 +13,9 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
+
+from kaa.compiler.elf import Elf, leb, number, signed_leb, text
 
 SUBPROGRAM, INLINED, COMPILE_UNIT = 0x2E, 0x1D, 0x11
 AT_NAME, AT_STMT_LIST, AT_LOW_PC, AT_HIGH_PC, AT_ORIGIN, AT_DECL_FILE, AT_DECL_LINE = (
@@ -42,109 +44,6 @@ VARIABLE = {
 }  # fmt: skip
 STRX = {0x1A, 0x25, 0x26, 0x27, 0x28}
 ADDRX = {0x1B, 0x29, 0x2A, 0x2B, 0x2C}
-STT_FUNC, STT_FILE = 2, 4
-
-
-def leb(data: bytes, at: int) -> tuple[int, int]:
-    """An unsigned LEB128 number and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def signed_leb(data: bytes, at: int) -> tuple[int, int]:
-    """A signed LEB128 number and where it ends."""
-    start = at
-    value, at = leb(data, at)
-    if data[at - 1] & 0x40:
-        value -= 1 << (7 * (at - start))
-    return value, at
-
-
-def number(data: bytes, at: int, size: int) -> int:
-    return int.from_bytes(data[at : at + size], "little")
-
-
-def text(data: bytes, at: int) -> str:
-    """A NUL-terminated string."""
-    return data[at : data.index(0, at)].decode("utf-8", "replace")
-
-
-@dataclass
-class Symbol:
-    """A function, or a label of assembly that no function contains. `unit`: the C file of a local symbol."""
-
-    address: int
-    size: int
-    name: str
-    unit: str
-
-
-class Elf:
-    """An ELF64 file: its sections, its functions."""
-
-    def __init__(self, path: Path) -> None:
-        self.data = data = path.read_bytes()
-        if data[:6] != b"\x7fELF\x02\x01":
-            raise ValueError(f"{path} is not a 64-bit little-endian ELF file")
-        (start,) = struct.unpack_from("<Q", data, 0x28)
-        size, count, names = struct.unpack_from("<HHH", data, 0x3A)
-        headers = [struct.unpack_from("<IIQQQQIIQQ", data, start + i * size) for i in range(count)]
-        strings = headers[names][4] if headers else 0
-        self.headers = headers
-        self.by_name = {text(data, strings + h[0]): i for i, h in enumerate(headers)}
-        self._contents: dict[str, bytes] = {}
-
-    def section(self, name: str) -> bytes:
-        """A section's bytes, empty if there is no such section."""
-        if name not in self._contents:
-            header = self.headers[self.by_name[name]] if name in self.by_name else None
-            present = header is not None and header[1] != 8
-            self._contents[name] = self.data[header[4] : header[4] + header[5]] if header and present else b""
-        return self._contents[name]
-
-    def address(self, name: str) -> int:
-        """Where a section is loaded."""
-        return self.headers[self.by_name[name]][3] if name in self.by_name else 0
-
-    def symbols(self) -> Iterator[tuple[int, int, int, int, int]]:
-        """Name offset, info, section, value, size of every symbol."""
-        for name, info, _, section, value, size in struct.iter_unpack("<IBBHQQ", self.section(".symtab")):
-            yield name, info, section, value, size
-
-    def symbol(self, wanted: str) -> int | None:
-        """The value of one symbol."""
-        strings = self.section(".strtab")
-        at = strings.find(b"\0" + wanted.encode() + b"\0") + 1
-        return next((value for name, _, _, value, _ in self.symbols() if name == at), None) if at else None
-
-    def functions(self) -> list[Symbol]:
-        """What has code in .text, by address."""
-        strings, section = self.section(".strtab"), self.by_name.get(".text", -1)
-        unit, found, labels = "", [], []
-        for name, info, where, value, size in self.symbols():
-            if info == STT_FILE:
-                unit = text(strings, name)
-            elif where == section and info & 15 in (0, STT_FUNC):
-                made = Symbol(value, size, text(strings, name), unit if info >> 4 == 0 else "")
-                (found if info & 15 == STT_FUNC else labels).append(made)
-        end = self.address(".text") + len(self.section(".text"))
-        found.sort(key=lambda s: s.address)
-        starts = [s.address for s in found]
-        for label in labels:
-            at = bisect_right(starts, label.address) - 1
-            inside = at >= 0 and label.address <= starts[at] + found[at].size - (1 if found[at].size else 0)
-            if label.address < end and not inside and label.name != "kaa_text_start":
-                found.append(label)
-        found.sort(key=lambda s: (s.address, -s.size))
-        for symbol, after in zip(found, [*[s.address for s in found[1:]], end], strict=False):
-            symbol.size = symbol.size or after - symbol.address
-        return found
 
 
 @dataclass
@@ -172,15 +71,15 @@ class Routine:
 
     scope: Scope
     ranges: list[tuple[int, int]]
-    inlined: list[Inlined] = field(default_factory=list)
+    inlined: list[Inlined] = field(default_factory=list[Any])
 
 
 @dataclass
 class Rows:
     """Rows of consecutive addresses: from addresses[i] on, places[i] is file << 32 | line; last, the end."""
 
-    addresses: list[int] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    addresses: list[int] = field(default_factory=list[Any])
+    places: list[int] = field(default_factory=list[Any])
 
 
 @dataclass
@@ -287,7 +186,8 @@ class Unit:
 
     def _attributes(self, at: int, plan: Abbreviation) -> tuple[dict[int, tuple[int, int]], int]:
         """Attribute → (form, raw value; of a string or a block: its offset)."""
-        info, out = self.info, {}
+        info = self.info
+        out: dict[int, tuple[int, int]] = {}
         for name, form, constant in plan.attributes:
             size = FIXED.get(form)
             if form == FORM_IMPLICIT:
@@ -332,7 +232,8 @@ class Unit:
         return [(low, self._address(form, high) if form == FORM_ADDR or form in ADDRX else low + high)] if low else []
 
     def _range_list(self, at: int) -> list[tuple[int, int]]:
-        data, base, out = self.elf.section(".debug_rnglists"), self.base_address, []
+        data, base = self.elf.section(".debug_rnglists"), self.base_address
+        out: list[tuple[int, int]] = []
         while True:
             kind = data[at]
             at += 1
@@ -344,13 +245,10 @@ class Unit:
                 low = self._address(FORM_ADDRX, first) if kind != 4 else base + first
                 if kind == 1:
                     base = low
-                elif base or kind != 4:
-                    out.append(
-                        (
-                            low,
-                            {2: lambda v: self._address(FORM_ADDRX, v), 3: low.__add__, 4: base.__add__}[kind](second),
-                        )
-                    )
+                elif kind == 2:
+                    out.append((low, self._address(FORM_ADDRX, second)))
+                elif kind == 3 or base:
+                    out.append((low, (low if kind == 3 else base) + second))
             elif kind == 5:
                 base, at = number(data, at, 8), at + 8
             else:
@@ -359,7 +257,8 @@ class Unit:
                 out.append((low, second if kind == 6 else low + second))
 
     def _old_ranges(self, at: int) -> list[tuple[int, int]]:
-        base, out = self.base_address, []
+        base = self.base_address
+        out: list[tuple[int, int]] = []
         for low, high in struct.iter_unpack("<QQ", self.elf.section(".debug_ranges")[at:]):
             if low == high == 0:
                 break
@@ -419,13 +318,11 @@ class Unit:
             if code >= 0x80:
                 code, at = leb(info, start)
             skip = skips[code]
-            if type(skip) is int:
-                at += skip
-            elif skip is None:
+            if skip is None:
                 attributes, at = self._attributes(at, plans[code])
                 yield start, plans[code].tag, attributes
             else:
-                at = _skip(info, at, skip)
+                at = at + skip if isinstance(skip, int) else _skip(info, at, skip)
 
     def lines(self) -> tuple[list[str], list[Rows]]:
         """The unit's files by number, and its rows."""
@@ -434,7 +331,8 @@ class Unit:
 
 def units(elf: Elf) -> list[Unit]:
     """All compilation units."""
-    size, at, out = len(elf.section(".debug_info")), 0, []
+    size, at = len(elf.section(".debug_info")), 0
+    out: list[Unit] = []
     while at < size:
         out.append(Unit(elf, at))
         at = out[-1].end
@@ -467,7 +365,9 @@ class Program:
 
     def _table(self, at: int) -> tuple[list[tuple[str, int]], int]:
         """A table of names of version 5: (name, number of the folder)."""
-        data, formats, out = self.data, [], []
+        data = self.data
+        formats: list[tuple[int, int]] = []
+        out: list[tuple[str, int]] = []
         shapes = data[at]
         at += 1
         for _ in range(shapes):
@@ -566,8 +466,8 @@ Chain = list[tuple[Scope, str, int]]
 
 
 def places(elf: Elf, unit: Unit) -> Callable[[int], Chain]:
-    """A function that gives the chain at an address of the unit. With -g1, functions into which nothing was inlined have
-    no entry: their scope has no name."""
+    """A function that gives the chain at an address of the unit. With -g1, functions into which nothing was inlined
+    have no entry: their scope has no name."""
     files, rows = unit.lines()
     rows.sort(key=lambda r: r.addresses[0])
     starts = [r.addresses[0] for r in rows]
@@ -582,7 +482,8 @@ def places(elf: Elf, unit: Unit) -> Callable[[int], Chain]:
         known = owner >= 0 and address < routines[owner][1]
         routine = routines[owner][2] if known else Routine(Scope("", "", 0), [])
         row = rows[which].places[bisect_right(rows[which].addresses, address) - 1]
-        file, line, out = files[row >> 32], row & 0xFFFF_FFFF, []
+        file, line = files[row >> 32], row & 0xFFFF_FFFF
+        out: Chain = []
         covering = [i for i in routine.inlined if any(low <= address < high for low, high in i.ranges)]
         for inlined in reversed(covering):
             out.append((inlined.scope, file, line))

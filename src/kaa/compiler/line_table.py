@@ -21,10 +21,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kaa.compiler import dwarf, python_lines
-from kaa.compiler.dwarf import Elf, Symbol
+from kaa.compiler import dwarf, elf, python_lines
+from kaa.compiler.elf import Elf, Symbol
 from kaa.compiler.python_lines import Sources
 
 MAGIC = 0x314C414B
@@ -188,7 +187,8 @@ def _c_file(file: str) -> str:
 
 def unit_text(folder: Path, unit: dwarf.Unit) -> str:
     """The C text of a unit, empty if it is not there."""
-    path = folder / "c" / f"{unit.stem}.c"
+    beside = folder / "c" / f"{unit.stem}.c"
+    path = beside if beside.is_file() else Path(unit.name)
     return path.read_text() if path.is_file() else ""
 
 
@@ -200,7 +200,7 @@ class Known:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "line_table.cache"
-        files = (__file__, dwarf.__file__, python_lines.__file__)
+        files = (__file__, elf.__file__, dwarf.__file__, python_lines.__file__)
         self.version = hashlib.sha256(b"".join(Path(f or "").read_bytes() for f in files)).hexdigest()
         objects = sorted((folder / "obj").glob("*.o")) if (folder / "obj").is_dir() else []
         self.objects = {p.stem.rpartition("-")[0]: p.stem for p in objects}
@@ -367,7 +367,8 @@ class Table:
     def data(self) -> bytes:
         """The bytes of the section."""
         strings = [s.encode("ascii", "replace") + b"\0" for s in self.strings]
-        offsets, at = [], 0
+        at = 0
+        offsets: list[int] = []
         for string in strings:
             offsets.append(at)
             at += len(string)
@@ -462,7 +463,7 @@ def read(data: bytes, offset: int) -> list[Frame]:
     strings_at = index_at + 4 * struct.unpack_from("<4I", data)[3]
 
     def string(identity: int) -> str:
-        return dwarf.text(data, strings_at + struct.unpack_from("<I", data, index_at + 4 * identity)[0])
+        return elf.text(data, strings_at + struct.unpack_from("<I", data, index_at + 4 * identity)[0])
 
     addresses = struct.unpack_from(f"<{count}I", data, 4 * HEADER_WORDS)
     site = bisect_right(addresses, offset) - 1
@@ -479,14 +480,25 @@ def read(data: bytes, offset: int) -> list[Frame]:
         at += 1
 
 
+def _table_in(data: bytes) -> bytes:
+    """The table in a file without sections, and what follows it."""
+    for match in re.finditer(re.escape(struct.pack("<I", MAGIC)), data):
+        at = match.start()
+        count, _, _, frames_at = struct.unpack_from("<4I", data, at + 4) if at % 16 == 0 else (0, 0, 0, 0)
+        if frames_at and frames_at == 4 * (HEADER_WORDS + 2 * count):
+            return data[at:]
+    return b""
+
+
 def lookup(elf: Path, address: int, root: Path = ROOT) -> list[Frame]:
     """The frames at an address, innermost first: by the debug information (an address right after a call is taken as a
-    return address), or where there is none by the table in the ELF."""
+    return address), or where there is none by the table in the file (which may have lost its sections)."""
     file = Elf(elf)
     unit = next((u for u in dwarf.units(file) if any(low <= address - 1 < high for low, high in u.ranges)), None)
     if unit is None:
         base = file.symbol("kaa_image_base") if ".symtab" in file.by_name else None
-        return read(file.section(".kaa_lines"), address - (IMAGE_BASE if base is None else base))
+        data = file.section(".kaa_lines") or _table_in(file.data)
+        return read(data, address - (IMAGE_BASE if base is None else base))
     sources = Sources(root)
     symbols = file.functions()
     owner = symbols[bisect_right([s.address for s in symbols], address - 1) - 1]
@@ -498,14 +510,14 @@ def lookup(elf: Path, address: int, root: Path = ROOT) -> list[Frame]:
     return [shown(f, sources) for f in frames.frames(address if row is None else owner.address + row, owner.name)]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], root: Path = ROOT) -> int:
     """The command line."""
     if len(arguments) < 2:
         print(__doc__)
         return 2
     for word in arguments[1:]:
-        frames: list[Any] = lookup(Path(arguments[0]), int(word, 16))
-        print(f"{word}:", *(reversed(frames) if frames else ["  nothing is known of it"]), sep="\n")
+        frames = lookup(Path(arguments[0]), int(word, 16), root)
+        print(f"{word}:", *reversed(frames), *([] if frames else ["  nothing is known of it"]), sep="\n")
     return 0
 
 

@@ -124,7 +124,7 @@ class CFunction:
 
     file: str
     line: int
-    marks: list[Place] = field(default_factory=list)
+    marks: list[Place] = field(default_factory=list[Place])
 
 
 def c_functions(text: str) -> dict[str, CFunction]:
