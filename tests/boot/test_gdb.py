@@ -24,4 +24,4 @@ def test_batch_mode_stops_at_a_line_and_prints_a_local(kernel: pathlib.Path, tmp
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=90, env=world.ENVIRONMENT)
     assert f"planted_bugs.py:{line}" in done.stdout, done.stdout + done.stderr
     assert "return stack(depth + 1)" in done.stdout
-    assert "$1 = 0" in done.stdout and "$2 = 1" in done.stdout, done.stdout + done.stderr
+    assert "depth = 0\n" in done.stdout and "depth = 1\n" in done.stdout, done.stdout + done.stderr

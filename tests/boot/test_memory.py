@@ -6,8 +6,6 @@ from __future__ import annotations
 import pytest
 import world
 
-from kaa.host import cpio
-
 pytestmark = pytest.mark.boot
 
 
@@ -20,7 +18,7 @@ def test_sixteen_megabytes_boot_to_a_shell(boot: world.Boot) -> None:
 
 @pytest.mark.parametrize("memory", ["8M", "64M"])
 def test_a_small_program_runs(boot: world.Boot, programs: world.Programs, memory: str) -> None:
-    result = boot("/bin/small", "hello", entries=[cpio.directory("tmp"), programs.entry("small")], memory=memory)
+    result = boot("/bin/small", "hello", entries=[programs.entry("small")], memory=memory)
     world.assert_sound(result)
     assert (result.status, result.stdout) == (0, b"hello\n")
 
@@ -39,8 +37,7 @@ def test_a_program_that_takes_all_memory_is_refused_or_killed_and_the_next_runs(
 @pytest.mark.parametrize("operation", ["fork", "execve", "mmap", "open", "pipe"])
 def test_an_allocation_that_fails_leaves_nothing_behind(
         boot: world.Boot, programs: world.Programs, operation: str) -> None:
-    folders = [cpio.directory("tmp"), cpio.directory("proc")]
-    result = boot("inject", operation, entries=[*folders, programs.entry("inject")])
+    result = boot("inject", operation, entries=[programs.entry("inject")])
     world.assert_sound(result)
     assert result.status == 0, result.stdout + result.stderr
 

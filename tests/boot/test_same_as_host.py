@@ -72,7 +72,8 @@ def test_bash_with_pipes_substitution_and_a_here_document(same: world.Same) -> N
 
 
 def test_ls_of_the_root_folder(kaa: world.Kaa) -> None:
-    """Mount points differ from what they cover in date and link count (by whose width ls pads); all else is the same."""
+    """Mount points differ from what they cover in date and link count (by whose width ls pads); all else is the
+    same."""
     here = subprocess.run(["ls", "-l", "/"], capture_output=True, env=world.ENVIRONMENT)
     there = kaa("ls", "-l", "/")
 

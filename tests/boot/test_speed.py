@@ -9,8 +9,6 @@ import pathlib
 import pytest
 import world
 
-from kaa.host import cpio
-
 pytestmark = pytest.mark.boot
 IMAGE_AT_MOST = 1.5 * (1 << 20)
 BOOT_SECONDS_AT_MOST = 0.15
@@ -22,7 +20,7 @@ def test_the_image_is_small(kernel: pathlib.Path) -> None:
 
 def test_the_boot_is_quick(boot: world.Boot, programs: world.Programs) -> None:
     """The best of several: the machine that runs the tests has other work too. Includes QEMU's start and end."""
-    entries = [cpio.directory("tmp"), programs.entry("small")]
+    entries = [programs.entry("small")]
     runs = [boot("/bin/small", "hello", entries=entries) for _ in range(8)]
     for run in runs:
         world.assert_sound(run)

@@ -31,7 +31,7 @@ HEADER_WORDS = 8
 IMAGE_BASE = 0xFFFF_FFFF_8000_0000
 MORE = 1 << 31
 REACH = 64
-LARGEST = 250_000
+LARGEST = 500_000
 TEXT_LENGTH = 80
 CALL, TRAP, RELEASE, START = range(4)
 CALLS = re.compile(rb"(?=(\xe8|\x0f\x0b|\xff[\x10-\x17\x50-\x57\x90-\x97\xd0-\xd7]))")

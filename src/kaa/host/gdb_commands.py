@@ -7,6 +7,8 @@ Runs inside gdb (whose module `gdb` exists only there), never in this package's 
 
 from __future__ import annotations
 
+import re
+
 import gdb
 
 TABLE = "kz_kaa_kernel_process_pid__table"
@@ -24,7 +26,8 @@ def place(address: int) -> str:
     block = gdb.block_for_pc(address - 1)
     while block is not None and block.function is None:
         block = block.superblock
-    name = block.function.name if block is not None else hex(address)
+    function = block.function if block is not None else None
+    name = function.name if function is not None else hex(address)
     file = found.symtab.filename.rpartition("kaa/")[2] if found.symtab is not None else "?"
     return f"{file}:{found.line} {name}"
 
@@ -82,4 +85,39 @@ def words_of(array: gdb.Value) -> list[int]:
     return [int(array[i]) for i in range(low, high + 1)]
 
 
+class PythonNames:
+    """Expressions in Python's names: the C has `p_x` for a parameter, `v_x` for a local, `f_x` for a field."""
+
+    WORD = re.compile(r"(\.\s*|->\s*)?([A-Za-z_]\w*)")
+
+    def translate(self, expression: str) -> str:
+        return self.WORD.sub(self._one, expression)
+
+    def _one(self, match: re.Match[str]) -> str:
+        before, name = match[1] or "", match[2]
+        if before:
+            return f"{before}{name if name.startswith('f_') else 'f_' + name}"
+        for prefix in ("v_", "p_"):
+            found, _ = gdb.lookup_symbol(prefix + name)
+            if found is not None:
+                return prefix + name
+        return name
+
+
+class Print(gdb.Command):
+    """print[/FORMAT] EXPRESSION: as gdb's own, with the names of the Python source (`print self.count`); no history."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        form, expression = "", argument
+        if argument.startswith("/"):
+            form, _, expression = argument[1:].partition(" ")
+        value = gdb.parse_and_eval(PythonNames().translate(expression))
+        print(f"{expression.strip()} = {value.format_string(format=form) if form else value.format_string()}")
+
+
 Tasks()
+Print("print")
+Print("p")

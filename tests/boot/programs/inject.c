@@ -3,8 +3,9 @@
 //
 //   inject fork|execve|mmap|open|pipe
 //
-// Each attempt must succeed or give an errno that says memory is short; nothing may be left behind: after warming up, the table of
-// live objects (/proc/kaa/objects) must be the same before and after all attempts. Prints "OP: N failures" and exits 0, or says what is wrong.
+// Each attempt must succeed or give an errno that says memory is short; nothing may be left behind: all attempts are made twice, and the
+// table of live objects (/proc/kaa/objects) must not have grown over the second round. Prints "OP: N failures" and exits 0, or says what
+// is wrong. The control file's own allocations count too: one that fails there was not the operation's.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +24,17 @@ static int control;
 
 static void arm(int n) {
     char text[16];
-    int length = snprintf(text, sizeof text, "%d", n);
-    if (write(control, text, length) != length) { perror(CONTROL); exit(2); }
+    int length = snprintf(text, sizeof text, "%d", n), tries = 0;
+    while (write(control, text, length) != length)
+        if (errno != ENOMEM || ++tries > 2) { perror(CONTROL); exit(2); }
 }
 
 static int left(void) {
     char text[16] = {0};
-    if (pread(control, text, sizeof text - 1, 0) < 0) { perror(CONTROL); exit(2); }
-    return atoi(text);
+    if (pread(control, text, sizeof text - 1, 0) >= 0) return atoi(text);
+    if (errno == ENOMEM) return 1; // it failed here: the operation had not come to it
+    perror(CONTROL);
+    exit(2);
 }
 
 // Each operation returns 0 or an errno, and leaves nothing behind.
@@ -74,8 +78,10 @@ static int do_mmap(int n) {
     if (at == MAP_FAILED) return errno;
     int error = mprotect(at + 65536, 65536, PROT_READ) ? errno : 0;
     if (!error) error = munmap(at + 4096, 4096) ? errno : 0;
-    arm(0 * left());
+    int rest = left();
+    arm(0);
     munmap(at, 1 << 20);
+    arm(rest);
     return error;
 }
 
@@ -112,26 +118,71 @@ static int allowed(int error) {
 static size_t objects(char *into, size_t size) {
     int fd = open(OBJECTS, O_RDONLY);
     if (fd < 0) { perror(OBJECTS); exit(2); }
-    size_t length = 0;
+    size_t length = 1;
     ssize_t got;
+    into[0] = '\n';
     while ((got = read(fd, into + length, size - 1 - length)) > 0) length += got;
     close(fd);
     into[length] = 0;
     return length;
 }
 
-// Lines of `after` that `before` does not have. Page caches and slabs may settle; live counts of classes may not.
-static int differences(char *before, char *after) {
+// Splits "NAME LIVE SIZE", where the name may hold spaces. 0 when the line is none.
+static int parse(const char *line, size_t length, char name[256], long *live, long *size) {
+    char copy[256];
+    if (length >= sizeof copy) return 0;
+    memcpy(copy, line, length);
+    copy[length] = 0;
+    char *last = strrchr(copy, ' ');
+    if (!last) return 0;
+    *last = 0;
+    char *before_last = strrchr(copy, ' ');
+    if (!before_last) return 0;
+    *before_last = 0;
+    strcpy(name, copy);
+    *live = atol(before_last + 1);
+    *size = atol(last + 1);
+    return 1;
+}
+
+// How many objects of a class (by name and size, since names repeat) lived when `text` was read.
+static long live_in(const char *text, const char *wanted, long wanted_size) {
+    char name[256];
+    long live, size, sum = 0;
+    for (const char *line = text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != 0))
+        if (parse(line, strcspn(line, "\n"), name, &live, &size) && size == wanted_size && !strcmp(name, wanted)) sum += live;
+    return sum;
+}
+
+// Classes of which more live in `after` than in `before`.
+static int differences(const char *before, const char *after) {
+    char name[256];
+    long live, size;
     int wrong = 0;
-    for (char *line = strtok(after, "\n"); line; line = strtok(0, "\n")) {
-        char whole[256];
-        snprintf(whole, sizeof whole, "%s\n", line);
-        if (!strstr(before, whole) && strncmp(line, "(buffers)", 9)) { printf("changed: %s\n", line); wrong = 1; }
+    for (const char *line = after; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != 0)) {
+        if (!parse(line, strcspn(line, "\n"), name, &live, &size) || !strcmp(name, "(buffers)")) continue;
+        long now = live_in(after, name, size), then = live_in(before, name, size);
+        if (now > then) { printf("more than before: %s (%ld, before %ld)\n", name, now, then); wrong = 1; }
     }
     return wrong;
 }
 
 static char before[1 << 16], after[1 << 16];
+
+// Fails every allocation of the operation in turn. The number of attempts that gave an error; -1: something is wrong, and was told.
+static int all(const char *name, int (*operation)(int)) {
+    int failures = 0;
+    for (int n = 1, quiet = 0; quiet < 3; n++) {
+        int error = operation(n);
+        int fired = operation == do_execve ? error != 0 : left() == 0;
+        arm(0);
+        if (!allowed(error)) { printf("%s, allocation %d: %s\n", name, n, strerror(error)); return -1; }
+        if (n == MOST) { printf("%s still fails at allocation %d\n", name, n); return -1; }
+        failures += error != 0;
+        quiet = fired ? 0 : quiet + 1;
+    }
+    return failures;
+}
 
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
@@ -143,20 +194,11 @@ int main(int argc, char **argv) {
     if (control < 0) { perror(CONTROL); return 2; }
     for (int i = 0; i < WARM_UPS; i++)
         if (operation(0)) { printf("%s fails without an injected failure\n", name); return 1; }
-    printf("warm\n");
-    fflush(stdout);
+    if (all(name, operation) < 0) return 1;
     objects(before, sizeof before);
     objects(before, sizeof before);
-    int n = 1, failures = 0, quiet = 0;
-    for (; n < MOST && quiet < 3; n++) {
-        int error = operation(n);
-        int fired = operation == do_execve ? error != 0 : left() == 0;
-        arm(0);
-        if (!allowed(error)) { printf("%s, allocation %d: %s\n", name, n, strerror(error)); return 1; }
-        failures += error != 0;
-        quiet = fired ? 0 : quiet + 1;
-    }
-    if (n == MOST) { printf("%s still fails at allocation %d\n", name, n); return 1; }
+    int failures = all(name, operation);
+    if (failures < 0) return 1;
     objects(after, sizeof after);
     if (differences(before, after)) { printf("%s leaves objects behind\n", name); return 1; }
     printf("%s: %d failures\n", name, failures);
