@@ -318,3 +318,19 @@ def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
     frame.put_page(kept)
     frame.put_page(file.cache.read(20))
     assert file.reads == 41
+
+
+def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
+    from kaa.kernel.mm import reclaim, trimming
+
+    boot()
+    file = File(b"f" * (8 * PAGE), backed=True)
+    space = AddressSpace()
+    space.map(BASE, 8 * PAGE, Prot.READ | Prot.WRITE, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    for index in range(8):
+        assert load(space, BASE + index * PAGE) == ord("f")
+    assert store(space, BASE, 1)
+    assert reclaim.free_some(u64(20)) + reclaim.free_some(u64(20)) == 1, "only the page that has a private copy is free"
+    assert trimming._trim(space) == 0 and trimming._trim(space) == 7
+    assert reclaim.free_some(u64(20)) == 7 and space.file_pages == 0
+    assert load(space, BASE) == 1 and load(space, BASE + 7 * PAGE) == ord("f")

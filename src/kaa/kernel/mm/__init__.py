@@ -2,10 +2,10 @@
 """Memory: frames, objects, address spaces, the page cache.
 
 From below: `boot_memory` (firmware map) → `frame` (descriptors) → `buddy` (pages) → `slab` (objects: the compiler's
-allocation hooks) and `fault_injection`; `page_cache` (file pages), `reclaim` and `oom_kill` (what gives when memory is
-short); `vma`, `address_space` and the files named for the calls they serve (`mapping`, `unmapping`, `protection`,
-`remap`, `break_`, `advice`, `locking_calls`, `copying` for fork) and `page_fault`; `user` (the only way to user
-memory).
+allocation hooks) and `fault_injection`; `page_cache` (file pages), `reclaim`, `trimming` and `oom_kill` (what gives
+when memory is short); `vma`, `address_space` and the files named for the calls they serve (`mapping`, `unmapping`,
+`protection`, `remap`, `break_`, `advice`, `locking_calls`, `copying` for fork) and `page_fault`; `user` (the only way
+to user memory).
 
 Locks, outermost first: `AddressSpace.lock` (RwSem: the areas) → `PageCache.areas_lock` (Mutex: who maps the file)
 → `AddressSpace.table_lock` (spin: page-table entries) → `PageCache.lock` (spin: its tree of pages) → `reclaim.lru`

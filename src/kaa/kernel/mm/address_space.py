@@ -163,6 +163,10 @@ class AddressSpace:
         """VmRSS, in pages."""
         return self.anonymous_pages + self.file_pages
 
+    def peak_resident_pages(self) -> u64:
+        """VmHWM, in pages. The peak is noted when pages go."""
+        return max(self.peak_resident, self.resident_pages())
+
     # -- what system calls do; each takes the locks itself
 
     def map(self, address: u64, length: u64, prot: u64, flags: u64, file: File | None, offset: u64) -> u64:

@@ -259,7 +259,7 @@ def _allocate_slowly(order: u32) -> u64:
             pfn = _take(order, keep)
             if pfn != 0:
                 return pfn
-            if freed == 0:
+            if freed == 0 and not _unmap_some():
                 break
         if reclaim.is_victim():
             keep = 0
@@ -269,6 +269,14 @@ def _allocate_slowly(order: u32) -> u64:
     if pfn == 0:
         raise MemoryError
     return pfn
+
+
+@cold
+def _unmap_some() -> bool:
+    """Mapped pages of files may have to go; whether any did."""
+    from kaa.kernel.mm import trimming
+
+    return trimming.free_mapped(u64(64)) > 0
 
 
 def free_page(pfn: u64) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel import log
-from kaa.kernel.mm import buddy, pages, reclaim
+from kaa.kernel.mm import buddy, pages, reclaim, trimming
 from kaa.kernel.mm.vma import LOCKED, SHARED
 from kaa.kernel.process import ids, tree
 from kaa.kernel.process.task import KERNEL_THREAD, MEMORY_VICTIM
@@ -46,6 +46,8 @@ def make_room(task: Task) -> bool:
     """Free memory by any means. False: the caller itself is the victim (or there is none), and must give up. The caller
     holds no lock of its address space."""
     if reclaim.free_some(u64(ENOUGH)) > 0 or buddy.might_satisfy(0):
+        return True
+    if trimming.free_mapped(u64(ENOUGH)) > 0:
         return True
     if task.flags & MEMORY_VICTIM != 0:
         return False

@@ -88,6 +88,7 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
         if anonymous + cached + others == BATCH:
             stop = va + PAGE_SIZE
             break
+    space.peak_resident = max(space.peak_resident, space.file_pages + space.anonymous_pages)
     space.file_pages -= min(cached, space.file_pages)
     space.anonymous_pages -= min(anonymous, space.anonymous_pages)
     return stop

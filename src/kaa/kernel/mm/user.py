@@ -67,6 +67,15 @@ class UserBuf:
         if left != 0:
             raise OSError(errno.EFAULT)
 
+    @inline
+    def take_page(self, pfn: u64, within: u64, n: usize) -> usize:
+        """n bytes of a frame, from `within` on, to the user; advances by what was copied and gives what was not. The
+        caller, which cuts a file into pages, has seen to it that they lie in the frame and fit into the buffer."""
+        left = self._store(frame.address(pfn) + within, n)
+        self.address += n - left
+        self.size -= n - left
+        return left
+
     def copy_in(self, into: Slice[u8]) -> None:
         """User to kernel; advances by what was copied. Raises OSError(EFAULT)."""
         n = len(into)
