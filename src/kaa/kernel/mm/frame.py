@@ -51,15 +51,15 @@ class Page:
     """The descriptor of a frame; see the module."""
 
     refcount: Atomic[u32]
-    mapcount: u32 = 0
+    mapcount: u32
     """Page-table entries that map it (user memory); free or used objects (slab)."""
     flags: Atomic[u16]
-    order: u8 = 0
-    slab: u8 = 0
-    index: u32 = 0
-    mapping: u64 = 0
-    next: u32 = 0
-    previous: u32 = 0
+    order: u8
+    slab: u8
+    index: u32
+    mapping: u64
+    next: u32
+    previous: u32
 
 
 class Frames:
