@@ -18,7 +18,7 @@ BUGS = {
     "none": ("none", "return one.next.zero", "AttributeError"),
     "divide": ("divide", "return u64(1) // specimen.zero", "ZeroDivisionError"),
     "assert": ("failed_assertion", "assert specimen.zero == 1", "AssertionError: zero is not one"),
-    "stack": ("stack", "return stack(depth + 1)", "RecursionError"),
+    "stack": ("stack", "return stack(depth + 1)", "stack overflow"),
 }
 
 

@@ -116,6 +116,7 @@ static int allowed(int error) {
 }
 
 static size_t objects(char *into, size_t size) {
+    usleep(50000); // the last child's remains go when it has left its stack, which may be after it was waited for
     int fd = open(OBJECTS, O_RDONLY);
     if (fd < 0) { perror(OBJECTS); exit(2); }
     size_t length = 1;
