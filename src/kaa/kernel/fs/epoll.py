@@ -26,7 +26,7 @@ from kaa.kernel.fs.poll import PollTable
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
-from kaa.lang import Bytes, as_bytes, i32, u32, u64
+from kaa.lang import Bytes, as_bytes, i32, inline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -230,7 +230,8 @@ class EpollSet:
         item.queued = False
 
     def collect(self, buf: UserBuf, maximum: u64) -> i32:
-        """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be."""
+        """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be.
+        A level-triggered item that was reported and is still the first of the list is the only one of it."""
         count: i32 = i32(0)
         with self.lock:
             stop: EpollItem | None = None
@@ -243,6 +244,8 @@ class EpollSet:
                     break
                 if outcome == REPORTED:
                     count += 1
+                    if item is self.first:
+                        break
                     if stop is None and item.queued:
                         stop = item
         return count
@@ -340,6 +343,7 @@ class EpollFile(File):
         return found
 
 
+@inline
 def current_set(fd: i32) -> EpollFile:
     """The set that `fd` is. Raises OSError(EBADF), OSError(EINVAL)."""
     file = machine.percpu.current().files.get(fd)

@@ -27,12 +27,14 @@ from kaa.kernel.fs.epoll import DEPTH, EpollFile, current_set
 from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.signal import deliver, has_pending
-from kaa.lang import i32, u32, u64, usize
+from kaa.lang import i32, inline, noinline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.epoll import EpollSet
 
 NS_PER_MS = 1_000_000
+EVENT_SIZE = 12
+"""sizeof(struct epoll_event), which is packed on x86-64."""
 WITH_EXCLUSIVE = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 
 
@@ -101,13 +103,21 @@ def contains(haystack: EpollSet, needle: EpollFile, level: u32) -> bool:
     return found
 
 
+@inline
 def wait(set_fd: i32, events: UserBuf, maximum: i32, deadline: u64) -> i32:
     """The call with an absolute deadline. Raises RestartUnlessHandled when a signal came first."""
     if maximum <= 0 or maximum > EPOLL_MAX_EVENTS:
         raise OSError(errno.EINVAL)
     holder = current_set(set_fd)
-    buf = events.first(usize(maximum) * 12)
-    count = holder.set.collect(buf, u64(maximum))
+    events.size = usize(maximum) * EVENT_SIZE
+    count = holder.set.collect(events, u64(maximum))
+    return count if count != 0 else _wait_on(holder, events, maximum, deadline)
+
+
+@noinline
+def _wait_on(holder: EpollFile, buf: UserBuf, maximum: i32, deadline: u64) -> i32:
+    """There was nothing yet."""
+    count: i32 = i32(0)
     while count == 0 and not passed(deadline):
         if has_pending(machine.percpu.current()):
             raise RestartUnlessHandled

@@ -95,21 +95,27 @@ def hold_run(cache: PageCache, first: u64, frames: Slice[u64]) -> None:
 def copy_run(buf: UserBuf, start: u64, stop: u64, frames: Slice[u64]) -> u64:
     """Copy a run out and give its pages back; where it got to: before `stop` only after a fault."""
     at = start
-    try:
-        for pfn in frames:
-            within = at & (PAGE - 1)
-            take = min(stop - at, PAGE - within)
-            if pfn == 0:
-                buf.clear(take)
-            else:
-                buf.copy_out(frame.contents(pfn)[within : within + take])
-            at += take
-    except OSError:
-        pass
+    for pfn in frames:
+        within = at & (PAGE - 1)
+        take = min(stop - at, PAGE - within)
+        left = buf.take_page(pfn, within, take) if pfn != 0 else clear(buf, take)
+        at += take - left
+        if left != 0:
+            break
     for pfn in frames:
         if pfn != 0:
             frame.put_page(pfn)
     return at
+
+
+def clear(buf: UserBuf, n: usize) -> usize:
+    """n zeroes for a hole; gives how many could not be stored."""
+    before = buf.remaining()
+    try:
+        buf.clear(n)
+    except OSError:
+        return n - (before - buf.remaining())
+    return usize(0)
 
 
 def seek_in(file: File, offset: i64, whence: u32, size: u64) -> u64:
