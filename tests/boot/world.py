@@ -113,7 +113,8 @@ class Boot:
                  uid: int = 0) -> Result:
         """`after` is appended to the archive as it is. The command's environment is ENVIRONMENT with PATH=/bin."""
         path = argv[0] if "/" in argv[0] else f"/bin/{argv[0]}"
-        request = Request(argv, path, cwd="/", environment={**ENVIRONMENT, "PATH": "/bin"}, uid=uid, gid=uid, tmpfs=["/tmp"])
+        environment = {**ENVIRONMENT, "PATH": "/bin"}
+        request = Request(argv, path, cwd="/", environment=environment, uid=uid, gid=uid, tmpfs=["/tmp"])
         folders = [cpio.directory("bin"), cpio.directory("dev"), cpio.directory("proc"), cpio.directory("tmp", 0o1777)]
         archive = cpio.write([*folders, *entries]) + request.archive() + after
         words = f"console=ttyS0 kaa.exit=debug kaa.run panic=-1 {append}".strip()

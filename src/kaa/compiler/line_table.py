@@ -31,7 +31,7 @@ HEADER_WORDS = 8
 IMAGE_BASE = 0xFFFF_FFFF_8000_0000
 MORE = 1 << 31
 REACH = 64
-LARGEST = 550_000
+LARGEST = 720_000
 TEXT_LENGTH = 80
 CALL, TRAP, RELEASE, START = range(4)
 CALLS = re.compile(rb"(?=(\xe8|\x0f\x0b|\xff[\x10-\x17\x50-\x57\x90-\x97\xd0-\xd7]))")
@@ -351,7 +351,7 @@ class Table:
     def fill(self, texts: Texts, room: int) -> bool:
         """Takes source texts as far as they fit: of traps first, then those of most sites. False if traps' do not."""
         order: dict[str, int] = {}
-        for _, kind, frames in self.wanted:  # a call may be found through its function's start: its text counts all the same
+        for _, kind, frames in self.wanted:  # also those that are found through a site before, be it only a start
             for i, line in enumerate(frames if kind != START else ()):
                 text = texts.frame(line).text
                 order[text] = order.get(text, 0) + (1000 if kind == TRAP and i == 0 else 1)

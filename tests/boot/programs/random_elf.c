@@ -101,7 +101,7 @@ int main(int argc, char **argv) {
         int error = run();
         if (error < 0) { perror("fork"); return 1; }
         if (error != 0 && error != ENOEXEC && error != EINVAL && error != ENOMEM && error != EFAULT && error != EIO
-            && error != ENOENT && error != EACCES && error != ELIBBAD && error != E2BIG) {
+            && error != EPERM && error != ENOENT && error != EACCES && error != ELIBBAD && error != E2BIG) {
             printf("mutation %d: execve says %s\n", i, strerror(error));
             return 1;
         }

@@ -155,7 +155,7 @@ class Unpacker:
 
     def _regular(self, entry: Entry, name: bytes, data: Slice[u8]) -> None:
         if entry.nlink > 1:
-            key = entry.number ^ (make_device(entry.major, entry.minor) << 32)
+            key = entry.number ^ ((make_device(entry.major, entry.minor) & 0xFFFF_FFFF) << 32)
             first = self.hard_links.get(key)
             if first is None:
                 self.hard_links[key] = name
