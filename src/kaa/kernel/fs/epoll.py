@@ -26,7 +26,8 @@ from kaa.kernel.fs.poll import PollTable
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
-from kaa.lang import Bytes, as_bytes, i32, inline, u32, u64
+from kaa.kernel.mm.user import UserPtr
+from kaa.lang import Bytes, i32, inline, sizeof, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
 DEPTH = 5
 
-# What became of asking one item.
+# What became of asking the first item.
 NOTHING = 0
 REPORTED = 1
-FAULT = 2
+END = 2
 
 
 class EpollWaiter(Waiter):
@@ -71,6 +72,8 @@ class EpollItem:
     next_ready: EpollItem | None = None
     queued: bool = False
     gone: bool = False
+    reported: u64 = 0
+    """In which call of `collect` it was last."""
 
     def __init__(self, owner: EpollSet, fd: i32, file: File, events: u32, data: u64) -> None:
         self.owner = owner
@@ -115,6 +118,8 @@ class EpollSet:
     last: EpollItem | None = None
     waiting: Final[WaitQueue]
     depth: u32
+    calls: u64 = 0
+    """Of `collect`."""
 
     def __init__(self) -> None:
         self.lock = Mutex("epoll")
@@ -230,30 +235,24 @@ class EpollSet:
         item.queued = False
 
     def collect(self, buf: UserBuf, maximum: u64) -> i32:
-        """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be.
-        A level-triggered item that was reported and is still the first of the list is the only one of it."""
+        """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be."""
         count: i32 = i32(0)
         with self.lock:
-            stop: EpollItem | None = None
+            self.calls += 1
             while u64(count) < maximum:
-                item = self.first
-                if item is None or item is stop:
+                outcome = self._report_first(buf, count)
+                if outcome == END:
                     break
-                outcome = self._report(item, buf, count)
-                if outcome == FAULT:
-                    break
-                if outcome == REPORTED:
-                    count += 1
-                    if item is self.first:
-                        break
-                    if stop is None and item.queued:
-                        stop = item
+                count += i32(outcome)
         return count
 
-    def _report(self, item: EpollItem, buf: UserBuf, count: i32) -> u32:
+    def _report_first(self, buf: UserBuf, count: i32) -> u32:
         """Ask the first item of the list; copy its event out if it has one. A level-triggered item stays on the list
         while it has something; an edge-triggered one leaves before it is asked, so that an edge from then on brings it
-        back."""
+        back. END: the list is empty, or has gone round."""
+        item = self.first
+        if item is None or item.reported == self.calls:
+            return u32(END)
         file = item.file()
         if file is None:
             self._drop(item.fd, item)
@@ -265,12 +264,14 @@ class EpollSet:
             return self._quiet(item, file)
         event = EpollEvent(events, item.data)
         try:
-            buf.copy_out(as_bytes(event))
+            UserPtr[EpollEvent](buf.address).write_from(event)
+            buf.skip(sizeof(EpollEvent))
         except OSError:
             self.put_back(item)
             if count == 0:
                 raise
-            return u32(FAULT)
+            return u32(END)
+        item.reported = self.calls
         if item.events & EPOLLONESHOT:
             item.events = item.events & PRIVATE_BITS
         elif item.queued and item.next_ready is not None:

@@ -27,14 +27,12 @@ from kaa.kernel.fs.epoll import DEPTH, EpollFile, current_set
 from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.signal import deliver, has_pending
-from kaa.lang import i32, inline, noinline, u32, u64, usize
+from kaa.lang import i32, inline, noinline, sizeof, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.epoll import EpollSet
 
 NS_PER_MS = 1_000_000
-EVENT_SIZE = 12
-"""sizeof(struct epoll_event), which is packed on x86-64."""
 WITH_EXCLUSIVE = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 
 
@@ -109,7 +107,7 @@ def wait(set_fd: i32, events: UserBuf, maximum: i32, deadline: u64) -> i32:
     if maximum <= 0 or maximum > EPOLL_MAX_EVENTS:
         raise OSError(errno.EINVAL)
     holder = current_set(set_fd)
-    events.size = usize(maximum) * EVENT_SIZE
+    events.size = usize(maximum) * sizeof(EpollEvent)
     count = holder.set.collect(events, u64(maximum))
     return count if count != 0 else _wait_on(holder, events, maximum, deadline)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.fcntl import MAX_FILE_SIZE, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.mm import frame
-from kaa.lang import Array, Slice, i64, u32, u64, usize
+from kaa.lang import Array, Slice, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -93,19 +93,33 @@ def hold_run(cache: PageCache, first: u64, frames: Slice[u64]) -> None:
 
 
 def copy_run(buf: UserBuf, start: u64, stop: u64, frames: Slice[u64]) -> u64:
-    """Copy a run out and give its pages back; where it got to: before `stop` only after a fault."""
+    """Copy a run out, frames in a row as one, and give its pages back; where it got to: before `stop` only after a
+    fault."""
     at = start
-    for pfn in frames:
+    index: usize = 0
+    while at < stop:
+        row = in_a_row(frames[index:])
         within = at & (PAGE - 1)
-        take = min(stop - at, PAGE - within)
-        left = buf.take_page(pfn, within, take) if pfn != 0 else clear(buf, take)
+        take = min(stop - at, (row << 12) - within)
+        left = buf.take_frames(frames[index], within, take) if frames[index] != 0 else clear(buf, take)
         at += take - left
         if left != 0:
             break
+        index += row
     for pfn in frames:
         if pfn != 0:
             frame.put_page(pfn)
     return at
+
+
+@inline
+def in_a_row(frames: Slice[u64]) -> usize:
+    """How many frames, from the first on, lie one after the other in memory. A hole stands alone."""
+    first = frames[0]
+    count: usize = 1
+    while count < len(frames) and frames[count] == first + count and first != 0:
+        count += 1
+    return count
 
 
 def clear(buf: UserBuf, n: usize) -> usize:

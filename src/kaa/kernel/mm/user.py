@@ -68,9 +68,9 @@ class UserBuf:
             raise OSError(errno.EFAULT)
 
     @inline
-    def take_page(self, pfn: u64, within: u64, n: usize) -> usize:
-        """n bytes of a frame, from `within` on, to the user; advances by what was copied and gives what was not. The
-        caller, which cuts a file into pages, has seen to it that they lie in the frame and fit into the buffer."""
+    def take_frames(self, pfn: u64, within: u64, n: usize) -> usize:
+        """n bytes of frames in a row, from byte `within` of the first on, to the user; advances by what was copied and
+        gives what was not. The caller, which cuts a file into pages, has seen to it that they fit into the buffer."""
         left = self._store(frame.address(pfn) + within, n)
         self.address += n - left
         self.size -= n - left
@@ -138,11 +138,13 @@ class UserPtr(Generic[T]):
         if machine.user.copy_to_user(self.address, address_of(cell), sizeof(T)) != 0:
             raise OSError(errno.EFAULT)
 
+    @inline
     def read_into(self, place: T) -> None:
         """The value there, into a struct of the caller's, without a copy on the way. Raises OSError(EFAULT)."""
         if machine.user.copy_from_user(address_of(place), self.address, sizeof(T)) != 0:
             raise OSError(errno.EFAULT)
 
+    @inline
     def write_from(self, place: T) -> None:
         """Store a struct there, without a copy on the way. Raises OSError(EFAULT)."""
         if machine.user.copy_to_user(self.address, address_of(place), sizeof(T)) != 0:

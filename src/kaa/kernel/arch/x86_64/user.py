@@ -7,16 +7,18 @@ May sleep (a page may have to be read in) unless preemption or interrupts are of
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import user_copy
-from kaa.lang import i64, isize, u32, u64, usize
+from kaa.lang import i64, inline, isize, u32, u64, usize
 
 USER_END = 0x0000_7FFF_FFFF_F000
 
 
+@inline
 def valid(address: u64, size: usize) -> bool:
     """Does the range lie within user space?"""
     return size <= USER_END and address <= USER_END - size
 
 
+@inline
 def copy_from_user(destination: u64, source: u64, n: usize) -> usize:
     """Copy `n` bytes into the kernel. Gives how many were not copied."""
     if not valid(source, n):
@@ -24,6 +26,7 @@ def copy_from_user(destination: u64, source: u64, n: usize) -> usize:
     return user_copy.copy(destination, source, n)
 
 
+@inline
 def copy_to_user(destination: u64, source: u64, n: usize) -> usize:
     """Copy `n` bytes to the user. Gives how many were not copied."""
     if not valid(destination, n):
