@@ -28,7 +28,7 @@ from typing import NoReturn
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
-from kaa.kernel.arch.x86_64 import instructions, power
+from kaa.kernel.arch.x86_64 import instructions, power, stacks
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.lang import Array, Bytes, cold, export, u8, u32, u64, usize
 from kaa.lang.unsafe import Ptr, symbol
@@ -307,6 +307,11 @@ def fault(vector: u32, regs: Registers, address: u64) -> NoReturn:
     walk.add(regs.rip)
     _collect(regs.rbp)
     _show_walk()
-    log.raw(f"SystemError: {_exception(vector)} at {regs.rip:#x}, address {address:#x}, error code {regs.orig_rax:#x}")
+    if stacks.is_guard(address):
+        log.raw(f"RecursionError: the kernel stack overflowed at {regs.rip:#x}, address {address:#x}")
+    else:
+        log.raw(
+            f"SystemError: {_exception(vector)} at {regs.rip:#x}, address {address:#x}, error code {regs.orig_rax:#x}"
+        )
     _show_registers(regs)
     _finish(start, end)

@@ -43,6 +43,13 @@ class StackArea:
 area = StackArea()
 
 
+def is_guard(address: u64) -> bool:
+    """True for an address below a stack, where no page is mapped."""
+    if not paging.STACK_AREA <= address < area.next_slot:
+        return False
+    return (address - paging.STACK_AREA) % SLOT_SIZE < SLOT_SIZE - STACK_SIZE
+
+
 def allocate_stack() -> u64:
     """A kernel stack; gives its top (one past its highest byte, 16-byte aligned). Raises MemoryError."""
     saved = irq.save()
