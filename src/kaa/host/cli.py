@@ -79,11 +79,10 @@ def test(words: Words = None) -> int:
 def bench(which: Annotated[str, typer.Argument(metavar="language|linux")], words: Words = None) -> int:
     """Measure: the price of Python, or this kernel beside Linux."""
     from kaa.host import bench as benching
-    from kaa.host import build
     if which == "language":
         return benching.language(words or [])
     if which == "linux":
-        return benching.linux(build.ensure(), words or [])
+        return benching.linux(words or [])
     raise Refusal(f"bench {which}: choose language or linux", USAGE)
 
 
