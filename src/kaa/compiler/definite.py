@@ -28,9 +28,7 @@ def check_assigned(fn: Function) -> None:
         for instr in block.instrs:
             if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
                 _merge(at_start, work, instr.handler.block, known)
-            for v in instr.defs():
-                if v in index:
-                    known |= 1 << index[v]
+            known = _after(instr, known, index)
         for target in block.end.targets() if block.end else []:
             _merge(at_start, work, target, known)
     for block in fn.blocks:
@@ -51,6 +49,14 @@ def _check_block(fn: Function, block: Block, known: int, index: dict[Var, int]) 
             if isinstance(u, Var) and u in index and not known >> index[u] & 1:
                 name = u.name.removeprefix("v_")
                 raise CompileError(f"'{name}' may be used before it is set", instr.file or fn.filename, line=instr.line)
-        for v in instr.defs():
-            if v in index:
-                known |= 1 << index[v]
+        known = _after(instr, known, index)
+
+
+def _after(instr: ir.Instr, known: int, index: dict[Var, int]) -> int:
+    """What is set after an instruction: `del` unsets."""
+    if isinstance(instr, ir.Drop) and instr.var in index:
+        return known & ~(1 << index[instr.var])
+    for v in instr.defs():
+        if v in index:
+            known |= 1 << index[v]
+    return known

@@ -136,7 +136,7 @@ class Effects:
         if isinstance(instr, ir.Effect):
             return self.bit(instr.key)
         if isinstance(instr, ir.Raw) and instr.writes:
-            return self.bit(instr.writes)
+            return EVERYTHING if instr.writes == "*" else self.bit(instr.writes)
         return 0
 
 

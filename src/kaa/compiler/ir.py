@@ -242,7 +242,7 @@ class Raw(Instr):
     template: str
     args: list[Value]
     takes: bool = False  # the result carries a count (it is owned)
-    writes: str = ""  # the key of the places it overwrites
+    writes: str = ""  # the key of the places it overwrites; "*": any
 
     def uses(self) -> list[Value]:
         return list(self.args)

@@ -12,6 +12,7 @@ owned local that is stored or returned at its last use is moved, without a count
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kaa.compiler import ir
@@ -19,7 +20,7 @@ from kaa.compiler.effects import Effects, unowned
 from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.program import Function, Program
 from kaa.compiler.errors import CompileError
-from kaa.compiler.types import ArrayType, AtomicType, OptionalType, PtrType, SliceType, StructType, is_counted, strip
+from kaa.compiler.types import ArrayType, AtomicType, OptionalType, PtrType, SliceType, StructType, Type, is_counted, strip
 
 DERIVED = (SliceType, PtrType, StructType, ArrayType, AtomicType)
 
@@ -49,7 +50,7 @@ class Ownership:
     # ---- facts -------------------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        derived_defs: list[tuple[Var, list[Value]]] = []
+        derived_defs: list[tuple[Var, Sequence[Value]]] = []
         for block in self.fn.blocks:
             for instr in block.instrs:
                 for v in instr.defs():
@@ -57,6 +58,7 @@ class Ownership:
                         self._number(v)
                     elif isinstance(strip(v.type), DERIVED):
                         derived_defs.append((v, instr.uses()))
+                derived_defs += kept_views(instr)
                 if isinstance(instr, ir.Drop) and is_counted(instr.var.type):
                     self._number(instr.var)
         changed = bool(derived_defs)
@@ -103,13 +105,18 @@ class Ownership:
             self.owned |= found
 
     def _refuse_dangling(self) -> None:
-        """A view or place in what only this function holds cannot be returned."""
+        """A view in what only this function holds cannot be returned, nor stored in an argument."""
         for block in self.fn.blocks:
-            if not isinstance(block.end, ir.Return):
-                continue
-            for value in block.end.values:
-                if isinstance(value, Var) and isinstance(strip(value.type), (SliceType,)) and self.derived.get(value, set()) & self.owned:
-                    raise CompileError("this view would outlive what it looks into; return bytes(...)", self.fn.filename, line=block.end.line)
+            for instr in block.instrs:
+                if isinstance(instr, ir.Store) and isinstance(instr.place.base, Var) and instr.place.base.param:
+                    self._refuse_view(instr.src, instr, "store")
+            if isinstance(block.end, ir.Return):
+                for value in block.end.values:
+                    self._refuse_view(value, block.end, "return")
+
+    def _refuse_view(self, value: Value, where: Instr, what: str) -> None:
+        if isinstance(value, Var) and has_views(value.type) and self.derived.get(value, set()) & self.owned:
+            raise CompileError(f"this view would outlive what it looks into; {what} bytes(...)", self.fn.filename, line=where.line)
 
     @staticmethod
     def _gives_count(instr: Instr) -> bool:
@@ -239,18 +246,51 @@ class Ownership:
         mask = 0
         for v in candidates:
             mask |= 1 << self.index[v]
+        self._find_lethal()
         for block in self.fn.blocks:
             live = self.live_out(block)
+            for target in block.end.targets() if block.end else []:
+                self._check_ends(live, self.live_in[target], candidates, found)
             for instr in reversed(block.instrs):
                 during = live
                 if isinstance(instr, ir.RaisingInstr):
                     during |= self.masks[instr]
                     if instr.handler is not None:
                         during |= self.live_in[instr.handler.block]
+                        self._check_ends(live | self.masks[instr], self.live_in[instr.handler.block], candidates, found)
+                elif any(v.keep for v in instr.defs()):
+                    during |= self.masks[instr]  # what the local held before is released before the instruction
                 if during & mask:
                     self._check(instr, during & mask, candidates, found)
-                live = self.before(instr, live)
+                before = self.before(instr, live)
+                if self.lethal:
+                    made = 0
+                    for v in instr.defs():
+                        made |= 1 << self.index[v] if v in self.index else 0
+                    self._check_ends(before | made, live, candidates, found)
+                live = before
         return found
+
+    def _find_lethal(self) -> None:
+        """The owned temporaries whose release may overwrite something."""
+        self.lethal = 0
+        for v in self.owned:
+            if v.temp and not v.keep and v in self.index and self.effects.of_release(v.type):
+                self.lethal |= 1 << self.index[v]
+
+    def _check_ends(self, before: int, after: int, candidates: dict[Var, Source], found: set[Var]) -> None:
+        """Temporaries that end here, at their last use, are released: that may overwrite what others borrow."""
+        ending = before & ~after & self.lethal
+        if not ending:
+            return
+        writes = 0
+        while ending:
+            low = ending & -ending
+            ending ^= low
+            writes |= self.effects.of_release(self.vars[low.bit_length() - 1].type)
+        for v, s in candidates.items():
+            if after >> self.index[v] & 1 and s.places & writes:
+                found.add(v)
 
     def _check(self, instr: Instr, live: int, candidates: dict[Var, Source], found: set[Var]) -> None:
         writes = self.effects.of_instr(instr)
@@ -321,7 +361,8 @@ class Ownership:
                     state[v] = "N"
             for instr, after in zip(block.instrs, lives, strict=True):
                 if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
-                    self._merge(states, work, instr.handler.block, state)
+                    again = {v: "N" for v in instr.defs() if v in self.owned and state[v] != "N"}  # released before it
+                    self._merge(states, work, instr.handler.block, {**state, **again} if again else state)
                 self._step(instr, after, state)
                 for v in self._ended_temporaries(instr, after, state):
                     state[v] = "N"
@@ -366,7 +407,7 @@ class Ownership:
             state[instr.src] = "N"
             return
         if isinstance(instr, ir.Drop):
-            if instr.var in self.owned:
+            if instr.var in self.owned and not after >> self.index[instr.var] & 1:
                 state[instr.var] = "N"
             return
         for v in instr.defs():
@@ -410,7 +451,8 @@ class Ownership:
 
     def _rewrite_instr(self, instr: Instr, after: int, state: dict[Var, str], out: list[Instr]) -> None:
         if isinstance(instr, ir.Drop):
-            if instr.var in self.owned and state[instr.var] != "N":
+            still = after >> self.index[instr.var] & 1 if instr.var in self.index else 0  # a view into it is used later
+            if instr.var in self.owned and state[instr.var] != "N" and not still:
                 out.append(_release(instr.var, state, instr))
                 out.append(_at(ir.Assign(instr.var, ir.Const(instr.var.type, None)), instr))
             return
@@ -431,6 +473,8 @@ class Ownership:
         for v in counted:
             if state[v] != "N":
                 out.append(_release(v, state, instr))
+                if isinstance(instr, ir.RaisingInstr):
+                    out.append(_at(ir.Assign(v, ir.Const(v.type, None)), instr))
         out.append(instr)
         if counted and not self._gives_count(instr):
             out += [_at(ir.Retain(v), instr) for v in counted]
@@ -454,6 +498,11 @@ class Ownership:
         if not isinstance(end, (ir.Return, ir.RaiseOut)):
             return
         moved: set[Var] = set()
+        if isinstance(end, ir.Return) and end.values and self.fn.result_place is not None:
+            first = end.values[0]
+            if self.bases(first) & self.owned:
+                out.append(_at(ir.CopyPlace(self.fn.result_place, first), end))  # before its owner is released
+                end.values[0] = self.fn.result_place
         if isinstance(end, ir.Return) and "borrowed" not in self.fn.marks:
             for v in end.values:
                 if not is_counted(v.type):
@@ -465,6 +514,31 @@ class Ownership:
         for v in self.vars:
             if v in self.owned and state[v] != "N" and v not in moved:
                 out.append(_release(v, state, end))
+
+
+def has_views(t: Type) -> bool:
+    """True if a value of the type is or holds a view."""
+    t = strip(t)
+    if isinstance(t, StructType):
+        return any(has_views(f.type) for f in t.info.fields.values())
+    return isinstance(t, SliceType) or (isinstance(t, ArrayType) and has_views(t.element))
+
+
+def kept_views(instr: Instr) -> list[tuple[Var, Sequence[Value]]]:
+    """Struct places that may keep a view after this instruction, and what the view may look into."""
+    if isinstance(instr, ir.Store):
+        base = instr.place.base
+        return [(base, [instr.src])] if isinstance(base, Var) and isinstance(strip(base.type), StructType) and has_views(instr.src.type) else []
+    if isinstance(instr, ir.CopyPlace):
+        return [(instr.dst, [instr.src])] if isinstance(instr.dst, Var) and has_views(instr.src.type) else []
+    if isinstance(instr, (ir.Assign, ir.AddressOf)):
+        # another name for the same place: what is stored through it is kept by both
+        source = instr.src if isinstance(instr, ir.Assign) else instr.place.base
+        both = isinstance(source, Var) and isinstance(strip(source.type), StructType) and isinstance(strip(instr.dst.type), StructType)
+        return [(source, [instr.dst])] if both and isinstance(source, Var) and has_views(instr.dst.type) else []
+    if isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer)):
+        return [(a, instr.args) for a in instr.args if isinstance(a, Var) and isinstance(strip(a.type), StructType) and has_views(a.type)]
+    return []
 
 
 def _needs_count(value: Value) -> bool:

@@ -51,7 +51,10 @@ def lower(entries: Iterable[Callable[..., Any]], roots: tuple[str, ...] = (), th
 def analyse(program: Program) -> None:
     """Raises and ownership."""
     infer_raises(program)
-    insert_counts(program)
+    try:
+        insert_counts(program)
+    except CompileError as error:
+        raise Refused([error]) from None
     if program.errors:
         raise Refused(program.errors)
 

@@ -153,7 +153,8 @@ class FunctionEmitter:
             self.out(f"{dst} = {a[0]} {'/' if i.op == 'floordiv' else '%'} {a[1]};")
             return
         assert isinstance(t, IntType)
-        self.out(f"KAA_CHECK(!({a[1]} == -1 && {a[0]} == {value(ir.Const(t, t.low))}), overflow, {i.line});")
+        if i.op == "floordiv":
+            self.out(f"KAA_CHECK(!({a[1]} == -1 && {a[0]} == {value(ir.Const(t, t.low))}), overflow, {i.line});")
         self.out(f"{dst} = kaa_{i.op}({t.c}, {a[0]}, {a[1]});")
 
     def _Load(self, i: ir.Load) -> None:
@@ -337,6 +338,8 @@ class FunctionEmitter:
             self.out(f"return (kaa_result){{(u64){vals[0]}, 0}};")
 
     def _return_place(self, t: Type, v: ir.Value) -> None:
+        if v is self.fn.result_place:
+            return
         if isinstance(t, ArrayType):
             self.out(f"__builtin_memmove(p_result, {value(v)}, sizeof({stored_c(t.element)}) * {t.length});")
         else:

@@ -171,4 +171,4 @@ static inline __attribute__((unused)) struct kaa_bytes *kaa_bytes_new(kaa_slice 
 }
 #define kaa_neg_abs(a) ((a) < 0 ? -(a) : (a))
 #define kaa_floordiv(T, a, b) ({ T a_ = (a), b_ = (b), q_ = a_ / b_; (a_ % b_ != 0 && (a_ < 0) != (b_ < 0)) ? (T)(q_ - 1) : q_; })
-#define kaa_mod(T, a, b) ({ T a_ = (a), b_ = (b), r_ = a_ % b_; (r_ != 0 && (r_ < 0) != (b_ < 0)) ? (T)(r_ + b_) : r_; })
+#define kaa_mod(T, a, b) ({ T a_ = (a), b_ = (b), r_ = b_ == -1 ? 0 : a_ % b_; (r_ != 0 && (r_ < 0) != (b_ < 0)) ? (T)(r_ + b_) : r_; })

@@ -349,12 +349,17 @@ class Builtins(Calls):
         t = strip(v.type)
         if not isinstance(t, (StructType, ArrayType)):
             self.error(f"as_bytes is for structs and arrays, not {t}", node)
+        if isinstance(t, ArrayType):
+            self.refuse_references(t.element, node)
         out = self.temp(SliceType(U8))
         self.emit(ir.Raw(out, f"(kaa_slice){{{{(u8 *){{0}}, {size_align(t)[0]}}}}}", [v]))
         return out
 
     def b_copy(self, node: ast.Call, expected: Type | None) -> Value:
         v = self.value(node.args[0])
+        t = strip(v.type)
+        if isinstance(t, ArrayType):
+            self.refuse_references(t.element, node)
         out = self.temp(v.type, "s")
         self.emit(ir.Fresh(out, zero=False))
         self.emit(ir.CopyPlace(out, v))
@@ -591,6 +596,7 @@ class Builtins(Calls):
         else:
             view = self.temp(t)
             self.emit(ir.Assign(view, base))
+        self.refuse_references(t.element, node)
         if name == "fill" and not isinstance(t.element, PLACES):
             v = self.coerced(node.args[0], t.element)
             p = self.view_pointer(view, t.element)

@@ -79,7 +79,7 @@ class Calls(Operators):
             args = [self.coerced(a, U64) for a in node.args]
             args += [Const(U64, 0)] * (6 - len(args))
             out = self.temp(I64)
-            self.emit(ir.Raw(out, "{0}({1}, {2}, {3}, {4}, {5}, {6})", [func, *args]))
+            self.emit(ir.Raw(out, "{0}({1}, {2}, {3}, {4}, {5}, {6})", [func, *args], writes="*"))
             return out
         if isinstance(t, WeakType):
             out = self.temp(OptionalType(t.inner))
@@ -114,7 +114,7 @@ class Calls(Operators):
         if isinstance(strip(frozen.type), TrampolineType):
             args = [self.coerced(a, U64) for a in node.args] + [Const(U64, 0)] * (6 - len(node.args))
             out = self.temp(I64)
-            self.emit(ir.Raw(out, "{0}({1}, {2}, {3}, {4}, {5}, {6})", [frozen, *args]))
+            self.emit(ir.Raw(out, "{0}({1}, {2}, {3}, {4}, {5}, {6})", [frozen, *args], writes="*"))
             return out
         self.error(f"{func.what} cannot be called in compiled code", node)
 
@@ -509,6 +509,7 @@ class Calls(Operators):
             out = self._keep_place(self.coerced(body[0].value, result, "the result"), result)
         else:
             out = self._expand_body(frame, body, result)
+        self.end_locals(frame, values)
         self.temps = temps + self.temps
         self.facts = {k: v for k, v in facts.items() if self.facts.get(k) == v}
         self.inline_stack.pop()
@@ -535,6 +536,12 @@ class Calls(Operators):
         if frame.result_vars is None:
             return Const(NONE, None)
         return TupleValue(list(frame.result_vars)) if isinstance(result, TupleType) else frame.result_vars[0]
+
+    def end_locals(self, frame: Frame, arguments: dict[str, Value]) -> None:
+        """The life of an expanded body's locals ends with it."""
+        for name, v in frame.names.items():
+            if isinstance(v, Var) and not v.temp and not v.param and is_counted(v.type) and v is not arguments.get(name):
+                self.emit(ir.Drop(v))
 
     def call_lambda(self, fn: LambdaValue, args: list[Value], node: ast.AST) -> Value:
         """A lambda's body, here, with the names of the place where it was written."""

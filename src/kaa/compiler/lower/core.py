@@ -81,6 +81,7 @@ class Core:
         self.temps: list[Var] = []
         self.cleanups: list[Cleanup] = []
         self.facts: Facts = {}
+        self.watchers: list[set[tuple[str, ...]]] = []  # each collects the keys that are assigned while it is there
         self.line = function.node.lineno
         self.file = function.filename
         self.fail: Handler | None = None
@@ -201,6 +202,8 @@ class Core:
 
     def forget(self, key: tuple[str, ...]) -> None:
         """An assignment to `key`: what was known about it and what hangs on it no longer holds."""
+        for watcher in self.watchers:
+            watcher.add(key)
         for k in [k for k in self.facts if k[: len(key)] == key]:
             del self.facts[k]
 
@@ -328,6 +331,11 @@ class Core:
         out = self.temp(VIEW)
         self.emit(ir.Raw(out, "kaa_bytes_view({0})", [value]))
         return out
+
+    def refuse_references(self, element: Type, node: ast.AST) -> None:
+        """Rows of references are not copied or filled as memory: their counts would be wrong."""
+        if is_counted(element):
+            self.error("the elements are references: assign them one by one", node)
 
     def decide(self, value: Value, node: ast.AST | None = None) -> Value:
         """A run-time value with a type of its own: an untyped constant becomes an int that may still take a width."""

@@ -51,6 +51,7 @@ from kaa.compiler.types import (
     Type,
     is_int,
     join,
+    nonnull,
     strip,
 )
 
@@ -200,6 +201,10 @@ class Expressions(Core):
         to = self.facts[key]
         if isinstance(strip(value.type), OptionalType) and not isinstance(to, OptionalType):
             self.check("{0} != 0", [value], "none")
+        have, want = nonnull(strip(value.type)), nonnull(to)
+        if isinstance(have, ClassType) and isinstance(want, ClassType) and not have.info.is_subclass(want.info):
+            guard = "{0} == 0 || " if isinstance(to, OptionalType) else ""
+            self.check(f"{guard}kaa_is_instance({{0}}, {self.program.freezer.class_range(want.info)})", [value], "assert")
         return self.narrowed(value, key)
 
     def _live_attribute(self, base: Live, node: ast.Attribute) -> Value:

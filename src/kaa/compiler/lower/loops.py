@@ -10,7 +10,7 @@ from typing import Any
 from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, Value, Var
 from kaa.compiler.lower.builtins import Builtins
-from kaa.compiler.lower.core import Restart
+from kaa.compiler.lower.core import Cleanup, Restart
 from kaa.compiler.lower.frame import Frame, Loop, assigned_attributes, assigned_names, has_call
 from kaa.compiler.lower.values import (
     BoundMethod,
@@ -227,9 +227,7 @@ class Loops(Builtins):
             if overflow:
                 # the last step may leave the type's range, where Python's would just end
                 last = self.temp(BOOL)
-                template = f"({{0}} - {{1}}) <= {-step - 1}" if step < 0 else f"({{1}} - {{0}}) <= {step}"
-                if step < 0:
-                    template = f"({{0}} - {{1}}) <= {-step}"
+                template = f"(u64){{0}} - (u64){{1}} <= {-step}ULL" if step < 0 else f"(u64){{1}} - (u64){{0}} <= {step}ULL"
                 self.emit(ir.Raw(last, template, [counter, stop]))
                 go_on = self.new_block("step")
                 self.end(ir.Branch(last, end, go_on))
@@ -364,9 +362,14 @@ class Loops(Builtins):
             self.line, self.file = inner_line, inner_file
 
         frame.on_yield = resumed
+        end = Cleanup(lambda: self.end_locals(frame, g.arguments), None, frame)
+        self.cleanups = [*self.cleanups, end]
+        frame.result_depth = len(self.cleanups)
         self.statements([s for s in fn.node.body if not _docstring(s)])
+        self.cleanups = self.cleanups[:-1]
         if self.reachable or frame.result_used:
             self.place_block(frame.result_block)
+        self.end_locals(frame, g.arguments)
         self.inline_stack.pop()
         self.frame, self.line, self.file = outer, line, file
 
@@ -403,7 +406,10 @@ class Loops(Builtins):
 
             self.iterate(self.iterable(g.iter), on_item, node)
 
+        self.cleanups = [*self.cleanups, Cleanup(lambda: self.end_locals(inner, {}), None, inner)]
         level(0)
+        self.cleanups = self.cleanups[:-1]
+        self.end_locals(inner, {})
         self.frame = outer
 
     def expr_ListComp(self, node: ast.ListComp, expected: Type | None) -> Value:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 
 from kaa.compiler import ir
+from kaa.compiler.constants import check_constants
 from kaa.compiler.definite import check_assigned
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Value, Var
@@ -14,6 +15,7 @@ from kaa.compiler.lower.frame import assigned_names
 from kaa.compiler.lower.text import Text
 from kaa.compiler.lower.values import Live
 from kaa.compiler.program import Function
+from kaa.compiler.remade import check_remade
 from kaa.compiler.types import NeverType, Type, VoidType, strip
 
 LIMIT = 50
@@ -102,6 +104,8 @@ def lower_function(fn: Function) -> None:
                 error.line = error.line or lowerer.line
             raise
         check_assigned(fn)
+        check_constants(fn)
+        check_remade(fn)
         return
     raise CompileError(f"the types of {fn.name}'s locals do not settle", fn.filename, fn.node)
 

@@ -430,6 +430,8 @@ class Operators(Expressions):
 
     def compare_values(self, left: Value, op: ast.cmpop, right: Value, node: ast.AST) -> Value:
         kind = type(op)
+        if kind not in SYMBOL:
+            self.error("`in` and `is` cannot be chained with other comparisons; write `and`", node)
         if isinstance(left, Const) and isinstance(right, Const) and isinstance(left.type, (LitType, BoolType)) and kind in COMPARE:
             return Const(BOOL, COMPARE[kind](left.value, right.value))
         if isinstance(left, Live) and isinstance(right, Live) and kind in COMPARE and isinstance(left.obj, (bytes, str)):

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import types
 from typing import Any
 
 from kaa.compiler import ir
-from kaa.compiler.ir import Const, FieldPlace, Handler, Value, Var
+from kaa.compiler.ir import Const, ElementPlace, FieldPlace, Handler, Value, Var
 from kaa.compiler.lower.core import PLACES, Cleanup, Restart
 from kaa.compiler.lower.loops import Loops
 from kaa.compiler.lower.values import CompileTime, ErrorValue, GeneratorValue, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,
+    ArrayType,
     BitsType,
     ClassType,
     IntType,
@@ -27,8 +29,10 @@ from kaa.compiler.types import (
     TupleType,
     Type,
     U32,
+    U64,
     VoidType,
     NeverType,
+    is_counted,
     is_int,
     join,
     strip,
@@ -171,6 +175,9 @@ class Statements(Loops):
             return
         var = frame.names.get(name)
         if not isinstance(var, Var):
+            t = strip(value.type)
+            if isinstance(t, ArrayType) and is_counted(t.element) and isinstance(value, Var) and value.fresh:
+                self.error("an array of references belongs in a field of a class; a local can be a list", node)
             var = self.local(name, self._first_type(key, name, value, node))
             frame.names[name] = var
         self._assign_var(var, key, value, node)
@@ -288,7 +295,20 @@ class Statements(Loops):
         v = self.coerce(value, t, node)
         if isinstance(place, FieldPlace) and not place.owner.is_struct and isinstance(v, Var) and not v.fresh:
             self.error("this stores a copy, where CPython would share the place: say copy(…)", node)
+        if isinstance(t, ArrayType) and is_counted(t.element):
+            self._set_references(place, t, v, node)
+            return
         self.copy_into(self.load(place), v)
+
+    def _set_references(self, place: ir.Place, t: ArrayType, value: Value, node: ast.AST) -> None:
+        """An array of references takes the place of another: what that held is released; the new one's counts move."""
+        if not isinstance(value, Var) or not value.fresh or not value.temp:
+            self.error("an array of references is not copied: assign its elements", node)
+        there = self.load(place)
+        if not (isinstance(place, FieldPlace) and self._first_store(place.base, place.field.name, node)):
+            for i in range(t.length):
+                self.emit(ir.Store(ElementPlace(there, Const(U64, i), t.element), Const(t.element, None)))
+        self.copy_into(there, value)
 
     def _first_store(self, base: Value, name: str, node: ast.AST) -> bool:
         """True for the first assignment of a field in __init__, outside of branches and loops: there is nothing to release."""
@@ -297,10 +317,25 @@ class Statements(Loops):
             return False
         for stmt in frame.node.body:
             stores = [n for n in ast.walk(stmt) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and n.attr == name]
+            seen = any(isinstance(n, ast.Call) and _mentions_self(n, frame.node) for n in ast.walk(stmt))
             if node in stores:
-                return isinstance(stmt, (ast.Assign, ast.AnnAssign))
-            if stores or any(isinstance(n, ast.Call) and _mentions_self(n, frame.node) for n in ast.walk(stmt)):
+                return isinstance(stmt, (ast.Assign, ast.AnnAssign)) and not seen and len(stores) == 1 and not self._set_by_subclass(name)
+            if stores or seen:
                 return False
+        return False
+
+    def _set_by_subclass(self, name: str) -> bool:
+        """True if a subclass's __init__ sets the field too: perhaps before it calls this one."""
+        owner = self.frame.owner
+        if owner is None:
+            return False
+        subclasses = list(owner.py.__subclasses__())
+        while subclasses:
+            cls = subclasses.pop()
+            subclasses += cls.__subclasses__()
+            init = cls.__dict__.get("__init__")
+            if isinstance(init, types.FunctionType) and name in init.__code__.co_names:
+                return True
         return False
 
     def _assign_item(self, target: ast.Subscript, value: Value) -> None:
@@ -313,6 +348,7 @@ class Statements(Loops):
             source = self.coerce(value, strip(view.type) if not _is_u8(view.type) else _view(), target)
             from kaa.compiler.types import stored_c
 
+            self.refuse_references(strip(view.type).element, target)  # type: ignore[union-attr]
             size = f"sizeof({stored_c(strip(view.type).element)})"  # type: ignore[union-attr]
             self.check("{0}.n == {1}.n", [view, source], "index")
             self.emit(ir.Raw(None, f"kaa_slice_copy({{0}}, {{1}}, {size})", [view, source]))
@@ -627,7 +663,10 @@ class Statements(Loops):
             self.inline_stack = stack
             self.frame = inner
 
-        self.run_generator(manager, on_yield)
+        def unlocked() -> None:
+            self.emit(ir.Effect("@unlock"))  # what the manager held is free again: so is what it guarded
+
+        self.protected(lambda: self.run_generator(manager, on_yield), unlocked)
 
     def protected(self, body: Any, leave: Any) -> None:
         """`body`, then `leave` on every way out of it."""
@@ -635,7 +674,10 @@ class Statements(Loops):
         cleanup = Cleanup(leave, h, self.frame)
         self.cleanups = [*self.cleanups, cleanup]
         before = dict(self.facts)
+        assigned: set[tuple[str, ...]] = set()
+        self.watchers.append(assigned)
         body()
+        self.watchers.pop()
         self.cleanups = self.cleanups[:-1]
         facts = self.facts
         if self.reachable:
@@ -647,7 +689,7 @@ class Statements(Loops):
             self.goto(resume)
         self.blocks.append(h.block)
         self.block, self.reachable = h.block, True
-        self.facts = {k: v for k, v in before.items() if facts.get(k) == v}
+        self.facts = {k: v for k, v in before.items() if facts.get(k) == v and not any(k[: len(a)] == a for a in assigned)}
         saved = self.take_temps()
         leave()
         self.temps = saved

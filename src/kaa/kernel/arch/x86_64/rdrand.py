@@ -8,7 +8,7 @@ from kaa.lang import u64
 from kaa.lang.unsafe import asm
 
 
-@asm("rdrandq %0; jc 1f; xorq %0, %0; 1:", out="=r", ins=[], clobber="cc")
+@asm("rdrand %0; jc 1f; xorq %0, %0; 1:", out="=r", ins=[], clobber="cc")
 def _rdrand() -> u64:
     return u64(4)
 
