@@ -16,14 +16,11 @@ ALLOWED: dict[str, str] = {
     "kaa.kernel.mm.frame": "the table of frames",
     "kaa.kernel.mm.buddy": "free pages hold the links of the free lists",
     "kaa.kernel.mm.slab": "free objects hold the links of the free lists",
-    "kaa.kernel.mm.page_cache": "page contents are reached through the direct map",
-    "kaa.kernel.mm.reclaim": "walks the list through the cache's nodes",
     "kaa.kernel.mm.user": "user copies",
-    "kaa.kernel.mm.vma": "intrusive lists",
+    "kaa.kernel.mm.links": "references that are not counted",
     "kaa.kernel.lib.range_map": "nodes hold uncounted references",
     "kaa.kernel.locking.mutex": "intrusive wait lists",
     "kaa.kernel.locking.wait_queue": "intrusive wait lists",
-    "kaa.kernel.process.exec_arguments": "strings are copied between address spaces through the direct map",
 }
 LANG = "kaa.lang"
 

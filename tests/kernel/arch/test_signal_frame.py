@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import types
 from collections.abc import Iterator
 
@@ -97,3 +98,26 @@ def test_reserved_bits_of_the_vector_unit_are_masked() -> None:
     Ptr[u64](area + 24)[0] = 0xFFFF_FFFF_FFFF_FFFF
     fpu.sanitise(area)
     assert Ptr[u64](area + 24)[0] & 0xFFFF_FFFF == fpu.layout.mxcsr_mask
+
+
+@pytest.mark.parametrize("pointer", [0, 7, (1 << 64) - 1])
+def test_a_frame_where_no_frame_can_be_is_a_fault_and_not_an_overflow(pointer: int) -> None:
+    for _ in _patched():
+        now = regs.Registers()
+        regs.start_user(now, u64(0x1234), u64(pointer))
+        with pytest.raises(OSError) as caught:
+            signal_frame.pop(now, signal_frame.Delivery())
+        assert caught.value.errno == errno.EFAULT
+
+
+@pytest.mark.parametrize(("base", "size"), [((1 << 64) - 4096, 8192), (0x7FFF_FFFF_0000, 1 << 20), (4096, 1 << 63)])
+def test_an_alternate_stack_beyond_user_space_is_a_fault_and_not_an_overflow(base: int, size: int) -> None:
+    for _ in _patched():
+        now = regs.Registers()
+        regs.start_user(now, u64(0x1234), allocate(u64(32768)) + 28000)
+        delivery = _delivery(u64(0))
+        delivery.flags |= signal_frame.SA_ONSTACK
+        delivery.alt_flags, delivery.alt_sp, delivery.alt_size = 0, u64(base), u64(size)
+        with pytest.raises(OSError) as caught:
+            signal_frame.push(now, delivery, _info())
+        assert caught.value.errno == errno.EFAULT

@@ -37,12 +37,11 @@ from kaa.kernel.mm.frame import (
     WRITEBACK,
     page,
 )
+from kaa.kernel.mm.links import CacheLinks
 from kaa.lang import inline, noinline, u64
-from kaa.lang.unsafe import Unowned
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
-    from kaa.kernel.mm.vma import Vma
 
 MAX_PAGES: Final = 1 << 32
 """Descriptors have 32 bits for the index: files end at 16 TiB."""
@@ -63,15 +62,12 @@ class CachedPages:
 cached_pages = CachedPages()
 
 
-class PageCache:
+class PageCache(CacheLinks):
     """One file's pages; see the module."""
 
     lock: Final[SpinLock]
     tree: Final[RadixTree]
-    owner: Unowned[Inode | None]
     backed: bool = False
-    sharers: Unowned[Vma | None] = None
-    """First of the areas that map it: file_mappings.py."""
     count: u64 = 0
     complete: bool = False
     """The constructor did not run out of memory half-way."""

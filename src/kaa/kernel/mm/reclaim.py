@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.kernel.mm import frame
+from kaa.kernel.mm import frame, links
 from kaa.kernel.mm.frame import DIRTY, LISTED, LOCKED, REFERENCED, UPTODATE, WRITEBACK, page
 from kaa.lang import u64
-from kaa.lang.unsafe import address_of, class_at
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.page_cache import PageCache
@@ -75,7 +74,7 @@ shrinkers: list[Callable[[u64], u64]] = []
 def track(cache: PageCache, pfn: u64) -> None:
     """A page came into a backed cache. Under the cache's lock."""
     with lru:
-        page(pfn).mapping = address_of(cache)
+        links.set_cache(pfn, cache)
         frame.set_flags(pfn, LISTED)
         lru.link(pfn)
 
@@ -133,7 +132,7 @@ def _take_last() -> u64:
 
 def _evict(pfn: u64) -> bool:
     """Take the page out of its cache if that can be done without waiting. Under `lru`."""
-    cache = class_at(PageCacheClass, page(pfn).mapping)
+    cache = links.cache_of(pfn)
     if not cache.lock.try_acquire():
         return False
     gone = not frame.test_flags(pfn, BUSY) and frame.test_flags(pfn, UPTODATE) and frame.refcount(pfn) == 1
@@ -147,6 +146,3 @@ def _evict(pfn: u64) -> bool:
 def reclaimable_pages() -> u64:
     """Pages on the list: MemAvailable counts them as good as free."""
     return lru.count
-
-
-from kaa.kernel.mm.page_cache import PageCache as PageCacheClass  # noqa: E402  (page_cache tracks its pages here)

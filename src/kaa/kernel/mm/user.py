@@ -178,6 +178,16 @@ class UserString:
         """Whether the caller passed a null pointer."""
         return self.address == 0
 
+    def part_into(self, skipped: usize, into: Slice[u8]) -> usize:
+        """Copy from byte `skipped` on, as much as there is room for. Gives the bytes copied before the NUL: as many as
+        there is room for when the string goes on. Raises OSError(EFAULT)."""
+        if self.address >= 1 << 63:
+            raise OSError(errno.EFAULT)
+        length = machine.user.copy_string_from_user(address_of(into), self.address + skipped, len(into))
+        if length < 0:
+            raise OSError(errno.EFAULT)
+        return usize(length)
+
     def read_path(self) -> bytes:
         """A path name. Raises OSError(EFAULT), OSError(ENAMETOOLONG) at PATH_MAX bytes with the NUL, MemoryError.
         Nearly all are short: those pass through the stack, the others through a page."""

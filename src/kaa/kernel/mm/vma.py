@@ -14,13 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.mman import Prot
-from kaa.kernel.lib.range_map import Range
+from kaa.kernel.mm.links import AreaLinks
 from kaa.lang import inline, u32, u64
-from kaa.lang.unsafe import Unowned
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
-    from kaa.kernel.mm.address_space import AddressSpace
     from kaa.kernel.mm.page_cache import PageCache
 
 # Vma.flags. The lowest three are Prot's.
@@ -63,7 +61,7 @@ class VmFlags:
     GROWS_DOWN = GROWS_DOWN
 
 
-class Vma(Range):
+class Vma(AreaLinks):
     """One area: [start, end), whole pages."""
 
     flags: u32
@@ -72,10 +70,6 @@ class Vma(Range):
     file: File | None
     cache: PageCache | None = None
     special: u64 = 0
-    space: Unowned[AddressSpace | None] = None
-    """The address space that it is in; lives longer."""
-    next_sharer: Unowned[Vma | None] = None
-    previous_sharer: Unowned[Vma | None] = None
 
     def __init__(self, start: u64, end: u64, flags: u32, file: File | None, offset: u64) -> None:
         super().__init__(start, end)

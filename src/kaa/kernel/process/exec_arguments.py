@@ -2,7 +2,7 @@
 """The strings of execve(2) on their way from the old program's memory to the new one's stack.
 
 They are gathered in the order in which they will lie on the stack, in page-sized pieces of kernel memory, and counted
-against the limits as they come. Uses raw addresses to let the user copy write straight into the pieces.
+against the limits as they come. The user copy writes straight into the pieces.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import errno
 from typing import Final
 
 from kaa.kernel.abi.resource import Resource
-from kaa.kernel.arch import machine
-from kaa.kernel.mm.user import UserBuf, UserPtr
+from kaa.kernel.mm.user import UserBuf, UserPtr, UserString
 from kaa.kernel.process import limits
 from kaa.lang import Array, Bytes, u8, u32, u64, usize
-from kaa.lang.unsafe import address_of
 
 PIECE: Final = 4000
 LONGEST_STRING: Final = 131072
@@ -75,12 +73,9 @@ class Arguments:
             piece = self._room()
             used = self.length % PIECE
             room = PIECE - used
-            target = address_of(piece.data) + used
-            n = machine.user.copy_string_from_user(target, address + (self.length - start), room)
-            if n < 0:
-                raise OSError(errno.EFAULT)
-            self._grow(usize(n))
-            if usize(n) < room:
+            n = UserString(address).part_into(self.length - start, piece.data[used:PIECE])
+            self._grow(n)
+            if n < room:
                 self._end()
                 return
             if self.length - start >= LONGEST_STRING:

@@ -9,9 +9,8 @@ A measured rate within 0.3 % of 1 GHz is 1 GHz: that is QEMU's instruction count
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import apic, cpu, instructions, paging
-from kaa.lang import Array, struct, u8, u32, u64
-from kaa.lang.unsafe import address_of
+from kaa.kernel.arch.x86_64 import apic, cpu, instructions, pvclock
+from kaa.lang import struct, u64
 
 PIT_HZ = 1_193_182
 PIT_COMMAND = 0x43
@@ -22,7 +21,6 @@ GIGAHERTZ = 1_000_000_000
 PATIENCE = 20_000
 TRIES = 6
 KVM_SIGNATURE = 0x4B4D564B
-MSR_KVM_SYSTEM_TIME = 0x4B564D01
 
 
 @struct
@@ -31,32 +29,6 @@ class Rates:
 
     tsc: u64 = 0
     apic: u64 = 0
-
-
-@struct
-class PvClock:
-    """struct pvclock_vcpu_time_info, padded so that a 32-byte part of it never crosses a page."""
-
-    version: u32 = 0
-    pad: u32 = 0
-    tsc_timestamp: u64 = 0
-    system_time: u64 = 0
-    multiplier: u32 = 0
-    shift: u8 = 0
-    flags: u8 = 0
-    rest: Array[u8, 2]
-
-
-class PvClockArea:
-    """Memory the hypervisor writes; 64 bytes hold one aligned structure."""
-
-    bytes: Array[u64, 8]
-
-    def __init__(self) -> None:
-        self.bytes = Array[u64, 8]()
-
-
-pv_area = PvClockArea()
 
 
 def rates() -> Rates:
@@ -95,25 +67,7 @@ def _from_hypervisor(found: Rates) -> None:
     if leaf.ebx == KVM_SIGNATURE:
         found.apic = u64(GIGAHERTZ)
         if found.tsc == 0:
-            found.tsc = _from_pvclock()
-
-
-def _from_pvclock() -> u64:
-    """ns = (tsc << shift) * multiplier >> 32, so the rate is (10^9 << 32) / multiplier >> shift; `shift` is signed."""
-    if instructions.cpuid(0x4000_0001, 0).eax & 8 == 0:
-        return u64(0)
-    address = (address_of(pv_area.bytes[:]) + 31) & 0xFFFF_FFFF_FFFF_FFE0
-    instructions.write_msr(MSR_KVM_SYSTEM_TIME, paging.image_physical(address) | 1)
-    words = pv_area.bytes[(address - address_of(pv_area.bytes[:])) >> 3 :]
-    multiplier = words[3] & 0xFFFF_FFFF
-    shift = (words[3] >> 32) & 0xFF
-    instructions.write_msr(MSR_KVM_SYSTEM_TIME, 0)
-    if multiplier == 0:
-        return u64(0)
-    rate: u64 = (u64(GIGAHERTZ) << 32) // multiplier
-    if shift < 128:
-        return rate >> shift
-    return rate << (256 - shift)
+            found.tsc = pvclock.tsc_rate()
 
 
 @struct

@@ -9,19 +9,13 @@ against the TSC where it can, else counted down.
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import apic, calibrate, cpu, instructions, irq, rtc
+from kaa.kernel.arch.x86_64.instructions import scale
 from kaa.lang import i64, u32, u64
-from kaa.lang.unsafe import asm
 
 GIGAHERTZ = 1_000_000_000
 LONGEST_COUNT = 0x7FFF_FFFF
 SOONEST_NS = 500
 REFINE_AFTER_NS = 1_000_000_000
-
-
-@asm("mulq %2; shrdq $32, %%rdx, %%rax", out="=a", ins=["a", "r"], clobber="rdx,cc")
-def scale(value: u64, factor: u64) -> u64:
-    """value * factor >> 32, the product in 128 bits."""
-    return u64(int(value) * int(factor) >> 32)
 
 
 class Clock:

@@ -13,6 +13,8 @@ from kaa.lang import u32, u64, usize
 from kaa.lang.unsafe import Ptr, asm, copy_bytes, zero
 
 LEGACY_SIZE = 512
+SOFTWARE_BYTES = 464
+FRAME_MAGIC = 0x46505853
 HEADER_SIZE = 64
 WANTED_COMPONENTS = 0xE7
 """x87, SSE, AVX, and AVX-512's three."""
@@ -94,6 +96,17 @@ def clear(address: u64) -> None:
     Ptr[u32](address + 24)[0] = SSE_CONTROL
     if layout.has_xsave:
         Ptr[u64](address + LEGACY_SIZE)[0] = 3
+
+
+def describe(address: u64) -> None:
+    """Say in the bytes that the format leaves to software what a state is that goes into a signal frame: magic, size in
+    the frame, components, size (System V ABI AMD64; <asm/sigcontext.h>, struct _fpx_sw_bytes)."""
+    software = Ptr[u32](address + SOFTWARE_BYTES)
+    software[0] = FRAME_MAGIC
+    software[1] = layout.area_size + 4
+    software[2] = layout.components
+    software[3] = 0
+    software[4] = layout.area_size
 
 
 def duplicate(destination: u64, source: u64) -> None:

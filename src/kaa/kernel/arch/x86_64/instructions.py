@@ -12,6 +12,8 @@ from kaa.lang.unsafe import asm
 
 simulated_msrs: dict[int, int] = {}
 simulated_ports: dict[int, int] = {}
+simulated_tsc: dict[str, int] = {"now": 0}
+"""Steady: each look is a microsecond after the one before."""
 
 
 @asm("inb %w1, %b0", out="=a", ins=["Nd"], clobber="memory")
@@ -149,9 +151,8 @@ def write_xcr0(low: u32, high: u32) -> None:
 @asm("lfence; rdtsc; shlq $32, %%rdx; orq %%rdx, %%rax", out="=a", ins=[], clobber="rdx,memory")
 def read_tsc() -> u64:
     """The time stamp counter, not before earlier loads (Intel SDM 4.3 RDTSC)."""
-    import time
-
-    return u64(time.perf_counter_ns())
+    simulated_tsc["now"] += 1000
+    return u64(simulated_tsc["now"])
 
 
 @asm("pause", out=None, ins=[], clobber="memory")
@@ -181,3 +182,15 @@ def frame_pointer() -> u64:
 def read_fs_selector() -> u16:
     """The fs selector a user program may have left."""
     return u16(0)
+
+
+@asm("mulq %2; shrdq $32, %%rdx, %%rax", out="=a", ins=["a", "r"], clobber="rdx,cc")
+def scale(value: u64, factor: u64) -> u64:
+    """value * factor >> 32, the product in 128 bits."""
+    return u64(int(value) * int(factor) >> 32)
+
+
+@asm("pushq $0; pushq $0; lidt (%%rsp); int3", out=None, ins=[], clobber="memory")
+def triple_fault() -> None:
+    """Reset the processor: an exception with an empty interrupt table, whose handling fails twice (SDM 3, 6.15)."""
+    raise SystemExit("triple fault")

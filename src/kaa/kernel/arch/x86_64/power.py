@@ -12,10 +12,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from kaa.kernel.arch.x86_64 import instructions
-from kaa.kernel.arch.x86_64.descriptors import TablePointer
 from kaa.kernel.drivers.acpi import power as acpi
-from kaa.lang import i64, u8, u16, u32, u64
-from kaa.lang.unsafe import address_of, asm
+from kaa.lang import i64, u8, u16, u32
 
 DEBUG_EXIT_PORT = 0x501
 STATUS_PORT = 0x505
@@ -36,11 +34,6 @@ class PowerState:
 
 
 state = PowerState()
-
-
-@asm("lidt (%0); int3", out=None, ins=["r"], clobber="memory")
-def _triple_fault(empty_table: u64) -> None:
-    raise SystemExit("triple fault")
 
 
 def _halt_for_ever() -> NoReturn:
@@ -66,8 +59,7 @@ def reboot() -> NoReturn:
     acpi.reset()
     instructions.out8(u16(0xCF9), 6)
     instructions.out8(u16(0x64), 0xFE)
-    empty = TablePointer(0, 0)
-    _triple_fault(address_of(empty))
+    instructions.triple_fault()
     _halt_for_ever()
 
 

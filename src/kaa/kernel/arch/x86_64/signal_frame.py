@@ -11,6 +11,7 @@ Sources: System V ABI AMD64; <ucontext.h>, sigaction(2), sigreturn(2), Intel SDM
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import fpu, irq, percpu, user
 from kaa.kernel.arch.x86_64.regs import (
@@ -23,8 +24,10 @@ from kaa.kernel.arch.x86_64.regs import (
     USER_FLAGS,
     Registers,
 )  # fmt: skip
-from kaa.lang import Array, Slice, sizeof, struct, u8, u16, u32, u64
-from kaa.lang.unsafe import Ptr, address_of
+from kaa.lang import Array, Slice, as_bytes, sizeof, struct, u8, u16, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.mm.user import UserBuf
 
 SA_ONSTACK = 0x0800_0000
 SA_RESTORER = 0x0400_0000
@@ -32,9 +35,7 @@ SS_ONSTACK = 1
 SS_DISABLE = 2
 SS_AUTODISARM = 1 << 31
 RED_ZONE = 128
-MAGIC1 = 0x46505853
 MAGIC2 = 0x46505845
-SOFTWARE_BYTES = 464
 UC_FP_XSTATE = 1
 UC_SIGCONTEXT_SS = 2
 UC_STRICT_RESTORE_SS = 4
@@ -112,10 +113,10 @@ def _on_alternate(delivery: Delivery, sp: u64) -> bool:
 
 
 def _top(regs: Registers, delivery: Delivery) -> u64:
-    """Where the frame's upper end may lie."""
+    """Where the frame's upper end may lie; 0 for an alternate stack that is not in user space."""
     wanted = delivery.flags & SA_ONSTACK != 0 and delivery.alt_size != 0 and delivery.alt_flags & SS_DISABLE == 0
     if wanted and not _on_alternate(delivery, regs.rsp):
-        return delivery.alt_sp + delivery.alt_size
+        return delivery.alt_sp + delivery.alt_size if user.valid(delivery.alt_sp, delivery.alt_size) else u64(0)
     return regs.rsp - min(regs.rsp, RED_ZONE)
 
 
@@ -127,6 +128,8 @@ def _state_size() -> u64:
 def push(regs: Registers, delivery: Delivery, info: Slice[u8]) -> None:
     """Put the frame on the user's stack and point `regs` at the handler. Raises OSError(EFAULT): nothing has changed
     then."""
+    from kaa.kernel.mm.user import UserBuf
+
     top = _top(regs, delivery)
     needed = _state_size() + sizeof(Frame) + INFO_SIZE + 128
     if delivery.flags & SA_RESTORER == 0 or top < needed or top > user.USER_END:
@@ -138,10 +141,8 @@ def push(regs: Registers, delivery: Delivery, info: Slice[u8]) -> None:
     _write_state(state)
     frame = Frame()
     _fill(frame, regs, delivery, state)
-    if user.copy_to_user(place, address_of(frame), sizeof(Frame)) != 0:
-        raise OSError(errno.EFAULT)
-    if user.copy_to_user(place + sizeof(Frame), address_of(info), INFO_SIZE) != 0:
-        raise OSError(errno.EFAULT)
+    UserBuf(place, sizeof(Frame)).copy_out(as_bytes(frame))
+    UserBuf(place + sizeof(Frame), INFO_SIZE).copy_out(info[0:INFO_SIZE])
     _enter(regs, delivery, place)
 
 
@@ -200,13 +201,8 @@ def _write_state(address: u64) -> None:
     saved = irq.save()
     fpu.save(own)
     irq.restore(saved)
-    software = Ptr[u32](own + SOFTWARE_BYTES)
     if fpu.layout.has_xsave:
-        software[0] = MAGIC1
-        software[1] = fpu.layout.area_size + 4
-        software[2] = fpu.layout.components
-        software[3] = 0
-        software[4] = fpu.layout.area_size
+        fpu.describe(own)
     if user.copy_to_user(address, own, fpu.layout.area_size) != 0:
         raise OSError(errno.EFAULT)
     if fpu.layout.has_xsave and user.store_user(address + fpu.layout.area_size, u32(MAGIC2)) < 0:
@@ -216,9 +212,12 @@ def _write_state(address: u64) -> None:
 def pop(regs: Registers, delivery: Delivery) -> None:
     """Take the frame at the user's stack pointer down: registers and FPU state as it says, mask and alternate stack
     into `delivery`. Raises OSError(EFAULT) for a frame that cannot be read."""
+    from kaa.kernel.mm.user import UserBuf
+
     frame = Frame()
-    if user.copy_from_user(address_of(frame), regs.rsp - 8, sizeof(Frame)) != 0:
+    if regs.rsp < 8:
         raise OSError(errno.EFAULT)
+    UserBuf(regs.rsp - 8, sizeof(Frame)).copy_in(as_bytes(frame))
     _restore_registers(frame.context, regs)
     delivery.mask = frame.mask
     delivery.alt_sp = frame.stack_sp

@@ -8,9 +8,9 @@ they were. """
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import instructions, irq, paging, percpu
+from kaa.kernel.arch.x86_64.fixups import landing
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.lang import cold, export, i32, u32, u64
-from kaa.lang.unsafe import Ptr, symbol
 
 PAGE_FAULT = 14
 DOUBLE_FAULT = 8
@@ -110,18 +110,6 @@ def _user_fault_in_kernel(address: u64, access: u32, regs: Registers) -> bool:
             return True
     regs.rip = landing(regs.rip)
     return True
-
-
-def landing(address: u64) -> u64:
-    """Where a faulting user copy at `address` goes on, 0 if that is no user copy: section .kaa_fixup, (start, end,
-    landing)."""
-    entry = Ptr[u64](symbol("kaa_fixup_start"))
-    end = symbol("kaa_fixup_end")
-    while entry.address < end:
-        if entry[0] <= address and address < entry[1]:
-            return entry[2]
-        entry = entry + 3
-    return u64(0)
 
 
 def user_exception(vector: u32, regs: Registers) -> None:

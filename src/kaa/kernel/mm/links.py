@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""References of mm that are not counted, each with the reason why what it names is alive while it is used.
+
+Here and nowhere else in mm, so that whoever looks for a dangling reference has one file to read. The classes that have
+these fields are their subclasses: PageCache (page_cache.py) and Vma (vma.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaa.kernel.lib.range_map import Range
+from kaa.kernel.mm.frame import page
+from kaa.lang import borrowed, u64
+from kaa.lang.unsafe import Unowned, address_of, class_at
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.inode import Inode
+    from kaa.kernel.mm.address_space import AddressSpace
+    from kaa.kernel.mm.page_cache import PageCache
+    from kaa.kernel.mm.vma import Vma
+
+
+class CacheLinks:
+    """What a page cache refers to without counting."""
+
+    owner: Unowned[Inode | None]
+    """The inode that the cache is part of, which outlives it: whoever uses the cache holds the inode, or a file or area
+    that holds it."""
+    sharers: Unowned[Vma | None] = None
+    """First of the areas that map it (file_mappings.py). Areas take themselves off before they die."""
+
+
+class AreaLinks(Range):
+    """What an area refers to without counting."""
+
+    space: Unowned[AddressSpace | None] = None
+    """The address space that it is in; lives longer."""
+    next_sharer: Unowned[Vma | None] = None
+    previous_sharer: Unowned[Vma | None] = None
+    """Neighbours among the areas of one cache, under `file_mappings.lock`."""
+
+
+def set_cache(pfn: u64, cache: PageCache) -> None:
+    """Note in a page's descriptor which cache it is in."""
+    page(pfn).mapping = address_of(cache)
+
+
+@borrowed
+def cache_of(pfn: u64) -> PageCache:
+    """The cache that a page is in, which is alive as long as the page is on reclaim's list (under `reclaim.lru`)."""
+    from kaa.kernel.mm.page_cache import PageCache
+
+    return class_at(PageCache, page(pfn).mapping)
