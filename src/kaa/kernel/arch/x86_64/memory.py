@@ -89,29 +89,45 @@ def memset(destination: u64, value: i32, size: u64) -> u64:
         movq (%rdi), %rax
         movq (%rsi), %rcx
         cmpq %rcx, %rax
-        jne 4f
+        jne 6f
         addq $8, %rdi
         addq $8, %rsi
         subq $8, %rdx
         jmp 1b
-2:      testq %rdx, %rdx
+2:      testl $4, %edx
         jz 3f
+        movl (%rdi), %eax
+        movl (%rsi), %ecx
+        cmpl %ecx, %eax
+        jne 7f
+        addq $4, %rdi
+        addq $4, %rsi
+3:      testl $2, %edx
+        jz 4f
+        movzwl (%rdi), %eax
+        movzwl (%rsi), %ecx
+        cmpl %ecx, %eax
+        jne 7f
+        addq $2, %rdi
+        addq $2, %rsi
+4:      testl $1, %edx
+        jz 5f
         movzbl (%rdi), %eax
         movzbl (%rsi), %ecx
         subl %ecx, %eax
-        jnz 5f
-        incq %rdi
-        incq %rsi
-        decq %rdx
-        jmp 2b
-3:      xorl %eax, %eax
         ret
-4:      bswapq %rax
+5:      xorl %eax, %eax
+        ret
+6:      bswapq %rax
         bswapq %rcx
         cmpq %rcx, %rax
-        sbbl %eax, %eax
+        jmp 8f
+7:      bswapl %eax
+        bswapl %ecx
+        cmpl %ecx, %eax
+8:      sbbl %eax, %eax
         orl $1, %eax
-5:      ret
+        ret
 """)
 def memcmp(a: u64, b: u64, size: u64) -> i32:
     """Compare bytes: negative, zero or positive."""
