@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each pass by itself, on a few lines of source: what its result says, not how it got there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kaa.compiler import ir
+from kaa.compiler.effects import Effects
+from kaa.compiler.emit.module import Emitter
+from kaa.compiler.hostrun import load
+from kaa.compiler.ownership import insert_counts
+from kaa.compiler.pipeline import Refused, lower
+from kaa.compiler.program import Function, Program
+from kaa.compiler.raises import infer_raises
+
+HEAD = """from __future__ import annotations
+from kaa.lang import *
+from kaa.lang.testing import emit
+
+
+class Node:
+    value: int
+    next: Node | None
+
+    def __init__(self, value: int, next: Node | None) -> None:
+        self.value = value
+        self.next = next
+
+
+class Root:
+    first: Node | None = None
+
+
+"""
+Lowered = Callable[[str], Program]
+
+
+@pytest.fixture
+def lowered(tmp_path: Path) -> Lowered:
+    """Lowers the functions of some source."""
+
+    def make(text: str) -> Program:
+        file = tmp_path / "program.py"
+        file.write_text(HEAD + text)
+        module = load(file)
+        found = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__ and hasattr(f, "__code__")]
+        return lower(found, ("kaaprog_",))
+
+    return make
+
+
+def function(program: Program, name: str) -> Function:
+    return next(f for f in program.functions.values() if f.py.__qualname__ == name)
+
+
+def instructions(fn: Function, kind: type[ir.Instr]) -> list[ir.Instr]:
+    return [i for b in fn.blocks for i in b.instrs if isinstance(i, kind)]
+
+
+WALK = """
+def total(root: Root) -> int:
+    sum = 0
+    node = root.first
+    while node is not None:
+        sum += node.value
+        node = node.next
+    return sum
+"""
+
+
+def test_list_walk_touches_no_counts(lowered: Lowered) -> None:
+    program = lowered(WALK)
+    infer_raises(program)
+    fn = function(program, "total")
+    before = [str(i) for i in instructions(fn, ir.Load)]
+    insert_counts(program)
+    assert [str(i) for i in instructions(fn, ir.Load)] == before
+    assert not instructions(fn, ir.Retain) and not instructions(fn, ir.Release)
+
+
+def test_reference_that_a_call_may_overwrite_is_counted(lowered: Lowered) -> None:
+    program = lowered("""
+def clear(root: Root) -> None:
+    root.first = None
+
+
+def after(root: Root) -> int:
+    node = root.first
+    assert node is not None
+    clear(root)
+    return node.value
+
+
+def before(root: Root) -> int:
+    node = root.first
+    assert node is not None
+    value = node.value
+    clear(root)
+    return value
+""")
+    infer_raises(program)
+    insert_counts(program)
+    assert len(instructions(function(program, "after"), ir.Retain)) == 1
+    assert not instructions(function(program, "before"), ir.Retain)
+
+
+def test_owned_local_is_moved_at_its_last_use(lowered: Lowered) -> None:
+    program = lowered("""
+def make(root: Root) -> Node:
+    node = Node(1, None)
+    return node
+""")
+    infer_raises(program)
+    insert_counts(program)
+    assert not instructions(function(program, "make"), ir.Retain)
+
+
+def test_effects_name_the_places_that_callees_write(lowered: Lowered) -> None:
+    program = lowered("""
+def set_first(root: Root) -> None:
+    root.first = None
+
+
+def outer(root: Root) -> None:
+    set_first(root)
+
+
+def reads(root: Root) -> bool:
+    return root.first is None
+""")
+    infer_raises(program)
+    effects = Effects(program)
+    effects.solve()
+    bit = next(effects.bits[k] for k in effects.bits if k.endswith("Root.first"))
+    assert effects.writes[function(program, "outer")] & bit
+    assert not effects.writes.get(function(program, "reads"), 0) & bit
+
+
+def test_function_raises_only_if_an_error_gets_out(lowered: Lowered) -> None:
+    program = lowered("""
+def bad(n: int) -> int:
+    if n == 0:
+        raise ValueError
+    return n
+
+
+def caught(n: int) -> int:
+    try:
+        return bad(n)
+    except Exception:
+        return -1
+
+
+def passed(n: int) -> int:
+    return bad(n) + 1
+
+
+def calm(n: int) -> int:
+    return caught(n)
+""")
+    infer_raises(program)
+    assert [function(program, n).raises for n in ("bad", "caught", "passed", "calm")] == [True, False, True, False]
+    calls = [i for i in instructions(function(program, "calm"), ir.Call) if isinstance(i, ir.Call)]
+    assert [c.handler for c in calls] == [None]
+
+
+def refusal(lowered: Lowered, text: str) -> str:
+    with pytest.raises(Refused) as caught:
+        lowered(text)
+    return caught.value.errors[0].message
+
+
+def test_local_that_may_be_unset_is_refused(lowered: Lowered) -> None:
+    message = refusal(lowered, """
+def f(n: int) -> int:
+    if n > 0:
+        m = 1
+    return m
+""")
+    assert message == "'m' may be used before it is set"
+
+
+def test_late_constant_must_fit(lowered: Lowered) -> None:
+    assert "300 does not fit in u8" in refusal(lowered, """
+def f(x: u8) -> u8:
+    n = 300
+    return n + x
+""")
+
+
+def test_mask_keeps_its_sign_bits(lowered: Lowered) -> None:
+    lowered("""
+def f(x: u64) -> u64:
+    return x & ~7
+""")
+
+
+def test_unknown_annotation_is_refused(lowered: Lowered) -> None:
+    assert "union" in refusal(lowered, """
+def f(x: Node | Root) -> int:
+    return 1
+""")
+
+
+def test_frozen_object_is_data(lowered: Lowered) -> None:
+    program = lowered("""
+table = Root()
+table.first = Node(7, None)
+
+
+def f() -> bool:
+    return table.first is None
+""")
+    program.freezer.flush()
+    frozen = [f.initialiser for f in program.freezer.objects.values()]
+    assert any(".f_value = 7LL" in text for text in frozen)
+
+
+def test_c_names_the_python_line(lowered: Lowered, tmp_path: Path) -> None:
+    program = lowered(WALK)
+    infer_raises(program)
+    insert_counts(program)
+    text = "\n".join(Emitter(program, str(tmp_path)).files().values())
+    line = (HEAD + WALK).splitlines().index("    node = root.first") + 1
+    assert f'# {line} "program.py"' in text
+    assert "KAA_RETAIN" not in text.split("__total(")[-1].split("\n}")[0]
