@@ -69,6 +69,8 @@ class ClassInfo:
         if any(isinstance(a, SliceType) for a in args) and not self.is_struct:
             shown = next(a for a in args if isinstance(a, SliceType))
             raise CompileError(f"{self.name} would keep views ({shown}) beyond their owners' lives; keep the owners, or bytes")
+        if py.__module__.startswith("kaa.lang.builtins.") and any(isinstance(a, (StructType, ArrayType, AtomicType)) for a in args):
+            raise CompileError(f"{self.name} would hold places, which move when it grows; hold numbers or objects, or use an Array")
         self.typevars: dict[object, Type] = dict(zip(variables, args, strict=True)) if args else {}
         self.base: ClassInfo | None = None
         self.instantiated = False
