@@ -34,16 +34,19 @@ def open_fifo(inode: Inode, flags: u32, path: Path) -> File:
     access = flags & O_ACCMODE
     if access == O_WRONLY and flags & O_NONBLOCK and pipe.readers == 0:
         raise OSError(errno.ENXIO)
+    # Counts first, partners second, both before this end counts: whoever this end's arrival lets go on may have written
+    # and closed before this task runs again, and must not be waited for.
     readers_before = pipe.opened_readers
     writers_before = pipe.opened_writers
+    met = pipe.readers > 0 if access == O_WRONLY else pipe.writers > 0
     file = PipeFile(pipe, inode, path, flags)
     inode.pipe = pipe
     if access == O_RDONLY:
         pipe.writable.wake_all()
-        if pipe.writers == 0 and flags & O_NONBLOCK == 0:
-            pipe.readable.wait_interruptible(lambda: pipe.writers > 0 or pipe.opened_writers != writers_before)
+        if not met and flags & O_NONBLOCK == 0:
+            pipe.readable.wait_interruptible(lambda: pipe.opened_writers != writers_before)
     elif access == O_WRONLY:
         pipe.readable.wake_all()
-        if pipe.readers == 0:
-            pipe.writable.wait_interruptible(lambda: pipe.readers > 0 or pipe.opened_readers != readers_before)
+        if not met:
+            pipe.writable.wait_interruptible(lambda: pipe.opened_readers != readers_before)
     return file

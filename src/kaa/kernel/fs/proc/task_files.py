@@ -16,7 +16,7 @@ from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
 from kaa.kernel.process import accounting
 from kaa.kernel.process.task import program_name
-from kaa.lang import Bytes, i32, i64, u8, u32, u64
+from kaa.lang import Bytes, i32, i64, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.mount import Mount
@@ -229,8 +229,17 @@ def show_limits(out: TextBuffer, task: Task) -> None:
         out.add(LIMIT_NAMES[index])
         _limit(out, task.group.limits.soft[index])
         _limit(out, task.group.limits.hard[index])
-        out.add(LIMIT_UNITS[index])
+        unit = LIMIT_UNITS[index]
+        if len(unit) > 0:
+            _padded(out, unit, 10)
         out.byte(NEWLINE)
+
+
+def _padded(out: TextBuffer, text: Bytes, width: usize) -> None:
+    start = out.length
+    out.add(text)
+    while out.length < start + width:
+        out.byte(SPACE)
 
 
 def _limit(out: TextBuffer, value: u64) -> None:
