@@ -1,4 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks: sockets, and the protocol families behind them (unix/: AF_UNIX).
-
-(Engineer H overwrote this file's first text by mistake at 21:57 while checking for missing calls; its owner may say it again.)"""
+"""Sockets, so far of one family: AF_UNIX (`unix/`). The system calls are in `calls.py`, `message_calls.py` and
+`option_calls.py`. Other families are refused with EAFNOSUPPORT and one log line per program."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes on their way between two sockets: a ring over page frames that are allocated when first written.
 
-Positions only grow until the ring is rewound; byte p is in slot (p >> 12) modulo the ring's slots. Rewound when empty, a
-conversation of small messages stays in one frame, warm in the cache. The owner's lock is held by every caller."""
+Positions only grow until the ring is rewound; byte p is in slot (p >> 12) modulo the ring's slots. Rewound when empty,
+a conversation of small messages stays in one frame, warm in the cache. The owner's lock is held by every caller."""
 
 from __future__ import annotations
 

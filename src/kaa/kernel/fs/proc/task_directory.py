@@ -393,6 +393,10 @@ class FdLink(TaskInode):
             text.add(b"pipe:[")
             text.decimal(inode.number)
             text.add(b"]")
+        elif inode.mode & 0o170000 == 0o140000:
+            text.add(b"socket:[")
+            text.decimal(inode.number)
+            text.add(b"]")
         else:
             text.add(b"anon_inode:[")
             text.add(file.kind_name())

@@ -105,7 +105,7 @@ def _await_turn(queue: Backlog, deadline: u64) -> None:
         if not queue.room.wait_interruptible_timeout(lambda: queue.may_enter(), deadline):
             raise BlockingIOError
     except Restart:
-        raise InterruptedError
+        raise InterruptedError from None
 
 
 def _associate(socket: UnixSocket, name: bytes) -> None:
@@ -155,7 +155,7 @@ def _await_arrival(queue: Backlog, deadline: u64) -> None:
         if not queue.arrivals.wait_interruptible_timeout(lambda: queue.waiting() > 0 or queue.closed, deadline):
             raise BlockingIOError
     except Restart:
-        raise InterruptedError
+        raise InterruptedError from None
 
 
 def take_over(made: UnixSocket, listener: UnixSocket, connection: Connection) -> None:

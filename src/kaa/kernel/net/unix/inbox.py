@@ -4,8 +4,8 @@
 A stream's plain bytes need no `Message`: one marks where descriptors or credentials lie. A packet always has its own.
 unix(7): a read of a stream takes in bytes before descriptors together with those that came with them, then stops.
 
-Lock: `lock`, a mutex, as copying may fault; queues are woken after it is given back. `no_reader` and `no_writer` go from
-False to True once, under the lock; nothing is added from then on."""
+Lock: `lock`, a mutex, as copying may fault; queues are woken after it is given back. `no_reader` and `no_writer` go
+from False to True once, under the lock; nothing is added from then on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 DEFAULT_BUFFER = 212992
 """SO_SNDBUF and SO_RCVBUF at the start; also the most that may be asked for, which doubles it (socket(7))."""
 MOST_PACKETS = 10
-"""A sender waits behind one more than these (unix(7), max_dgram_qlen)."""
+"""Behind one more than these, senders to a socket that hears everyone wait (unix(7), max_dgram_qlen)."""
+PACKET_COST = 768
+"""Bytes that each packet counts beside its own."""
 
 
 class Inbox:
@@ -235,7 +237,9 @@ class Inbox:
     # Packets.
 
     def _fits(self, length: usize) -> bool:
-        return self.packets <= MOST_PACKETS and self.ring.used() + length <= max(self.limit, length)
+        if self.packets > MOST_PACKETS and self.connectionless and self.only_from is None:
+            return False
+        return self.ring.used() + u64(self.packets) * PACKET_COST + length <= max(self.limit, length)
 
     def room_for(self, length: usize) -> bool:
         """Whether a packet, or as much of a stream, can go in, or never will."""

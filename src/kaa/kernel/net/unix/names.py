@@ -146,7 +146,7 @@ def bind_path(name: bytes, port: Port) -> None:
                 raise
             cache.instantiate(dentry, made)
     except FileExistsError:
-        raise OSError(errno.EADDRINUSE)
+        raise OSError(errno.EADDRINUSE) from None
 
 
 def find(name: bytes) -> Port:

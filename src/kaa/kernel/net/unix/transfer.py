@@ -75,7 +75,7 @@ def await_room(out: Inbox, needed: usize, deadline: u64) -> None:
         if not out.writable.wait_interruptible_timeout(lambda: out.room_for(needed), deadline):
             raise BlockingIOError
     except Restart:
-        raise InterruptedError
+        raise InterruptedError from None
 
 
 def await_data(inbox: Inbox, deadline: u64) -> None:
@@ -87,7 +87,7 @@ def await_data(inbox: Inbox, deadline: u64) -> None:
         if not inbox.readable.wait_interruptible_timeout(lambda: inbox.has_news(), deadline):
             raise BlockingIOError
     except Restart:
-        raise InterruptedError
+        raise InterruptedError from None
 
 
 def receive_stream(socket: UnixSocket, pieces: Pieces, flags: u32, delivery: Delivery | None) -> usize:
