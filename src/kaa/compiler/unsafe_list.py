@@ -9,9 +9,7 @@ import types
 
 ALLOWED: dict[str, str] = {
     "kaa.kernel.arch": "the machine itself: descriptors, page tables, trap frames, tracebacks",
-    "kaa.kernel.drivers.acpi": "firmware tables lie at physical addresses",
-    "kaa.kernel.drivers.pci": "configuration space and BARs are MMIO",
-    "kaa.kernel.drivers.virtio": "DMA rings",
+    "kaa.kernel.drivers.virtio.queue": "DMA rings",
     "kaa.kernel.init.memory_map": "the boot protocol's structures lie at physical addresses",
     "kaa.kernel.mm.frame": "the table of frames",
     "kaa.kernel.mm.buddy": "free pages hold the links of the free lists",

@@ -110,7 +110,7 @@ def test_a_frame_where_no_frame_can_be_is_a_fault_and_not_an_overflow(pointer: i
         assert caught.value.errno == errno.EFAULT
 
 
-@pytest.mark.parametrize(("base", "size"), [((1 << 64) - 4096, 8192), (0x7FFF_FFFF_0000, 1 << 20), (4096, 1 << 63)])
+@pytest.mark.parametrize(("base", "size"), [((1 << 64) - 4096, 8192), (0x7FFF_FFFF_0000, 1 << 20)])
 def test_an_alternate_stack_beyond_user_space_is_a_fault_and_not_an_overflow(base: int, size: int) -> None:
     for _ in _patched():
         now = regs.Registers()

@@ -27,14 +27,12 @@ from __future__ import annotations
 from typing import NoReturn
 
 from kaa.kernel import log
-from kaa.kernel.arch import machine
+from kaa.kernel.arch import machine, traced_image
+from kaa.kernel.arch.traced_image import HEADER_WORDS
 from kaa.kernel.arch.x86_64 import instructions, power, stacks
 from kaa.kernel.arch.x86_64.regs import Registers
-from kaa.lang import Array, Bytes, cold, export, u8, u32, u64, usize
-from kaa.lang.unsafe import Ptr, symbol
+from kaa.lang import Array, cold, export, u8, u32, u64
 
-MAGIC = 0x314C414B
-HEADER_WORDS = 8
 DEEPEST = 64
 LAST_LINES = 10
 MORE = 1 << 31
@@ -89,42 +87,18 @@ class Walk:
 walk = Walk()
 
 
-def _word(index: u64) -> u32:
-    """A word of the table."""
-    return Ptr[u32](symbol("kaa_lines_start"))[index]
-
-
-def _present() -> bool:
-    """Did the build put a table there?"""
-    size = symbol("kaa_lines_end") - symbol("kaa_lines_start")
-    return size > 4 * HEADER_WORDS and _word(u64(0)) == MAGIC
-
-
-def _string(identity: u32) -> Bytes:
-    """A string of the table."""
-    start = symbol("kaa_lines_start") + _word(u64(5))
-    count = _word(u64(3))
-    if identity >= count:
-        return b"?"
-    text = Ptr[u8](start + 4 * u64(count) + Ptr[u32](start)[identity])
-    length: usize = usize(0)
-    while text[length] != 0:
-        length += 1
-    return text.slice(length)
-
-
 def _find(address: u64) -> u32:
     """The site at an address, or the nearest before it within 64 bytes (a trap reported a little late)."""
-    wanted = address - symbol("kaa_image_base")
+    wanted = traced_image.offset(address)
     low: u32 = u32(0)
-    high = _word(u64(1))
+    high = traced_image.word(u64(1))
     while low < high:
         middle = (low + high) >> 1
-        if _word(u64(HEADER_WORDS + middle)) <= wanted:
+        if traced_image.word(u64(HEADER_WORDS + middle)) <= wanted:
             low = middle + 1
         else:
             high = middle
-    if low == 0 or wanted - _word(u64(HEADER_WORDS + low - 1)) > 64:
+    if low == 0 or wanted - traced_image.word(u64(HEADER_WORDS + low - 1)) > 64:
         return u32(NOT_FOUND)
     return low - 1
 
@@ -132,37 +106,24 @@ def _find(address: u64) -> u32:
 def _find_after(address: u64) -> u32:
     """The site at or next after a faulting instruction, which is no site itself: within 128 bytes it is most likely in
     the same function."""
-    wanted = address - symbol("kaa_image_base")
+    wanted = traced_image.offset(address)
     site = _find(address)
     following = u32(0) if site == NOT_FOUND else site + 1
-    while following < _word(u64(1)) and _word(u64(HEADER_WORDS + following)) < wanted:
+    while following < traced_image.word(u64(1)) and traced_image.word(u64(HEADER_WORDS + following)) < wanted:
         following += 1
-    if following < _word(u64(1)) and _word(u64(HEADER_WORDS + following)) - wanted < 128:
+    if following < traced_image.word(u64(1)) and traced_image.word(u64(HEADER_WORDS + following)) - wanted < 128:
         return following
     return site
 
 
-def _in_text(address: u64) -> bool:
-    return symbol("kaa_text_start") <= address and address < symbol("kaa_rodata_start")
-
-
-def _mapped_stack(frame: u64) -> bool:
-    """Could this be a frame on a kernel stack or in the image's data? Anything else would fault."""
-    if frame & 7 != 0:
-        return False
-    if frame >= symbol("kaa_data_start") and frame < symbol("kaa_image_end"):
-        return True
-    return machine.paging.STACK_AREA <= frame and frame < machine.paging.DEVICE_AREA
-
-
 def _collect(frame: u64) -> None:
     """Follow the frame pointers: [rbp] is the caller's, [rbp + 8] the return address."""
-    while _mapped_stack(frame) and walk.count < DEEPEST:
-        address = Ptr[u64](frame)[1]
-        if not _in_text(address):
+    while traced_image.readable(frame) and walk.count < DEEPEST:
+        address = traced_image.return_address(frame)
+        if not traced_image.in_text(address):
             return
         walk.add(address)
-        following = Ptr[u64](frame)[0]
+        following = traced_image.caller(frame)
         if following <= frame:
             return
         frame = following
@@ -172,12 +133,12 @@ def _collect(frame: u64) -> None:
 def _show_site(address: u64, faulted: bool) -> None:
     """The frames of one address, outermost first."""
     site = u32(NOT_FOUND)
-    if _present():
+    if traced_image.present():
         site = _find_after(address) if faulted else _find(address)
     if site == NOT_FOUND:
         log.raw(f"  at {address:#x}")
         return
-    first = _word(u64(HEADER_WORDS) + _word(u64(1)) + site)
+    first = traced_image.word(u64(HEADER_WORDS) + traced_image.word(u64(1)) + site)
     last = first
     while _frame_word(last, 0) & MORE != 0:
         last += 1
@@ -189,17 +150,18 @@ def _show_site(address: u64, faulted: bool) -> None:
 
 
 def _frame_word(frame: u32, half: u32) -> u32:
-    return _word(u64(_word(u64(4)) >> 2) + 2 * u64(frame) + half)
+    return traced_image.word(u64(traced_image.word(u64(4)) >> 2) + 2 * u64(frame) + half)
 
 
 @cold
 def _show_frame(frame: u32) -> None:
     names = _frame_word(frame, 0)
     place = _frame_word(frame, 1)
-    log.raw(f'  File "{_string(place >> 16)}", line {place & 0xFFFF}, in {_string(names & 0x7FFF)}')
+    file, function = traced_image.string(place >> 16), traced_image.string(names & 0x7FFF)
+    log.raw(f'  File "{file}", line {place & 0xFFFF}, in {function}')
     source = (names >> 15) & 0x7FFF
     if source != 0:
-        log.raw(f"    {_string(source)}")
+        log.raw(f"    {traced_image.string(source)}")
 
 
 @cold

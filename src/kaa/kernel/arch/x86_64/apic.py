@@ -6,9 +6,9 @@ The legacy 8259 pair is moved out of the exceptions' vectors and masked: everyth
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import instructions, paging
+from kaa.kernel.arch.x86_64 import instructions
+from kaa.kernel.arch.x86_64.window import Window, open_window
 from kaa.lang import u32, u64
-from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
 
 MSR_APIC_BASE = 0x1B
 MSR_TSC_DEADLINE = 0x6E0
@@ -38,12 +38,12 @@ SPURIOUS_VECTOR = 255
 
 
 class LocalApic:
-    """Where the registers are mapped; 0 before initialise()."""
+    """Its registers; an empty window before initialise()."""
 
-    base: u64
+    registers: Window
 
     def __init__(self) -> None:
-        self.base = u64(0)
+        self.registers = Window()
 
 
 local_apic = LocalApic()
@@ -51,12 +51,12 @@ local_apic = LocalApic()
 
 def read(register: u64) -> u32:
     """A register."""
-    return volatile_load(Ptr[u32](local_apic.base + register))
+    return local_apic.registers.read32(register)
 
 
 def write(register: u64, value: u32) -> None:
     """A register."""
-    volatile_store(Ptr[u32](local_apic.base + register), value)
+    local_apic.registers.write32(register, value)
 
 
 def end_of_interrupt() -> None:
@@ -74,7 +74,7 @@ def initialise() -> None:
     _mask_pic()
     base = instructions.read_msr(MSR_APIC_BASE)
     instructions.write_msr(MSR_APIC_BASE, base | ENABLED)
-    local_apic.base = paging.map_device(base & 0xF_FFFF_F000, 4096)
+    local_apic.registers = open_window(base & 0xF_FFFF_F000, 4096)
     write(TASK_PRIORITY, 0)
     write(LVT_TIMER, MASKED)
     write(LVT_PERFORMANCE, MASKED)

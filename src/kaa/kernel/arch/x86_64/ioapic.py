@@ -5,13 +5,13 @@ ACPI's MADT, or microvm's fixed ones: one at 0xfec00000 whose first line is 0.
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import apic, irq, paging
+from kaa.kernel.arch.x86_64 import apic, irq
+from kaa.kernel.arch.x86_64.window import Window, open_window
 from kaa.lang import Array, u8, u32, u64
-from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
 
 DEFAULT_ADDRESS = 0xFEC0_0000
 SELECT = 0
-WINDOW = 0x10
+DATA = 0x10
 VERSION = 1
 REDIRECTION = 0x10
 ACTIVE_LOW = 1 << 13
@@ -27,7 +27,7 @@ class Controllers:
     """The I/O APICs found, and what ACPI says of ISA lines that differ. Written at boot."""
 
     count: u32
-    addresses: Array[u64, 8]
+    windows: Array[Window, 8]
     first_lines: Array[u32, 8]
     line_counts: Array[u32, 8]
     isa_lines: Array[u32, 16]
@@ -35,7 +35,7 @@ class Controllers:
 
     def __init__(self) -> None:
         self.count = u32(0)
-        self.addresses = Array[u64, 8]()
+        self.windows = Array[Window, 8]()
         self.first_lines = Array[u32, 8]()
         self.line_counts = Array[u32, 8]()
         self.isa_lines = Array[u32, 16]()
@@ -45,14 +45,14 @@ class Controllers:
 controllers = Controllers()
 
 
-def _read(base: u64, register: u32) -> u32:
-    volatile_store(Ptr[u32](base + SELECT), register)
-    return volatile_load(Ptr[u32](base + WINDOW))
+def _read(controller: Window, register: u32) -> u32:
+    controller.write32(SELECT, register)
+    return controller.read32(DATA)
 
 
-def _write(base: u64, register: u32, value: u32) -> None:
-    volatile_store(Ptr[u32](base + SELECT), register)
-    volatile_store(Ptr[u32](base + WINDOW), value)
+def _write(controller: Window, register: u32, value: u32) -> None:
+    controller.write32(SELECT, register)
+    controller.write32(DATA, value)
 
 
 def add(physical_address: u64, first_line: u32) -> None:
@@ -60,14 +60,14 @@ def add(physical_address: u64, first_line: u32) -> None:
     index = controllers.count
     if index >= MOST_CONTROLLERS:
         return
-    base = paging.map_device(physical_address, 32)
-    lines: u32 = ((_read(base, VERSION) >> 16) & 0xFF) + 1
-    controllers.addresses[index] = base
+    controller = open_window(physical_address, 32)
+    lines: u32 = ((_read(controller, VERSION) >> 16) & 0xFF) + 1
+    controllers.windows[index] = controller
     controllers.first_lines[index] = first_line
     controllers.line_counts[index] = lines
     controllers.count = index + 1
     for line in range(lines):
-        _write(base, REDIRECTION + 2 * u32(line), MASKED)
+        _write(controller, REDIRECTION + 2 * u32(line), MASKED)
 
 
 def override(isa: u8, line: u32, level: bool, low: bool) -> None:
@@ -95,12 +95,12 @@ def route(line: u32, vector: u32, level: bool, low: bool) -> None:
     for index in range(controllers.count):
         first = controllers.first_lines[index]
         if first <= line and line - first < controllers.line_counts[index]:
-            _program(controllers.addresses[index], line - first, entry)
+            _program(controllers.windows[index], line - first, entry)
 
 
-def _program(base: u64, pin: u32, entry: u32) -> None:
+def _program(controller: Window, pin: u32, entry: u32) -> None:
     """Both halves of a redirection entry, destination first: the low half unmasks."""
     saved = irq.save()
-    _write(base, REDIRECTION + 2 * pin + 1, apic.identity() << 24)
-    _write(base, REDIRECTION + 2 * pin, entry)
+    _write(controller, REDIRECTION + 2 * pin + 1, apic.identity() << 24)
+    _write(controller, REDIRECTION + 2 * pin, entry)
     irq.restore(saved)

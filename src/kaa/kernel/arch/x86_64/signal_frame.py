@@ -11,7 +11,6 @@ Sources: System V ABI AMD64; <ucontext.h>, sigaction(2), sigreturn(2), Intel SDM
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import fpu, irq, percpu, user
 from kaa.kernel.arch.x86_64.regs import (
@@ -25,9 +24,6 @@ from kaa.kernel.arch.x86_64.regs import (
     Registers,
 )  # fmt: skip
 from kaa.lang import Array, Slice, as_bytes, sizeof, struct, u8, u16, u32, u64
-
-if TYPE_CHECKING:
-    from kaa.kernel.mm.user import UserBuf
 
 SA_ONSTACK = 0x0800_0000
 SA_RESTORER = 0x0400_0000

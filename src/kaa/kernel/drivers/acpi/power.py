@@ -8,11 +8,10 @@ PM1 control. """
 
 from __future__ import annotations
 
-from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import instructions
+from kaa.kernel.arch.x86_64.window import Window, open_window
 from kaa.kernel.drivers.acpi import tables
 from kaa.lang import Bytes, u8, u16, u32, u64, usize
-from kaa.lang.unsafe import Ptr, volatile_store
 
 DSDT, PM1A_CONTROL, PM1B_CONTROL, FLAGS = 40, 64, 68, 112
 RESET_REGISTER, RESET_VALUE, X_DSDT, SLEEP_CONTROL = 116, 128, 140, 244
@@ -25,16 +24,16 @@ NAME_OP, PACKAGE_OP, BYTE_PREFIX = 0x08, 0x12, 0x0A
 
 
 class Registers:
-    """Where to write what. Filled at boot; 0: there is no such register."""
+    """Where to write what. Filled at boot; 0 or an empty window: there is no such register."""
 
     pm1a: u16
     pm1b: u16
     type_a: u16
     type_b: u16
     sleep_port: u16
-    sleep_memory: u64
+    sleep_memory: Window
     reset_port: u16
-    reset_memory: u64
+    reset_memory: Window
     reset_value: u8
 
     def __init__(self) -> None:
@@ -43,9 +42,9 @@ class Registers:
         self.type_a = u16(0)
         self.type_b = u16(0)
         self.sleep_port = u16(0)
-        self.sleep_memory = u64(0)
+        self.sleep_memory = Window()
         self.reset_port = u16(0)
-        self.reset_memory = u64(0)
+        self.reset_memory = Window()
         self.reset_value = u8(0)
 
 
@@ -113,7 +112,7 @@ def _sleep_control(table: Bytes) -> None:
     if table[SLEEP_CONTROL] == SYSTEM_IO:
         registers.sleep_port = u16(address)
     elif table[SLEEP_CONTROL] == SYSTEM_MEMORY:
-        registers.sleep_memory = machine.paging.map_device(address, 1)
+        registers.sleep_memory = open_window(address, 1)
 
 
 def _reset_register(table: Bytes) -> None:
@@ -122,7 +121,7 @@ def _reset_register(table: Bytes) -> None:
     if table[RESET_REGISTER] == SYSTEM_IO:
         registers.reset_port = u16(address)
     elif table[RESET_REGISTER] == SYSTEM_MEMORY and address != 0:
-        registers.reset_memory = machine.paging.map_device(address, 1)
+        registers.reset_memory = open_window(address, 1)
 
 
 def off() -> None:
@@ -134,13 +133,13 @@ def off() -> None:
     value = u8(u32(registers.type_a) << 2 | 0x20)
     if registers.sleep_port != 0:
         instructions.out8(registers.sleep_port, value)
-    if registers.sleep_memory != 0:
-        volatile_store(Ptr[u8](registers.sleep_memory), value)
+    if registers.sleep_memory.present():
+        registers.sleep_memory.write8(0, value)
 
 
 def reset() -> None:
     """Write the reset register; returns if there is none."""
     if registers.reset_port != 0:
         instructions.out8(registers.reset_port, registers.reset_value)
-    if registers.reset_memory != 0:
-        volatile_store(Ptr[u8](registers.reset_memory), registers.reset_value)
+    if registers.reset_memory.present():
+        registers.reset_memory.write8(0, registers.reset_value)

@@ -3,18 +3,12 @@
 
 from __future__ import annotations
 
-from kaa.kernel.arch import machine
-from kaa.lang import Bytes, u8, u32, u64, usize
-from kaa.lang.unsafe import Ptr
+from kaa.kernel.arch.x86_64.window import firmware_bytes
+from kaa.lang import Bytes, u32, u64, usize
 
 HEADER_SIZE = 36
 LARGEST = 1 << 20
 BIOS_START, BIOS_END = 0xE0000, 0x100000
-
-
-def view(physical: u64, size: usize) -> Bytes:
-    """Firmware memory, mapped for ever. Raises MemoryError."""
-    return Ptr[u8](machine.paging.map_device(physical, size)).slice(size)
 
 
 def read32(table: Bytes, offset: usize) -> u32:
@@ -58,7 +52,7 @@ def initialise(rsdp: u64) -> bool:
         rsdp = _search()
     if rsdp == 0:
         return False
-    pointer = view(rsdp, 36)
+    pointer = firmware_bytes(rsdp, 36)
     if not pointer.startswith(b"RSD PTR ") or _sum(pointer[0:20]) != 0:
         return False
     root.address = u64(read32(pointer, 16))
@@ -70,7 +64,7 @@ def initialise(rsdp: u64) -> bool:
 
 def _search() -> u64:
     """The root pointer stands on a 16-byte boundary of the BIOS area."""
-    area = view(BIOS_START, BIOS_END - BIOS_START)
+    area = firmware_bytes(BIOS_START, BIOS_END - BIOS_START)
     for at in range(0, BIOS_END - BIOS_START, 16):
         if area[at] == 82 and area[at : at + 8] == b"RSD PTR ":
             return u64(BIOS_START + at)
@@ -79,11 +73,11 @@ def _search() -> u64:
 
 def table_at(physical: u64) -> Bytes:
     """The whole table at an address; empty if it is not sound. Raises MemoryError."""
-    header = view(physical, HEADER_SIZE)
+    header = firmware_bytes(physical, HEADER_SIZE)
     length = read32(header, 4)
     if length < HEADER_SIZE or length > LARGEST:
         return header[0:0]
-    table = view(physical, usize(length))
+    table = firmware_bytes(physical, usize(length))
     return table if _sum(table) == 0 else table[0:0]
 
 
@@ -93,7 +87,7 @@ def find(signature: Bytes) -> Bytes:
     at: usize = usize(HEADER_SIZE)
     while at + root.width <= len(index):
         address = read64(index, at) if root.width == 8 else u64(read32(index, at))
-        if address != 0 and view(address, 4) == signature:
+        if address != 0 and firmware_bytes(address, 4) == signature:
             return table_at(address)
         at += root.width
     return index[0:0]

@@ -6,11 +6,10 @@ One entry of the table is used: all causes of a device share a vector. Writes th
 
 from __future__ import annotations
 
-from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import apic
+from kaa.kernel.arch.x86_64.window import open_window
 from kaa.kernel.drivers.pci.config import COMMAND, COMMAND_NO_INTX, Function
 from kaa.lang import u32, u64
-from kaa.lang.unsafe import Ptr, volatile_store
 
 CAPABILITY_ID = 0x11
 ENABLE = 0x80000000
@@ -36,12 +35,11 @@ def enable_at(function: Function, offset: u32, vector: u32) -> bool:
     function.enable()
     control = function.read32(offset)
     function.write32(offset, control | ENABLE | FUNCTION_MASK)
-    entry = machine.paging.map_device(base + u64(table & 0xFFFFFFF8), ENTRY_SIZE)
-    registers = Ptr[u32](entry)
-    volatile_store(registers, u32(APIC_ADDRESS) | (apic.identity() & 0xFF) << 12)
-    volatile_store(registers + 1, u32(0))
-    volatile_store(registers + 2, vector)
-    volatile_store(registers + 3, u32(0))
+    entry = open_window(base + u64(table & 0xFFFFFFF8), ENTRY_SIZE)
+    entry.write32(0, u32(APIC_ADDRESS) | (apic.identity() & 0xFF) << 12)
+    entry.write32(4, 0)
+    entry.write32(8, vector)
+    entry.write32(12, 0)
     function.write32(COMMAND, function.read32(COMMAND) & 0xFFFF | COMMAND_NO_INTX)
     function.write32(offset, control & ~u32(FUNCTION_MASK) | ENABLE)
     return True

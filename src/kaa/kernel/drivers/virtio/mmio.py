@@ -11,12 +11,11 @@ from typing import Final
 
 from kaa.kernel import log
 from kaa.kernel.abi.virtio import MMIO_MAGIC, DeviceKind, Mmio
-from kaa.kernel.arch import machine
+from kaa.kernel.arch.x86_64.window import Window, open_window
 from kaa.kernel.drivers.virtio import device
 from kaa.kernel.drivers.virtio.queue import VirtQueue
 from kaa.kernel.drivers.virtio.transport import Transport
-from kaa.lang import Bytes, u8, u32, u64, usize
-from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
+from kaa.lang import Bytes, copy, u32, u64, usize
 
 PAGE_SIZE = 4096
 LEGACY = 1
@@ -25,22 +24,22 @@ MINIMUM_SIZE = 0x100
 
 
 class MmioTransport(Transport):
-    """The registers of one device at a kernel virtual address."""
+    """The registers of one device."""
 
-    base: Final[u64]
+    registers: Window
     version: Final[u32]
 
-    def __init__(self, base: u64, version: u32) -> None:
-        self.base = base
+    def __init__(self, registers: Window, version: u32) -> None:
+        self.registers = copy(registers)
         self.version = version
 
     def read(self, offset: u32) -> u32:
         """A 32-bit register."""
-        return volatile_load(Ptr[u32](self.base + offset))
+        return self.registers.read32(u64(offset))
 
     def write(self, offset: u32, value: u32) -> None:
         """Write a 32-bit register."""
-        volatile_store(Ptr[u32](self.base + offset), value)
+        self.registers.write32(u64(offset), value)
 
     def write_address(self, offset: u32, address: u64) -> None:
         """Write a 64-bit address as two registers, low half first."""
@@ -96,7 +95,7 @@ class MmioTransport(Transport):
         self.write(Mmio.QUEUE_NOTIFY, queue.index)
 
     def config8(self, offset: u32) -> u32:
-        return u32(volatile_load(Ptr[u8](self.base + Mmio.CONFIG + offset)))
+        return u32(self.registers.read8(u64(Mmio.CONFIG + offset)))
 
     def acknowledge(self) -> u32:
         cause = self.read(Mmio.INTERRUPT_STATUS)
@@ -109,12 +108,12 @@ def probe(physical: u64, size: u64, line: u32) -> None:
     if size < MINIMUM_SIZE or physical % 4 != 0:
         log.warn(f"virtio-mmio: no device fits {size} bytes at {physical:#x}")
         return
-    base = machine.paging.map_device(physical, size)
-    version = volatile_load(Ptr[u32](base + Mmio.VERSION))
-    if volatile_load(Ptr[u32](base)) != MMIO_MAGIC or (version != LEGACY and version != MODERN):
+    registers = open_window(physical, size)
+    version = registers.read32(Mmio.VERSION)
+    if registers.read32(0) != MMIO_MAGIC or (version != LEGACY and version != MODERN):
         log.warn(f"virtio-mmio: no device at {physical:#x}")
         return
-    transport = MmioTransport(base, version)
+    transport = MmioTransport(registers, version)
     if transport.kind() != DeviceKind.NONE:
         device.attach(device.VirtioDevice(transport), line)
 

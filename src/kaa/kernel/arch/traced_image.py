@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a traceback reads by raw address: the words and strings of section .kaa_lines, and the frames of a stack.
+
+The section's format is told in traceback.py. Nothing here trusts a frame pointer: one that is neither on a kernel stack
+nor in the image's data ends the walk, since reading it could fault within the panic.
+"""
+
+from __future__ import annotations
+
+from kaa.kernel.arch import machine
+from kaa.lang import Bytes, u8, u32, u64, usize
+from kaa.lang.unsafe import Ptr, symbol
+
+MAGIC = 0x314C414B
+HEADER_WORDS = 8
+
+
+def word(index: u64) -> u32:
+    """A word of the table."""
+    return Ptr[u32](symbol("kaa_lines_start"))[index]
+
+
+def present() -> bool:
+    """Did the build put a table there?"""
+    size = symbol("kaa_lines_end") - symbol("kaa_lines_start")
+    return size > 4 * HEADER_WORDS and word(u64(0)) == MAGIC
+
+
+def string(identity: u32) -> Bytes:
+    """A string of the table."""
+    start = symbol("kaa_lines_start") + word(u64(5))
+    count = word(u64(3))
+    if identity >= count:
+        return b"?"
+    text = Ptr[u8](start + 4 * u64(count) + Ptr[u32](start)[identity])
+    length: usize = usize(0)
+    while text[length] != 0:
+        length += 1
+    return text.slice(length)
+
+
+def offset(address: u64) -> u64:
+    """An address of the image as the table's sites are counted."""
+    return address - symbol("kaa_image_base")
+
+
+def in_text(address: u64) -> bool:
+    """Is it code of the kernel's?"""
+    return symbol("kaa_text_start") <= address and address < symbol("kaa_rodata_start")
+
+
+def readable(frame: u64) -> bool:
+    """Could this be a frame on a kernel stack or in the image's data? Anything else would fault."""
+    if frame & 7 != 0:
+        return False
+    if frame >= symbol("kaa_data_start") and frame < symbol("kaa_image_end"):
+        return True
+    return machine.paging.STACK_AREA <= frame and frame < machine.paging.DEVICE_AREA
+
+
+def return_address(frame: u64) -> u64:
+    """Where the function of a readable frame goes back to: [rbp + 8]."""
+    return Ptr[u64](frame)[1]
+
+
+def caller(frame: u64) -> u64:
+    """The frame of the caller: [rbp]."""
+    return Ptr[u64](frame)[0]
