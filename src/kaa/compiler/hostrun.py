@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 import types
@@ -96,8 +97,9 @@ def build(path: Path, *, cc: str = "zig", sanitize: bool = False, unchecked: boo
     key = hashlib.sha256("\0".join([str(path), cc, *flags]).encode()).hexdigest()[:16]
     folder = BUILD / f"{path.stem}-{key}"
     objects = compile_units(units, folder, cc, flags, host=True)
-    executable = folder / "program"
-    run_tool([*compiler(cc, True), *flags, *map(str, objects), "-o", str(executable)])
+    executable, fresh = folder / "program", folder / f"program.{os.getpid()}"
+    run_tool([*compiler(cc, True), *flags, *map(str, objects), "-o", str(fresh)])
+    fresh.rename(executable)  # another test process may be running the one before
     return Program(executable, compiled, [f.__name__ for f in functions])
 
 

@@ -12,7 +12,7 @@ owned local that is stored or returned at its last use is moved, without a count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kaa.compiler import ir
@@ -555,8 +555,8 @@ def _at(instr: Instr, where: Instr) -> Instr:
     return instr
 
 
-def insert_counts(program: Program) -> Effects:
-    """Runs the analysis over the whole program and rewrites every function."""
+def insert_counts(program: Program, check: Callable[[Program, Effects], None] | None = None) -> Effects:
+    """Runs the analysis over the whole program and rewrites every function. `check` may refuse what the analysis found."""
     effects = Effects(program)
     functions = [f for f in program.functions.values() if f.blocks]
     seen: dict[Function, tuple[int, ...]] = {}
@@ -574,6 +574,8 @@ def insert_counts(program: Program) -> Effects:
                 grown = True
         if not grown:
             break
+    if check is not None:
+        check(program, effects)
     for fn in functions:
         ownership = Ownership(fn, effects)
         ownership.classify()

@@ -14,6 +14,7 @@ from kaa.compiler.ownership import insert_counts
 from kaa.compiler.program import Program
 from kaa.compiler.raises import infer_raises
 from kaa.compiler.toolchain import Unit
+from kaa.compiler.views import check_views
 
 
 class Refused(Exception):
@@ -52,7 +53,7 @@ def analyse(program: Program) -> None:
     """Raises and ownership."""
     infer_raises(program)
     try:
-        insert_counts(program)
+        insert_counts(program, check_views)
     except CompileError as error:
         raise Refused([error]) from None
     if program.errors:

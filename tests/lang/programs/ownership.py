@@ -323,3 +323,24 @@ def locked(shared: Shared) -> int:
 def case_guarded_reference_outlives_the_lock() -> None:
     shared = Shared()
     emit(locked(shared))
+
+
+class Phoenix:
+    box: Nest
+
+    def __init__(self, box: Nest) -> None:
+        self.box = box
+
+    def __del__(self) -> None:
+        self.box.bird = self
+
+
+class Nest:
+    bird: Phoenix | None = None
+
+
+def trap_object_stored_by_its_own_del() -> None:
+    """traps: assert"""
+    nest = Nest()
+    Phoenix(nest)
+    emit(1)

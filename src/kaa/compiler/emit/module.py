@@ -261,7 +261,8 @@ class Emitter:
             fn = self.program.function(*found)
             prototypes.add(prototype(fn) + ";")
             needs.signature(fn)
-            lines.append(f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); }} else KAA_FINISHED(o);")
+            kept = f"if (KAA_UNLIKELY(o->h.count != 0x80000000u)) kaa_trap({fn.node.lineno} << 4 | KAA_assert);"  # stored by its own __del__
+            lines.append(f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); {kept} }} else KAA_FINISHED(o);")
         for f in info.fields.values():
             if f is not chain and not f.unowned:
                 lines += self._release_field(f"o->{f.cname}", f.type)
