@@ -110,6 +110,7 @@ class DentryCache:
         mixed = wrapping_mul(wrapping_add(hash_, parent.serial), u32(0x9E3779B1))
         return mixed >> 21
 
+    @inline
     def find_locked(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
         """The dentry of `name` in `parent`, or None when the cache knows nothing. The lock is held."""
         entry = self.buckets[self.bucket(parent, hash_)]

@@ -4,6 +4,8 @@
 Each instruction that can fault is listed in section .kaa_fixup as (start, end, landing): the trap code first asks mm to
 bring the page in, and goes on at the landing place when it cannot. `rep movsq` counts as one instruction per word;
 after a fault in it the rest is tried by bytes, so that the number of bytes not copied is exact.
+A string goes by words while no byte of them is 0 (or above 0x80: (x - 0x01…) & 0x80… is then not 0), and by bytes from
+there on, also where a word reaches into a page that is not there.
 STAC and CLAC are three-byte no-operations until smap.py has found SMAP.
 """
 
@@ -80,20 +82,33 @@ def clear(destination: u64, size: usize) -> usize:
         movq %rdx, %rcx
         xorl %eax, %eax
         {STAC}
-        testq %rcx, %rcx
-        jz 3f
-1:      movzbl (%rsi,%rax), %r8d
-2:      movb %r8b, (%rdi,%rax)
+        subq $8, %rdx
+        movabsq $0x0101010101010101, %r10
+        movabsq $0x8080808080808080, %r11
+1:      cmpq %rdx, %rax
+        jg 4f
+2:      movq (%rsi,%rax), %r8
+3:      movq %r8, %r9
+        subq %r10, %r9
+        testq %r11, %r9
+        jnz 4f
+        movq %r8, (%rdi,%rax)
+        addq $8, %rax
+        jmp 1b
+4:      cmpq %rcx, %rax
+        jae 7f
+5:      movzbl (%rsi,%rax), %r8d
+6:      movb %r8b, (%rdi,%rax)
         testb %r8b, %r8b
-        jz 3f
+        jz 7f
         incq %rax
-        cmpq %rcx, %rax
-        jb 1b
-3:      {CLAC}
+        jmp 4b
+7:      {CLAC}
         ret
-4:      movq $-1, %rax
-        jmp 3b
-        {_fixup("1b", "2b", "4b")}
+8:      movq $-1, %rax
+        jmp 7b
+        {_fixup("2b", "3b", "4b")}
+        {_fixup("5b", "6b", "8b")}
 """)
 def copy_string(destination: u64, source: u64, maximum: usize) -> isize:
     """Copy a string from user memory. Its length, -1 for a fault, `maximum` if it does not end within that."""
