@@ -15,9 +15,9 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "objects.h"
 
 #define CONTROL "/proc/kaa/fail-nth"
-#define OBJECTS "/proc/kaa/objects"
 enum { MOST = 3000, WARM_UPS = 3 };
 
 static int control;
@@ -113,59 +113,6 @@ static int do_pipe(int n) {
 
 static int allowed(int error) {
     return error == 0 || error == ENOMEM || error == EAGAIN || error == ENFILE || error == ENOSPC;
-}
-
-static size_t objects(char *into, size_t size) {
-    usleep(50000); // the last child's remains go when it has left its stack, which may be after it was waited for
-    int fd = open(OBJECTS, O_RDONLY);
-    if (fd < 0) { perror(OBJECTS); exit(2); }
-    size_t length = 1;
-    ssize_t got;
-    into[0] = '\n';
-    while ((got = read(fd, into + length, size - 1 - length)) > 0) length += got;
-    close(fd);
-    into[length] = 0;
-    return length;
-}
-
-// Splits "NAME LIVE SIZE", where the name may hold spaces. 0 when the line is none.
-static int parse(const char *line, size_t length, char name[256], long *live, long *size) {
-    char copy[256];
-    if (length >= sizeof copy) return 0;
-    memcpy(copy, line, length);
-    copy[length] = 0;
-    char *last = strrchr(copy, ' ');
-    if (!last) return 0;
-    *last = 0;
-    char *before_last = strrchr(copy, ' ');
-    if (!before_last) return 0;
-    *before_last = 0;
-    strcpy(name, copy);
-    *live = atol(before_last + 1);
-    *size = atol(last + 1);
-    return 1;
-}
-
-// How many objects of a class (by name and size, since names repeat) lived when `text` was read.
-static long live_in(const char *text, const char *wanted, long wanted_size) {
-    char name[256];
-    long live, size, sum = 0;
-    for (const char *line = text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != 0))
-        if (parse(line, strcspn(line, "\n"), name, &live, &size) && size == wanted_size && !strcmp(name, wanted)) sum += live;
-    return sum;
-}
-
-// Classes of which more live in `after` than in `before`.
-static int differences(const char *before, const char *after) {
-    char name[256];
-    long live, size;
-    int wrong = 0;
-    for (const char *line = after; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != 0)) {
-        if (!parse(line, strcspn(line, "\n"), name, &live, &size) || !strcmp(name, "(buffers)")) continue;
-        long now = live_in(after, name, size), then = live_in(before, name, size);
-        if (now > then) { printf("more than before: %s (%ld, before %ld)\n", name, now, then); wrong = 1; }
-    }
-    return wrong;
 }
 
 static char before[1 << 16], after[1 << 16];
