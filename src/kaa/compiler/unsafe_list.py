@@ -17,8 +17,7 @@ ALLOWED: dict[str, str] = {
     "kaa.kernel.mm.user": "user copies",
     "kaa.kernel.mm.links": "references that are not counted",
     "kaa.kernel.lib.range_map": "nodes hold uncounted references",
-    "kaa.kernel.locking.mutex": "intrusive wait lists",
-    "kaa.kernel.locking.wait_queue": "intrusive wait lists",
+    "kaa.kernel.locking.waiters": "intrusive wait lists",
 }
 LANG = "kaa.lang"
 

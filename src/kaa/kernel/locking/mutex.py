@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.kernel.locking.wait_queue import Waiter
+from kaa.kernel.locking.waiters import Line, Waiter
 from kaa.kernel.sched import core
 from kaa.lang import Atomic, inline, noinline, u32
-from kaa.lang.unsafe import Unowned
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -24,34 +23,6 @@ HELD: Final = 1
 WAITED_FOR: Final = 2
 
 sleepers = SpinLock("sleeping locks' queues")
-
-
-class Sleepers:
-    """The tasks waiting for one lock, first come first served; under `sleepers`."""
-
-    first: Unowned[Waiter | None] = None
-    last: Unowned[Waiter | None] = None
-
-    def push(self, waiter: Waiter) -> None:
-        """Stand at the end."""
-        last = self.last
-        waiter.next = None
-        if last is None:
-            self.first = waiter
-        else:
-            last.next = waiter
-        self.last = waiter
-
-    def pop(self) -> Waiter | None:
-        """Take the first away."""
-        first = self.first
-        if first is not None:
-            following = first.next
-            self.first = following
-            if following is None:
-                self.last = None
-            first.next = None
-        return first
 
 
 def sleep_until_granted(waiter: Waiter, task: Task) -> None:
@@ -67,7 +38,7 @@ def sleep_until_granted(waiter: Waiter, task: Task) -> None:
     core.set_state(task, core.RUNNING)
 
 
-class Mutex(Sleepers):
+class Mutex(Line):
     """A sleeping lock with one owner. Never in interrupts, never under a spinlock."""
 
     state: Atomic[u32]

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.locking.mutex import Sleepers, sleep_until_granted, sleepers
-from kaa.kernel.locking.wait_queue import Waiter
+from kaa.kernel.locking.mutex import sleep_until_granted, sleepers
+from kaa.kernel.locking.waiters import Line, Waiter
 from kaa.lang import Atomic, inline, noinline, u64
 
 WRITER: Final = 1
@@ -24,7 +24,7 @@ NOT_WRITER: Final = 0xFFFF_FFFF_FFFF_FFFE
 NOT_WAITED_FOR: Final = 0xFFFF_FFFF_FFFF_FFFD
 
 
-class RwSem(Sleepers):
+class RwSem(Line):
     """A readers-writer lock for long sections. Not recursive: a reader that enters twice may meet a writer in
     between."""
 

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.restart import Restart
 from kaa.kernel.arch import machine
-from kaa.kernel.locking.spinlock import IrqSpinLock
+from kaa.kernel.locking.waiters import Queue, Waiter
 from kaa.lang import inline, noinline, u64
-from kaa.lang.unsafe import Unowned
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -29,34 +28,8 @@ from kaa.kernel import signal  # noqa: E402  (rooms that know each other import 
 from kaa.kernel.sched import core  # noqa: E402
 
 
-class Waiter:
-    """A place in a wait queue: made by each task for itself, or one per polled queue. `notify` may be overridden."""
-
-    task: Unowned[Task | None] = None
-    queue: Unowned[WaitQueue | None] = None
-    next: Unowned[Waiter | None] = None
-    previous: Unowned[Waiter | None] = None
-    exclusive: bool = False
-    woken: bool = False
-    """Set by the waker; cleared by who waits."""
-
-    def __init__(self, task: Task | None = None) -> None:
-        self.task = task
-
-    def notify(self) -> None:
-        """Called under the queue's lock, maybe in an interrupt, when the queue is woken. Must neither sleep nor
-        wait."""
-        self.woken = True
-        task = self.task
-        if task is not None:
-            core.wake(task)
-
-
-class WaitQueue(IrqSpinLock):
+class WaitQueue(Queue):
     """Tasks that wait for one thing, in order of arrival. The queue is its own lock."""
-
-    first: Unowned[Waiter | None] = None
-    last: Unowned[Waiter | None] = None
 
     def __init__(self, name: str = "wait queue") -> None:
         super().__init__(name)
@@ -102,31 +75,6 @@ class WaitQueue(IrqSpinLock):
                     left -= 1
                 waiter.notify()
                 waiter = following
-
-    def _link(self, waiter: Waiter) -> None:
-        last = self.last
-        waiter.queue = self
-        waiter.previous = last
-        waiter.next = None
-        if last is None:
-            self.first = waiter
-        else:
-            last.next = waiter
-        self.last = waiter
-
-    def _unlink(self, waiter: Waiter) -> None:
-        following, previous = waiter.next, waiter.previous
-        if previous is None:
-            self.first = following
-        else:
-            previous.next = following
-        if following is None:
-            self.last = previous
-        else:
-            following.previous = previous
-        waiter.queue = None
-        waiter.next = None
-        waiter.previous = None
 
     @inline
     def wait_until(self, condition: Callable[[], bool]) -> None:
