@@ -9,7 +9,7 @@ from kaa.kernel.abi.fcntl import MAX_FILE_SIZE, MAX_RW_COUNT
 from kaa.kernel.abi.socket import UIO_MAXIOV
 from kaa.kernel.abi.uio import Iovec
 from kaa.kernel.mm.user import UserBuf, UserPtr
-from kaa.lang import Bytes, Slice, inline, struct, u8, u64, usize
+from kaa.lang import ZERO, Bytes, Slice, inline, struct, u8, u64, usize
 
 
 @struct
@@ -18,7 +18,7 @@ class Pieces:
 
     total: usize = 0
     vector: u64 = 0
-    here: UserBuf
+    here: UserBuf = ZERO
 
     @inline
     def copy_in(self, into: Slice[u8]) -> None:

@@ -2,8 +2,8 @@
 """A message's limits and what travels beside its bytes: descriptors, credentials, the sender's name.
 
 Dropping a message may close a socket whose unread messages hold further sockets, and so on as deep as a malicious
-caller built it. So messages that carry files are not dropped where they are found but buried: whoever finds the graveyard idle
-empties it, one message after the other, and what closes on the way is only added to it."""
+caller built it. So messages that carry files are not dropped where they are found but buried: whoever finds the
+graveyard idle empties it, one message after the other, and what closes on the way is only added to it."""
 
 from __future__ import annotations
 
