@@ -47,8 +47,8 @@ def lowered(tmp_path: Path) -> Lowered:
         file = tmp_path / "program.py"
         file.write_text(HEAD + text)
         module = load(file)
-        found = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__ and hasattr(f, "__code__")]
-        return lower(found, ("kaaprog_",))
+        own = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__]
+        return lower([f for f in own if hasattr(f, "__code__")], ("kaaprog_",))
 
     return make
 

@@ -50,8 +50,9 @@ def _is_foreign(cls: type) -> bool:
 
 
 def _compile_time_only(fn: Callable[..., Any]) -> bool:
-    """Functions that only run at import: decorators and builders say so by a parameter or result the language has no type for."""
-    return "kaa_import_time" in fn.__dict__ or fn.__name__ in ("freeze",) or any("Any" in str(a) for a in fn.__annotations__.values())
+    """Functions that only run at import: decorators and builders say so by a type the language does not have."""
+    said = "kaa_import_time" in fn.__dict__ or fn.__name__ == "freeze"
+    return said or any("Any" in str(a) for a in fn.__annotations__.values())
 
 
 def check(paths: list[str]) -> int:

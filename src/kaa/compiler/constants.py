@@ -11,7 +11,7 @@ from kaa.compiler.types import I64, IntType, IntVar
 
 
 def check_constants(fn: Function) -> None:
-    """Raises CompileError for a constant that does not fit in the type its local got; cuts the sign bits of masks (x & ~7)."""
+    """CompileError for a constant that does not fit in its local's type; cuts the sign bits of masks (x & ~7)."""
     for block in fn.blocks:
         for instr in [*block.instrs, *([block.end] if block.end is not None else [])]:
             for value in instr.uses():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Struct places made anew in a loop while an older one is still in use.
 
-A constructor's place lies in the frame, one for each constructor call in the source. In a loop it is the same memory in every round,
-where CPython makes a new object: `previous = current` names the place that the next round overwrites. Such a program is refused:
-`previous = copy(current)` says what is meant."""
+A constructor's place lies in the frame, one for each constructor call in the source. In a loop it is the same memory
+in every round, where CPython makes a new object: `previous = current` names the place that the next round overwrites.
+Such a program is refused: `previous = copy(current)` says what is meant."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _refuse(fn: Function, instr: Instr, others: set[Var]) -> None:
 
 
 def _written(block: Block, at: int) -> Var | None:
-    """The fresh place that an instruction fills: a constructor clears it at once, a call or copy fills it when it is done."""
+    """The fresh place that an instruction fills: a constructor at once, a call or copy when it is done."""
     instr = block.instrs[at]
     if isinstance(instr, ir.Fresh):
         return instr.dst if instr.zero else None
@@ -72,7 +72,8 @@ def _other_names(fn: Function) -> dict[Var, set[Var]]:
             if isinstance(instr, (ir.Assign, ir.AddressOf, ir.Op, ir.Raw)):
                 for v in instr.defs():
                     if isinstance(strip(v.type), NAMES):
-                        made_of.setdefault(v, set()).update(u for u in instr.uses() if isinstance(u, Var) and isinstance(strip(u.type), NAMES))
+                        sources = made_of.setdefault(v, set())
+                        sources |= {u for u in instr.uses() if isinstance(u, Var) and isinstance(strip(u.type), NAMES)}
     changed = True
     while changed:
         changed = False

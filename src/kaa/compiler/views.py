@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views that functions return: `name.view()` may look into the bytes that a field of `name` holds. The caller cannot keep these bytes
-alive (it does not know them), so it must not use the view any more once the field is overwritten: that is refused where it can be seen
-(a call through a pointer may do anything; of it this is not assumed).
+"""Views that functions return: `name.view()` may look into the bytes that a field of `name` holds. The caller cannot
+keep these bytes alive (it does not know them), so it must not use the view any more once the field is overwritten: that
+is refused where it can be seen (a call through a pointer may do anything; of it this is not assumed).
 
 A function's `view_places` are the fields (as bits of `effects`) that its result may look into."""
 
@@ -19,7 +19,7 @@ CALLS = (ir.Call, ir.CallVirtual)
 
 
 def check_views(program: Program, effects: Effects) -> None:
-    """Raises CompileError where a returned view is used after what it looks into may be gone. Runs before counts are inserted."""
+    """CompileError where a returned view is used when what it looks into may be gone; before counts are inserted."""
     functions = [f for f in program.functions.values() if f.blocks]
     givers = [f for f in functions if _gives_views(f)]
     places: dict[Function, int] = {}
@@ -37,9 +37,8 @@ def check_views(program: Program, effects: Effects) -> None:
 
 
 def _gives_views(fn: Function) -> bool:
-    t = strip(fn.result) if fn.result is not None else None
-    parts = t.parts if isinstance(t, TupleType) else (t,)
-    return any(p is not None and has_views(p) for p in parts)
+    t = strip(fn.result)
+    return any(map(has_views, t.parts if isinstance(t, TupleType) else (t,)))
 
 
 def _callees(instr: Instr) -> list[Function]:
@@ -67,7 +66,8 @@ def _looking(fn: Function, places: dict[Function, int]) -> dict[Var, int]:
                 for u in instr.uses() if not isinstance(instr, CALLS) else []:
                     bits |= out.get(u, 0) if isinstance(u, Var) else 0
                 for v in targets if bits else []:
-                    if (has_views(v.type) or isinstance(strip(v.type), PtrType)) and out.get(v, 0) | bits != out.get(v, 0):
+                    looks = has_views(v.type) or isinstance(strip(v.type), PtrType)
+                    if looks and out.get(v, 0) | bits != out.get(v, 0):
                         out[v] = out.get(v, 0) | bits
                         changed = True
     return out
@@ -98,11 +98,11 @@ def _check(fn: Function, effects: Effects, places: dict[Function, int]) -> None:
             held = after - set(instr.defs())
             writes = effects.of_instr(instr) if held else 0
             if writes == EVERYTHING:
-                writes = 0  # it calls through a pointer (a timer's, a driver's): nothing says that it writes this field
+                writes = 0  # it calls through a pointer: nothing says that it writes this field
             for v in held:
                 if looking[v] & writes:
                     raise CompileError(
-                        "this may overwrite what a view looks into that a function returned; keep bytes(...) of the view",
+                        "this may overwrite what a view looks into that a function gave; keep bytes(...) of the view",
                         instr.file or fn.filename, line=instr.line,
                     )  # fmt: skip
             after = held | _used(instr, looking)
