@@ -24,6 +24,9 @@ from kaa.lang.sequences import Slice
 S = TypeVar("S")
 
 _MISSING = object()
+ZERO: Any = object()
+"""The default of a struct field that has none: all its bytes zero. Tells type checkers so, where there is no literal
+for zero: `words: Array[u64, 4] = ZERO`."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class StructMethods:
 
 def _make_struct(cls: Any, packed: bool) -> Any:
     names = [n for n, a in cls.__dict__.get("__annotations__", {}).items() if not str(a).startswith("ClassVar")]
-    defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+    defaults = {name: cls.__dict__[name] for name in names if cls.__dict__.get(name, ZERO) is not ZERO}
     cls.__kaa_struct__ = {"packed": packed, "fields": names}
     cls.__kaa_defaults__ = defaults
     for name in ("__init__", "at_place", "__kaa_layout__", "__kaa_codec__", "__repr__"):

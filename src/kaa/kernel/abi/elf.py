@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from kaa.lang import Array, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, struct, u8, u16, u32, u64
 
 MAGIC: Final = 0x464C_457F
 CLASS_64: Final = 2
@@ -43,7 +43,7 @@ class ElfHeader:
     data: u8 = 0
     ident_version: u8 = 0
     abi: u8 = 0
-    padding: Array[u8, 8]
+    padding: Array[u8, 8] = ZERO
     type: u16 = 0
     machine: u16 = 0
     version: u32 = 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of mmap(2), mremap(2), madvise(2), msync(2), mlock2(2), mlockall(2), mincore(2): Linux's, same on x86-64 and arm64."""
+"""Numbers of mmap(2), mremap(2), madvise(2), msync(2), mlock2(2), mlockall(2), mincore(2): Linux's, the same on both
+machines (x86-64, arm64)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, i32, struct, u8, u32
+from kaa.lang import ZERO, Array, i32, struct, u8, u32
 
 CAPABILITY_VERSION_1: Final = 0x1998_0330
 CAPABILITY_VERSION_2: Final = 0x2007_1026
@@ -16,12 +16,12 @@ CAPABILITY_VERSION_3: Final = 0x2008_0522
 class UtsName:
     """struct utsname, 6 × 65 bytes."""
 
-    sysname: Array[u8, 65]
-    nodename: Array[u8, 65]
-    release: Array[u8, 65]
-    version: Array[u8, 65]
-    machine: Array[u8, 65]
-    domainname: Array[u8, 65]
+    sysname: Array[u8, 65] = ZERO
+    nodename: Array[u8, 65] = ZERO
+    release: Array[u8, 65] = ZERO
+    version: Array[u8, 65] = ZERO
+    machine: Array[u8, 65] = ZERO
+    domainname: Array[u8, 65] = ZERO
 
 
 @struct

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from kaa.lang import Array, i64, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, i64, struct, u8, u16, u32, u64
 
 
 class Resource(IntEnum):
@@ -85,7 +85,7 @@ class SysInfo:
     """struct sysinfo of 64-bit machines, 112 bytes."""
 
     uptime: i64 = 0
-    loads: Array[u64, 3]
+    loads: Array[u64, 3] = ZERO
     total_ram: u64 = 0
     free_ram: u64 = 0
     shared_ram: u64 = 0
@@ -97,4 +97,4 @@ class SysInfo:
     total_high: u64 = 0
     free_high: u64 = 0
     unit: u32 = 0
-    end: Array[u8, 4]
+    end: Array[u8, 4] = ZERO

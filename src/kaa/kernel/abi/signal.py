@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from kaa.lang import Array, i32, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, i32, struct, u8, u16, u32, u64
 
 
 class Signal(IntEnum):
@@ -166,8 +166,8 @@ class SigInfo:
 class UserSigInfo:
     """siginfo_t, 128 bytes, as programs get it."""
 
-    info: SigInfo
-    rest: Array[u64, 10]
+    info: SigInfo = ZERO
+    rest: Array[u64, 10] = ZERO
 
 
 @struct
@@ -215,7 +215,7 @@ class SignalfdSiginfo:
     syscall: i32 = 0
     call_address: u64 = 0
     arch: u32 = 0
-    pad3: Array[u8, 28]
+    pad3: Array[u8, 28] = ZERO
 
 
 def bit(signo: i32) -> u64:

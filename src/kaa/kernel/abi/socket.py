@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kaa.lang import i32, i64, struct, u32, u64
+from kaa.lang import ZERO, i32, i64, struct, u32, u64
 
 AF_UNSPEC = 0
 AF_UNIX = 1
@@ -89,7 +89,7 @@ class MessageHeader:
 class ManyHeader:
     """struct mmsghdr, 64 bytes."""
 
-    header: MessageHeader
+    header: MessageHeader = ZERO
     length: u32 = 0
     pad0: u32 = 0
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kaa.lang import Array, i32, i64, struct, u16, u32, u64
+from kaa.lang import ZERO, Array, i32, i64, struct, u16, u32, u64
 
 S_IFMT = 0o170000
 S_IFSOCK = 0o140000
@@ -52,7 +52,7 @@ class Stat:
     st_mtime_nsec: i64 = 0
     st_ctime: i64 = 0
     st_ctime_nsec: i64 = 0
-    reserved: Array[i64, 3]
+    reserved: Array[i64, 3] = ZERO
 
 
 @struct
@@ -80,10 +80,10 @@ class Statx:
     stx_size: u64 = 0
     stx_blocks: u64 = 0
     stx_attributes_mask: u64 = 0
-    stx_atime: StatxTimestamp
-    stx_btime: StatxTimestamp
-    stx_ctime: StatxTimestamp
-    stx_mtime: StatxTimestamp
+    stx_atime: StatxTimestamp = ZERO
+    stx_btime: StatxTimestamp = ZERO
+    stx_ctime: StatxTimestamp = ZERO
+    stx_mtime: StatxTimestamp = ZERO
     stx_rdev_major: u32 = 0
     stx_rdev_minor: u32 = 0
     stx_dev_major: u32 = 0
@@ -91,7 +91,7 @@ class Statx:
     stx_mnt_id: u64 = 0
     stx_dio_mem_align: u32 = 0
     stx_dio_offset_align: u32 = 0
-    spare: Array[u64, 12]
+    spare: Array[u64, 12] = ZERO
 
 
 def is_directory(mode: u32) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kaa.lang import Array, i32, i64, struct
+from kaa.lang import ZERO, Array, i32, i64, struct
 
 TMPFS_MAGIC = 0x01021994
 RAMFS_MAGIC = 0x858458F6
@@ -35,8 +35,8 @@ class Statfs:
     f_bavail: i64 = 0
     f_files: i64 = 0
     f_ffree: i64 = 0
-    f_fsid: Array[i32, 2]
+    f_fsid: Array[i32, 2] = ZERO
     f_namelen: i64 = 0
     f_frsize: i64 = 0
     f_flags: i64 = 0
-    f_spare: Array[i64, 4]
+    f_spare: Array[i64, 4] = ZERO

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-from kaa.lang import Array, struct, u8, u16, u32, width
+from kaa.lang import ZERO, Array, struct, u8, u16, u32, width
 
 NCCS = 19
 DISABLED = 0
@@ -25,7 +25,7 @@ class Termios:
     c_cflag: u32 = 0
     c_lflag: u32 = 0
     c_line: u8 = 0
-    c_cc: Array[u8, 19]
+    c_cc: Array[u8, 19] = ZERO
 
 
 @struct
@@ -37,7 +37,7 @@ class Termios2:
     c_cflag: u32 = 0
     c_lflag: u32 = 0
     c_line: u8 = 0
-    c_cc: Array[u8, 19]
+    c_cc: Array[u8, 19] = ZERO
     c_ispeed: u32 = 0
     c_ospeed: u32 = 0
 

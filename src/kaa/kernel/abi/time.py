@@ -7,7 +7,7 @@ import errno
 from enum import IntEnum
 from typing import Final
 
-from kaa.lang import i32, i64, struct, u64
+from kaa.lang import ZERO, i32, i64, struct, u64
 
 NS: Final = 1_000_000_000
 US: Final = 1_000_000
@@ -107,16 +107,16 @@ class TimeZone:
 class ITimerVal:
     """struct itimerval."""
 
-    interval: Timeval
-    value: Timeval
+    interval: Timeval = ZERO
+    value: Timeval = ZERO
 
 
 @struct
 class ITimerSpec:
     """struct itimerspec."""
 
-    interval: Timespec
-    value: Timespec
+    interval: Timespec = ZERO
+    value: Timespec = ZERO
 
 
 @struct

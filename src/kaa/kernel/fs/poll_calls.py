@@ -16,7 +16,7 @@ from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process.task import RESTART_POLL
 from kaa.kernel.signal import deliver, has_pending
-from kaa.lang import Array, as_bytes, i16, i32, struct, u32, u64, usize
+from kaa.lang import ZERO, Array, as_bytes, i16, i32, struct, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.descriptors import FileTable
@@ -29,7 +29,7 @@ NS_PER_MS = 1_000_000
 class PollBlock:
     """Some entries in a row."""
 
-    items: Array[PollFd, BLOCK]
+    items: Array[PollFd, BLOCK] = ZERO
 
 
 class PollPiece:

@@ -15,7 +15,7 @@ from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
 from kaa.kernel.fs.poll_calls import store_rest
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.signal import deliver, has_pending
-from kaa.lang import Array, as_bytes, i32, struct, trailing_zeros, u32, u64, usize
+from kaa.lang import ZERO, Array, as_bytes, i32, struct, trailing_zeros, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.descriptors import FileTable
@@ -28,7 +28,7 @@ WORDS = 16
 class Words:
     """One set's share of a piece."""
 
-    words: Array[u64, WORDS]
+    words: Array[u64, WORDS] = ZERO
 
 
 @struct

@@ -11,7 +11,7 @@ from __future__ import annotations
 from kaa.kernel.arch import machine
 from kaa.kernel.init import command_line
 from kaa.kernel.mm import boot_memory
-from kaa.lang import Bytes, Slice, borrowed, inline, struct, u8, u32, u64, usize
+from kaa.lang import ZERO, Bytes, Slice, borrowed, inline, struct, u8, u32, u64, usize
 from kaa.lang.unsafe import Ptr, symbol
 
 MAGIC = 0x336E_C578
@@ -25,36 +25,36 @@ MOST_ENTRIES = 128
 class StartInfo:
     """struct hvm_start_info, version 1."""
 
-    magic: u32
-    version: u32
-    flags: u32
-    modules: u32
-    module_list: u64
-    command_line: u64
-    rsdp: u64
-    map: u64
-    map_entries: u32
-    reserved: u32
+    magic: u32 = ZERO
+    version: u32 = ZERO
+    flags: u32 = ZERO
+    modules: u32 = ZERO
+    module_list: u64 = ZERO
+    command_line: u64 = ZERO
+    rsdp: u64 = ZERO
+    map: u64 = ZERO
+    map_entries: u32 = ZERO
+    reserved: u32 = ZERO
 
 
 @struct
 class Module:
     """struct hvm_modlist_entry: a file the loader put into memory."""
 
-    address: u64
-    size: u64
-    command_line: u64
-    reserved: u64
+    address: u64 = ZERO
+    size: u64 = ZERO
+    command_line: u64 = ZERO
+    reserved: u64 = ZERO
 
 
 @struct
 class Region:
     """struct hvm_memmap_table_entry: kinds are those of E820."""
 
-    address: u64
-    size: u64
-    kind: u32
-    reserved: u32
+    address: u64 = ZERO
+    size: u64 = ZERO
+    kind: u32 = ZERO
+    reserved: u32 = ZERO
 
 
 class BootInfo:

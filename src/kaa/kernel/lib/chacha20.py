@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, inline, rotate_left, struct, u32, wrapping_add
+from kaa.lang import ZERO, Array, inline, rotate_left, struct, u32, wrapping_add
 
 ROUNDS: Final = 10
 """Double rounds."""
@@ -15,7 +15,7 @@ ROUNDS: Final = 10
 class ChaChaState:
     """Sixteen words: four constants, eight of key, a counter, three of nonce."""
 
-    words: Array[u32, 16]
+    words: Array[u32, 16] = ZERO
 
 
 def initialise(state: ChaChaState) -> None:

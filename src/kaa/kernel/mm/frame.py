@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.arch import machine
-from kaa.lang import Atomic, Slice, borrowed, inline, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Atomic, Slice, borrowed, inline, struct, u8, u16, u32, u64
 from kaa.lang.unsafe import Ptr, copy_bytes, zero
 
 PAGE_SIZE: Final = 4096
@@ -50,16 +50,16 @@ WRITEBACK: Final = 0x0800
 class Page:
     """The descriptor of a frame; see the module."""
 
-    refcount: Atomic[u32]
-    mapcount: u32
+    refcount: Atomic[u32] = ZERO
+    mapcount: u32 = ZERO
     """Page-table entries that map it (user memory); free or used objects (slab)."""
-    flags: Atomic[u16]
-    order: u8
-    slab: u8
-    index: u32
-    mapping: u64
-    next: u32
-    previous: u32
+    flags: Atomic[u16] = ZERO
+    order: u8 = ZERO
+    slab: u8 = ZERO
+    index: u32 = ZERO
+    mapping: u64 = ZERO
+    next: u32 = ZERO
+    previous: u32 = ZERO
 
 
 class Frames:

@@ -26,7 +26,7 @@ from typing import Final
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import buddy, fault_injection, frame
 from kaa.kernel.mm.frame import PAGE_SHIFT, PAGE_SIZE, SLAB, page
-from kaa.lang import Array, Atomic, Bytes, cold, export, inline, noinline, struct, u8, u32, u64
+from kaa.lang import ZERO, Array, Atomic, Bytes, cold, export, inline, noinline, struct, u8, u32, u64
 from kaa.lang.unsafe import Ptr, zero
 
 SIZES: Final = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 672, 816, 1024, 1360,
@@ -201,13 +201,13 @@ def _take_large(size: u64) -> u64:
 class Class:
     """The runtime's ClassInfo of a class (kaa.lang.unsafe), as this module counts in it."""
 
-    name: u64
-    size: u32
-    id: u32
-    live: Atomic[u64]
-    link: u64
+    name: u64 = ZERO
+    size: u32 = ZERO
+    id: u32 = ZERO
+    live: Atomic[u64] = ZERO
+    link: u64 = ZERO
     """Address of the class that was first used before this one, plus 1; 0: not used yet."""
-    drop: u64
+    drop: u64 = ZERO
 
 
 class Usage:

@@ -15,7 +15,7 @@ from kaa.kernel.abi.elf import Aux
 from kaa.kernel.arch import machine
 from kaa.kernel.lib import random
 from kaa.kernel.mm.user import UserBuf
-from kaa.lang import Array, as_bytes, struct, u8, u32, u64, usize
+from kaa.lang import ZERO, Array, as_bytes, struct, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.process.credentials import Credentials
@@ -35,7 +35,7 @@ class WordBlock:
 
     address: u64 = 0
     used: u32 = 0
-    words: Array[u64, 64]
+    words: Array[u64, 64] = ZERO
 
     def put(self, word: u64) -> None:
         """Append a word. Raises OSError(EFAULT)."""

@@ -21,7 +21,7 @@ from kaa.kernel.process import tree, usage
 from kaa.kernel.process.exit import reap
 from kaa.kernel.process.group import JOB_CONTINUED, JOB_STOP_REPORTED, JOB_STOPPED, REAPED, ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import Task
-from kaa.lang import i32, noinline, struct, u32, u64
+from kaa.lang import ZERO, i32, noinline, struct, u32, u64
 
 NOTHING = 0
 NO_CHILDREN = 1
@@ -46,7 +46,7 @@ class WaitResult:
     status: i32 = 0
     code: i32 = 0
     cause: i32 = 0
-    usage: RUsage
+    usage: RUsage = ZERO
 
 
 @syscall(x86_64=61, arm64=260)

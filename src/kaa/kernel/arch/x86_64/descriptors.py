@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.arch.x86_64.regs import KERNEL_CODE
-from kaa.lang import Array, borrowed, inline, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, borrowed, inline, struct, u8, u16, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 MSR_STAR = 0xC0000081
@@ -33,7 +33,7 @@ class TaskState:
     ring1_stack: u64 = 0
     ring2_stack: u64 = 0
     reserved1: u64 = 0
-    interrupt_stacks: Array[u64, 7]
+    interrupt_stacks: Array[u64, 7] = ZERO
     reserved2: u64 = 0
     reserved3: u16 = 0
     io_map: u16 = 0

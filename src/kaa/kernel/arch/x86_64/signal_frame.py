@@ -23,7 +23,7 @@ from kaa.kernel.arch.x86_64.regs import (
     USER_FLAGS,
     Registers,
 )  # fmt: skip
-from kaa.lang import Array, Slice, as_bytes, sizeof, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, Slice, as_bytes, sizeof, struct, u8, u16, u32, u64
 
 SA_ONSTACK = 0x0800_0000
 SA_RESTORER = 0x0400_0000
@@ -56,49 +56,49 @@ class Delivery:
 class MachineContext:
     """struct sigcontext."""
 
-    r8: u64
-    r9: u64
-    r10: u64
-    r11: u64
-    r12: u64
-    r13: u64
-    r14: u64
-    r15: u64
-    rdi: u64
-    rsi: u64
-    rbp: u64
-    rbx: u64
-    rdx: u64
-    rax: u64
-    rcx: u64
-    rsp: u64
-    rip: u64
-    rflags: u64
-    cs: u16
-    gs: u16
-    fs: u16
-    ss: u16
-    error: u64
-    trap: u64
-    old_mask: u64
-    cr2: u64
-    fpu_state: u64
-    reserved: Array[u64, 8]
+    r8: u64 = ZERO
+    r9: u64 = ZERO
+    r10: u64 = ZERO
+    r11: u64 = ZERO
+    r12: u64 = ZERO
+    r13: u64 = ZERO
+    r14: u64 = ZERO
+    r15: u64 = ZERO
+    rdi: u64 = ZERO
+    rsi: u64 = ZERO
+    rbp: u64 = ZERO
+    rbx: u64 = ZERO
+    rdx: u64 = ZERO
+    rax: u64 = ZERO
+    rcx: u64 = ZERO
+    rsp: u64 = ZERO
+    rip: u64 = ZERO
+    rflags: u64 = ZERO
+    cs: u16 = ZERO
+    gs: u16 = ZERO
+    fs: u16 = ZERO
+    ss: u16 = ZERO
+    error: u64 = ZERO
+    trap: u64 = ZERO
+    old_mask: u64 = ZERO
+    cr2: u64 = ZERO
+    fpu_state: u64 = ZERO
+    reserved: Array[u64, 8] = ZERO
 
 
 @struct
 class Frame:
     """struct rt_sigframe without its last part, the 128 bytes of siginfo: return address, struct ucontext."""
 
-    return_address: u64
-    uc_flags: u64
-    uc_link: u64
-    stack_sp: u64
-    stack_flags: u32
-    stack_pad: u32
-    stack_size: u64
-    context: MachineContext
-    mask: u64
+    return_address: u64 = ZERO
+    uc_flags: u64 = ZERO
+    uc_link: u64 = ZERO
+    stack_sp: u64 = ZERO
+    stack_flags: u32 = ZERO
+    stack_pad: u32 = ZERO
+    stack_size: u64 = ZERO
+    context: MachineContext = ZERO
+    mask: u64 = ZERO
 
 
 def _on_alternate(delivery: Delivery, sp: u64) -> bool:

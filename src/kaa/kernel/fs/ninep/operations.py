@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.ninep import GETATTR_BASIC, WALK_MAX, Message
 from kaa.kernel.fs.ninep.client import Client, message
 from kaa.kernel.fs.ninep.fids import Fid, new_fid
-from kaa.lang import Bytes, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Bytes, struct, u8, u16, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.request import Request
@@ -31,7 +31,7 @@ class Qid:
 class Attributes:
     """The reply of Tgetattr; times in seconds and ns."""
 
-    qid: Qid
+    qid: Qid = ZERO
     mode: u32 = 0
     uid: u32 = 0
     gid: u32 = 0

@@ -16,7 +16,7 @@ from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.ninep.client import message
 from kaa.kernel.fs.ninep.request import DATA_SEGMENTS
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import Array, struct, u32, u64, usize
+from kaa.lang import ZERO, Array, struct, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.fids import Fid
@@ -49,7 +49,7 @@ class Window:
 
     start: u64 = 0
     count: u32 = 0
-    frames: Array[u64, DATA_SEGMENTS]
+    frames: Array[u64, DATA_SEGMENTS] = ZERO
 
     def gather(self, inode: NinepRegular, index: u64, pfn: u64) -> None:
         """Claim the pages around `index` that are not in the cache, as far as the window and memory go."""
