@@ -150,7 +150,7 @@ def run_command() -> u32:
         request = wait.WaitRequest(u32(IdType.P_ALL), 0, u32(WaitOption.WEXITED))
         result = wait.WaitResult()
         try:
-            found = wait._wait(request, result)
+            found = wait.await_child(request, result)
         except ChildProcessError:
             return u32(SETUP_FAILED)
         except OSError:

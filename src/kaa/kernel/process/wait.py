@@ -61,7 +61,7 @@ def wait4(number: i32, status: UserPtr[i32], options: u32, rusage: UserPtr[RUsag
     request.options = options | u32(WaitOption.WEXITED)
     _select(request, number)
     result = WaitResult()
-    found = _wait(request, result)
+    found = await_child(request, result)
     if found == 0:
         return i32(0)
     if not status.is_null():
@@ -99,7 +99,7 @@ def waitid(kind: u32, number: i32, info: UserPtr[SigInfo], options: u32, rusage:
     if kind == IdType.P_PGID and number == 0:
         request.number = machine.percpu.current().group.group_number()
     result = WaitResult()
-    found = _wait(request, result)
+    found = await_child(request, result)
     if found != 0 and not rusage.is_null():
         rusage.write(result.usage)
     if not info.is_null():
@@ -112,7 +112,7 @@ def waitid(kind: u32, number: i32, info: UserPtr[SigInfo], options: u32, rusage:
         info.write(told)
 
 
-def _wait(request: WaitRequest, result: WaitResult) -> i32:
+def await_child(request: WaitRequest, result: WaitResult) -> i32:
     """Look, and sleep until there is something. 0: nothing, with WNOHANG. Raises ChildProcessError, Restart."""
     task = machine.percpu.current()
     outcome = _look(task, request, result)

@@ -12,7 +12,7 @@ and when its reply is here the old tag is free (flush(5)); a reply that came fir
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -194,7 +194,7 @@ class Client:
 
 
 @contextmanager
-def message(client: Client, kind: u32) -> Iterator[Request]:
+def message(client: Client, kind: u32) -> Generator[Request]:
     """A request of type `kind` for the length of the block, then back into the pool."""
     request = client.take()
     try:
