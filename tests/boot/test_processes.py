@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes, signals, threads, futexes and timers on the real machine, and what they leave behind."""
+
+from __future__ import annotations
+
+import pytest
+import world
+
+pytestmark = pytest.mark.boot
+
+
+def test_processes_signals_threads_and_timers_are_as_the_manual_pages_say(
+        boot: world.Boot, programs: world.Programs) -> None:
+    result = boot("sh", "-c", "processes; echo status $?",
+                  entries=[*world.busybox_entries(), programs.entry("processes")])
+    world.assert_sound(result)
+    assert result.stdout == b"status 0\n", result.stdout
+
+
+def test_no_operation_on_processes_leaves_objects_behind(boot: world.Boot, programs: world.Programs) -> None:
+    """Neither done twenty times nor with each of its allocations failing."""
+    result = boot("/bin/leaks", entries=[programs.entry("leaks")])
+    world.assert_sound(result)
+    assert (result.status, result.stdout) == (0, b""), result.stdout
