@@ -83,7 +83,9 @@ class Annotations:
                 if len(parts) > 1 and isinstance(parts[1], ast.Constant):
                     lock = str(parts[1].value)
                 inner = self.field(parts[0], module, typevars)
-                return FieldType(inner.type, inner.protection or kind, inner.lock or lock, inner.unowned or kind == "Unowned")
+                return FieldType(
+                    inner.type, inner.protection or kind, inner.lock or lock, inner.unowned or kind == "Unowned"
+                )
         return FieldType(self.resolve(node, module, typevars))
 
     def is_classvar(self, node: ast.expr, module: Module) -> bool:
@@ -170,10 +172,12 @@ class Annotations:
             return self.resolve(parts[0], module, typevars)
         if base in (collections.abc.Callable, typing.Callable):
             params = parts[0].elts if isinstance(parts[0], ast.List) else []
-            return FunctionType(tuple(self.resolve(p, module, typevars) for p in params), self.resolve(parts[1], module, typevars))
+            return FunctionType(
+                tuple(self.resolve(p, module, typevars) for p in params), self.resolve(parts[1], module, typevars)
+            )
         if base is typing.Optional:
             return OptionalType(self.resolve(parts[0], module, typevars))
-        if base in (tuple, typing.Tuple):
+        if base in (tuple, tuple):
             return TupleType(tuple(self.resolve(p, module, typevars) for p in parts))
         if base is lang.Array:
             return ArrayType(self.resolve(parts[0], module, typevars), self.constant(parts[1], module))

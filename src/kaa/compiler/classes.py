@@ -68,9 +68,15 @@ class ClassInfo:
         variables = getattr(py, "__parameters__", ())
         if any(isinstance(a, SliceType) for a in args) and not self.is_struct:
             shown = next(a for a in args if isinstance(a, SliceType))
-            raise CompileError(f"{self.name} would keep views ({shown}) beyond their owners' lives; keep the owners, or bytes")
-        if py.__module__.startswith("kaa.lang.builtins.") and any(isinstance(a, (StructType, ArrayType, AtomicType)) for a in args):
-            raise CompileError(f"{self.name} would hold places, which move when it grows; hold numbers or objects, or use an Array")
+            raise CompileError(
+                f"{self.name} would keep views ({shown}) beyond their owners' lives; keep the owners, or bytes"
+            )
+        if py.__module__.startswith("kaa.lang.builtins.") and any(
+            isinstance(a, (StructType, ArrayType, AtomicType)) for a in args
+        ):
+            raise CompileError(
+                f"{self.name} would hold places, which move when it grows; hold numbers or objects, or use an Array"
+            )
         self.typevars: dict[object, Type] = dict(zip(variables, args, strict=True)) if args else {}
         self.base: ClassInfo | None = None
         self.instantiated = False
@@ -95,7 +101,9 @@ class ClassInfo:
             info = self.program.base_class(base, self.typevars)
             if info is not None:
                 if self.base is not None:
-                    raise CompileError(f"class {self.name} has two bases; single inheritance only", self._file(), line=self._line())
+                    raise CompileError(
+                        f"class {self.name} has two bases; single inheritance only", self._file(), line=self._line()
+                    )
                 self.base = info
         if self.base is not None:
             self.base.prepare()
@@ -125,7 +133,11 @@ class ClassInfo:
                 module.filename,
                 stmt.annotation,
             )
-        if not self.is_struct and isinstance(declared.type, SliceType) and not self.py.__module__.startswith("kaa.lang"):
+        if (
+            not self.is_struct
+            and isinstance(declared.type, SliceType)
+            and not self.py.__module__.startswith("kaa.lang")
+        ):
             raise CompileError(
                 f"field {name} would keep a view ({declared.type}) beyond its owner's life; keep the owner, or bytes(...)",
                 module.filename,
@@ -133,7 +145,9 @@ class ClassInfo:
             )
         if name in self.fields and self.fields[name].type != declared.type:
             raise CompileError(
-                f"field {name} is {self.fields[name].type} in the base class and {declared.type} here", module.filename, stmt.annotation
+                f"field {name} is {self.fields[name].type} in the base class and {declared.type} here",
+                module.filename,
+                stmt.annotation,
             )
         if name not in self.fields:
             self.fields[name] = f

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./kaa compile` and `./kaa check`: the passes by hand.
 
-    python -m kaa.compiler.cli check FILE…                 refuse or accept every function of some files
-    python -m kaa.compiler.cli build [--cc CC] [-o OUT]   the kernel's image
-    python -m kaa.compiler.cli dump ast|types|ir|c FILE:FUNCTION
+python -m kaa.compiler.cli check FILE…                 refuse or accept every function of some files
+python -m kaa.compiler.cli build [--cc CC] [-o OUT]   the kernel's image
+python -m kaa.compiler.cli dump ast|types|ir|c FILE:FUNCTION
 """
 
 from __future__ import annotations

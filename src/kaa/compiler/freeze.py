@@ -151,7 +151,9 @@ class Freezer:
 
     def _instance_type(self, obj: Any, wanted: Type | None) -> Type | None:
         cls = type(obj)
-        if not cls.__module__.startswith(("kaa", *getattr(self.program, "roots", ()))) or cls.__module__.startswith("kaa.compiler"):
+        if not cls.__module__.startswith(("kaa", *getattr(self.program, "roots", ()))) or cls.__module__.startswith(
+            "kaa.compiler"
+        ):
             return None
         if isinstance(wanted, (ClassType, StructType)) and wanted.info.py is cls:
             return wanted
@@ -160,7 +162,9 @@ class Freezer:
             return self.program.class_info(cls).type
         original = getattr(obj, "__orig_class__", None)
         if original is None:
-            raise CompileError(f"the type arguments of {cls.__name__} are not known: write {cls.__name__}[…]() or annotate the name")
+            raise CompileError(
+                f"the type arguments of {cls.__name__} are not known: write {cls.__name__}[…]() or annotate the name"
+            )
         args = tuple(self.program.annotations.of_live(a, {}) or VoidType() for a in original.__args__)
         return self.program.class_info(cls, args).type
 
@@ -254,7 +258,9 @@ class Freezer:
             obj = list(obj) if isinstance(obj, tuple) else obj
 
             return importlib.import_module(info.py.__module__).freeze(obj)
-        return {f.name: getattr(obj, f.name) for f in info.fields.values() if getattr(obj, f.name, MISSING) is not MISSING}
+        return {
+            f.name: getattr(obj, f.name) for f in info.fields.values() if getattr(obj, f.name, MISSING) is not MISSING
+        }
 
     def stored(self, value: Any, t: Type) -> str:
         """A value as part of a static initialiser."""

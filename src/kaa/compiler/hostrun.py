@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kaa.compiler.pipeline import Compiled, compile_program
-from kaa.compiler.toolchain import Unit, compile_units, compiler, run as run_tool
+from kaa.compiler.toolchain import Unit, compile_units, compiler
+from kaa.compiler.toolchain import run as run_tool
 
 RUNTIME = Path(__file__).parent / "host_runtime.c"
 BUILD = Path.home() / ".cache" / "kaa" / "hostrun"
@@ -77,10 +78,14 @@ def load(path: Path) -> types.ModuleType:
 
 def entries(module: types.ModuleType) -> list[Callable[..., Any]]:
     """The functions a test program is run by: case_* and trap_*."""
-    return [f for n, f in vars(module).items() if n.startswith(("case_", "trap_")) and isinstance(f, types.FunctionType)]
+    return [
+        f for n, f in vars(module).items() if n.startswith(("case_", "trap_")) and isinstance(f, types.FunctionType)
+    ]
 
 
-def build(path: Path, *, cc: str = "zig", sanitize: bool = False, unchecked: bool = False, optimise: str = "-O1") -> Program:
+def build(
+    path: Path, *, cc: str = "zig", sanitize: bool = False, unchecked: bool = False, optimise: str = "-O1"
+) -> Program:
     """Compiles a program file into an executable. Raises pipeline.Refused."""
     module = load(path)
     functions = entries(module)
@@ -93,7 +98,11 @@ def build(path: Path, *, cc: str = "zig", sanitize: bool = False, unchecked: boo
         cc = "gcc"
     flags = [optimise, "-g", "-fno-omit-frame-pointer"] + (["-DKAA_UNCHECKED"] if unchecked else [])
     if sanitize:
-        flags += ["-fsanitize=address,undefined", "-fno-sanitize=alignment,shift,nonnull-attribute,null,pointer-overflow", "-fno-sanitize-recover=all"]
+        flags += [
+            "-fsanitize=address,undefined",
+            "-fno-sanitize=alignment,shift,nonnull-attribute,null,pointer-overflow",
+            "-fno-sanitize-recover=all",
+        ]
     key = hashlib.sha256("\0".join([str(path), cc, *flags]).encode()).hexdigest()[:16]
     folder = BUILD / f"{path.stem}-{key}"
     objects = compile_units(units, folder, cc, flags, host=True)

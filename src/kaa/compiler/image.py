@@ -62,7 +62,9 @@ def entry_points(modules: list[types.ModuleType]) -> list[Callable[..., Any]]:
     return list(found.values())
 
 
-def build(package: str, script: Path, output: Path, *, cc: str = "zig", arch: str = "x86_64", unchecked: bool = False) -> Image:
+def build(
+    package: str, script: Path, output: Path, *, cc: str = "zig", arch: str = "x86_64", unchecked: bool = False
+) -> Image:
     """Builds the image. Raises pipeline.Refused, toolchain.ToolError."""
     marks = [("start", time.perf_counter())]
 
@@ -99,7 +101,12 @@ def refuse_unsafe(modules: list[types.ModuleType]) -> None:
     """Only listed modules import kaa.lang.unsafe. Raises Refused."""
     wrong = [m for m in modules if unsafe_list.imports_unsafe(m) and not unsafe_list.allowed(m.__name__)]
     if wrong:
-        raise Refused([CompileError(f"{m.__name__} imports kaa.lang.unsafe but is not on the unsafe list", m.__file__ or "") for m in wrong])
+        raise Refused(
+            [
+                CompileError(f"{m.__name__} imports kaa.lang.unsafe but is not on the unsafe list", m.__file__ or "")
+                for m in wrong
+            ]
+        )
 
 
 def link(objects: list[Path], script: Path, output: Path) -> None:
@@ -108,7 +115,9 @@ def link(objects: list[Path], script: Path, output: Path) -> None:
          "-o", str(output), *map(str, sorted(objects))])  # fmt: skip
 
 
-def line_table(bare: Path, folder: Path, root: Path, cc: str, flags: list[str], objects: list[Path], script: Path) -> Path:
+def line_table(
+    bare: Path, folder: Path, root: Path, cc: str, flags: list[str], objects: list[Path], script: Path
+) -> Path:
     """Links again with the table of source lines, where the compiler has one; addresses of code do not change."""
     try:
         from kaa.compiler import line_table as lines

@@ -17,10 +17,20 @@ from dataclasses import dataclass, field
 
 from kaa.compiler import ir
 from kaa.compiler.effects import Effects, unowned
+from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.program import Function, Program
-from kaa.compiler.errors import CompileError
-from kaa.compiler.types import ArrayType, AtomicType, OptionalType, PtrType, SliceType, StructType, Type, is_counted, strip
+from kaa.compiler.types import (
+    ArrayType,
+    AtomicType,
+    OptionalType,
+    PtrType,
+    SliceType,
+    StructType,
+    Type,
+    is_counted,
+    strip,
+)
 
 DERIVED = (SliceType, PtrType, StructType, ArrayType, AtomicType)
 
@@ -116,7 +126,9 @@ class Ownership:
 
     def _refuse_view(self, value: Value, where: Instr, what: str) -> None:
         if isinstance(value, Var) and has_views(value.type) and self.derived.get(value, set()) & self.owned:
-            raise CompileError(f"this view would outlive what it looks into; {what} bytes(...)", self.fn.filename, line=where.line)
+            raise CompileError(
+                f"this view would outlive what it looks into; {what} bytes(...)", self.fn.filename, line=where.line
+            )
 
     @staticmethod
     def _gives_count(instr: Instr) -> bool:
@@ -335,11 +347,18 @@ class Ownership:
         for block in self.fn.blocks:
             out: list[Instr] = []
             for instr in block.instrs:
-                if isinstance(instr, ir.Store) and is_counted(instr.place.type) and not unowned(instr.place) and _needs_count(instr.src):
+                if (
+                    isinstance(instr, ir.Store)
+                    and is_counted(instr.place.type)
+                    and not unowned(instr.place)
+                    and _needs_count(instr.src)
+                ):
                     out.append(_at(ir.Retain(instr.src), instr))
                 out.append(instr)
             if isinstance(block.end, ir.Return) and "borrowed" not in self.fn.marks:
-                out += [_at(ir.Retain(v), block.end) for v in block.end.values if is_counted(v.type) and _needs_count(v)]
+                out += [
+                    _at(ir.Retain(v), block.end) for v in block.end.values if is_counted(v.type) and _needs_count(v)
+                ]
             block.instrs = out
 
     def _flow(self) -> dict[Block, dict[Var, str]]:
@@ -387,7 +406,12 @@ class Ownership:
 
     def _moves(self, value: Value, after: int, state: dict[Var, str]) -> bool:
         """True if a consuming use of `value` may take its count: it owns one and is not needed afterwards."""
-        return isinstance(value, Var) and value in self.owned and state[value] != "N" and not after >> self.index[value] & 1
+        return (
+            isinstance(value, Var)
+            and value in self.owned
+            and state[value] != "N"
+            and not after >> self.index[value] & 1
+        )
 
     def _step(self, instr: Instr, after: int, state: dict[Var, str]) -> None:
         """The effect of one instruction on what owned locals hold."""
@@ -402,7 +426,12 @@ class Ownership:
             else:
                 state[instr.dst] = "O"
             return
-        if isinstance(instr, ir.Store) and is_counted(instr.place.type) and not unowned(instr.place) and self._moves(instr.src, after, state):
+        if (
+            isinstance(instr, ir.Store)
+            and is_counted(instr.place.type)
+            and not unowned(instr.place)
+            and self._moves(instr.src, after, state)
+        ):
             assert isinstance(instr.src, Var)
             state[instr.src] = "N"
             return
@@ -440,7 +469,11 @@ class Ownership:
         for d in instr.defs():
             if d in self.index:
                 mask |= 1 << self.index[d]
-        return [v for v in self.temporaries if state[v] != "N" and mask >> self.index[v] & 1 and not after >> self.index[v] & 1]
+        return [
+            v
+            for v in self.temporaries
+            if state[v] != "N" and mask >> self.index[v] & 1 and not after >> self.index[v] & 1
+        ]
 
     @staticmethod
     def _end_temporary(v: Var, state: dict[Var, str], where: Instr | None, out: list[Instr]) -> None:
@@ -528,16 +561,28 @@ def kept_views(instr: Instr) -> list[tuple[Var, Sequence[Value]]]:
     """Struct places that may keep a view after this instruction, and what the view may look into."""
     if isinstance(instr, ir.Store):
         base = instr.place.base
-        return [(base, [instr.src])] if isinstance(base, Var) and isinstance(strip(base.type), StructType) and has_views(instr.src.type) else []
+        return (
+            [(base, [instr.src])]
+            if isinstance(base, Var) and isinstance(strip(base.type), StructType) and has_views(instr.src.type)
+            else []
+        )
     if isinstance(instr, ir.CopyPlace):
         return [(instr.dst, [instr.src])] if isinstance(instr.dst, Var) and has_views(instr.src.type) else []
     if isinstance(instr, (ir.Assign, ir.AddressOf)):
         # another name for the same place: what is stored through it is kept by both
         source = instr.src if isinstance(instr, ir.Assign) else instr.place.base
-        both = isinstance(source, Var) and isinstance(strip(source.type), StructType) and isinstance(strip(instr.dst.type), StructType)
+        both = (
+            isinstance(source, Var)
+            and isinstance(strip(source.type), StructType)
+            and isinstance(strip(instr.dst.type), StructType)
+        )
         return [(source, [instr.dst])] if both and isinstance(source, Var) and has_views(instr.dst.type) else []
     if isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer)):
-        return [(a, instr.args) for a in instr.args if isinstance(a, Var) and isinstance(strip(a.type), StructType) and has_views(a.type)]
+        return [
+            (a, instr.args)
+            for a in instr.args
+            if isinstance(a, Var) and isinstance(strip(a.type), StructType) and has_views(a.type)
+        ]
     return []
 
 

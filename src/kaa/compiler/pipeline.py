@@ -34,7 +34,9 @@ class Compiled:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def lower(entries: Iterable[Callable[..., Any]], roots: tuple[str, ...] = (), thunks: Iterable[Callable[..., Any]] = ()) -> Program:
+def lower(
+    entries: Iterable[Callable[..., Any]], roots: tuple[str, ...] = (), thunks: Iterable[Callable[..., Any]] = ()
+) -> Program:
     """Collects and lowers everything the entries reach; raises Refused if the program has errors."""
     program = Program()
     program.roots = roots  # type: ignore[attr-defined]
@@ -61,7 +63,10 @@ def analyse(program: Program) -> None:
 
 
 def compile_program(
-    entries: Iterable[Callable[..., Any]], root: str, roots: tuple[str, ...] = (), thunks: Iterable[Callable[..., Any]] = ()
+    entries: Iterable[Callable[..., Any]],
+    root: str,
+    roots: tuple[str, ...] = (),
+    thunks: Iterable[Callable[..., Any]] = (),
 ) -> Compiled:
     """Entry points → C texts. Raises Refused."""
     marks = [time.perf_counter()]

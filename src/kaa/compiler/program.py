@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import abc
-import ast
 import collections
 import errno
 import inspect
@@ -35,7 +34,9 @@ class Param:
 class Function:
     """One function to compile: a live function, the class it belongs to, and its type arguments."""
 
-    def __init__(self, program: Program, py: Callable[..., Any], owner: ClassInfo | None, typevars: dict[object, Type]) -> None:
+    def __init__(
+        self, program: Program, py: Callable[..., Any], owner: ClassInfo | None, typevars: dict[object, Type]
+    ) -> None:
         self.program = program
         self.py = py
         self.owner = owner
@@ -114,9 +115,13 @@ class Function:
                 continue
             if arg.annotation is None:
                 raise CompileError(f"parameter '{arg.arg}' needs a type", self.filename, arg)
-            out.append(Param(arg.arg, resolve(arg.annotation, self.module, self.typevars), defaults.get(arg.arg, REQUIRED)))
+            out.append(
+                Param(arg.arg, resolve(arg.annotation, self.module, self.typevars), defaults.get(arg.arg, REQUIRED))
+            )
         if self.node.returns is None and self.node.name != "__init__":
-            raise CompileError(f"'{self.node.name}' needs a result type: -> None if it returns nothing", self.filename, self.node)
+            raise CompileError(
+                f"'{self.node.name}' needs a result type: -> None if it returns nothing", self.filename, self.node
+            )
         if self.node.returns is None or self.is_generator:
             return out, VOID
         return out, resolve(self.node.returns, self.module, self.typevars)
@@ -175,7 +180,11 @@ class Program:
     def base_class(self, base: Any, typevars: dict[object, Type]) -> ClassInfo | None:
         """The compiled base for an entry of __orig_bases__; None for object, ABC, Generic."""
         origin = typing.get_origin(base)
-        if origin is typing.Generic or base in (object, abc.ABC, typing.Generic, typing.Protocol) or origin is typing.Protocol:
+        if (
+            origin is typing.Generic
+            or base in (object, abc.ABC, typing.Generic, typing.Protocol)
+            or origin is typing.Protocol
+        ):
             return None
         if origin is not None:
             args = tuple(self.annotations.of_live(a, typevars) or VOID for a in typing.get_args(base))
@@ -217,7 +226,9 @@ class Program:
             self.worklist.append(made)
         return made
 
-    def prototype(self, py: Any, owner: ClassInfo | None = None, typevars: dict[object, Type] | None = None) -> Function:
+    def prototype(
+        self, py: Any, owner: ClassInfo | None = None, typevars: dict[object, Type] | None = None
+    ) -> Function:
         """The same, for its signature only: it is not compiled for this."""
         fn = unwrap(py)
         everything = {**(owner.typevars if owner is not None else {}), **(typevars or {})}
@@ -260,7 +271,9 @@ class Program:
         (have, _), (want, _) = fn.signature(), slot.declared.signature()
         if [p.type for p in have[1:]] != [p.type for p in want[1:]]:
             shown = ", ".join(p.type.name for p in want[1:])
-            raise CompileError(f"{fn.name} overrides {slot.declared.name}({shown}) with other parameters", fn.filename, fn.node)
+            raise CompileError(
+                f"{fn.name} overrides {slot.declared.name}({shown}) with other parameters", fn.filename, fn.node
+            )
 
     # ---- errors ----------------------------------------------------------------------------------------------------
 

@@ -56,7 +56,11 @@ def _lets_out(fn: Function) -> bool:
         seen.add(id(b))
         if isinstance(b.end, ir.RaiseOut):
             return True
-        stack += [i.handler.block for i in b.instrs if isinstance(i, ir.RaisingInstr) and i.handler is not None and can_raise(i)]
+        stack += [
+            i.handler.block
+            for i in b.instrs
+            if isinstance(i, ir.RaisingInstr) and i.handler is not None and can_raise(i)
+        ]
         assert b.end is not None
         stack += b.end.targets()
     return False

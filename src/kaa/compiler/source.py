@@ -53,7 +53,11 @@ class Module:
                 for other in node.orelse:
                     self._index(other, prefix)
             else:
-                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(tree, ast.Module):
+                if (
+                    isinstance(node, ast.AnnAssign)
+                    and isinstance(node.target, ast.Name)
+                    and isinstance(tree, ast.Module)
+                ):
                     self.annotations[node.target.id] = node.annotation
                 self._index(node, prefix)
 
@@ -119,7 +123,9 @@ class Sources:
         module = self.module(fn.__module__)
         node = module.functions.get((code.co_firstlineno, code.co_name))
         if node is None:
-            raise CompileError(f"{fn.__qualname__} has no definition in {module.filename}", code.co_filename, line=code.co_firstlineno)
+            raise CompileError(
+                f"{fn.__qualname__} has no definition in {module.filename}", code.co_filename, line=code.co_firstlineno
+            )
         return node
 
 

@@ -57,7 +57,9 @@ def run(command: list[str]) -> None:
         raise ToolError(f"{' '.join(command[:4])} … failed:\n{done.stderr[-6000:] or done.stdout[-6000:]}")
 
 
-def compile_units(units: list[Unit], folder: Path, cc: str, flags: list[str], host: bool = False, jobs: int = 0) -> list[Path]:
+def compile_units(
+    units: list[Unit], folder: Path, cc: str, flags: list[str], host: bool = False, jobs: int = 0
+) -> list[Path]:
     """Compiles C texts into objects, in parallel, reusing those whose content and flags are known. The C stays in `folder`/c."""
     source, objects = folder / "c", folder / "obj"
     source.mkdir(parents=True, exist_ok=True)

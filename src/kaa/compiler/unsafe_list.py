@@ -33,5 +33,9 @@ def allowed(module: str) -> bool:
 def imports_unsafe(module: types.ModuleType) -> bool:
     """True if a module's names include kaa.lang.unsafe or something defined there."""
     unsafe = sys.modules["kaa.lang.unsafe"]
-    named = {id(v) for k, v in vars(unsafe).items() if getattr(v, "__module__", None) == unsafe.__name__ and not k.startswith("_")}
+    named = {
+        id(v)
+        for k, v in vars(unsafe).items()
+        if getattr(v, "__module__", None) == unsafe.__name__ and not k.startswith("_")
+    }
     return any(obj is unsafe or id(obj) in named for obj in vars(module).values())

@@ -33,7 +33,9 @@ COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 class FunctionEmitter:
     """Writes one function; `lines` collects its text."""
 
-    def __init__(self, fn: Function, file_name: Callable[[str], str], copies: dict[Function, str] | None = None) -> None:
+    def __init__(
+        self, fn: Function, file_name: Callable[[str], str], copies: dict[Function, str] | None = None
+    ) -> None:
         self.fn = fn
         self.copies = copies or {}
         self.file_name = file_name
@@ -60,7 +62,11 @@ class FunctionEmitter:
             self._mark(block.end)
             self._end(block.end, blocks[i + 1] if i + 1 < len(blocks) else None)
         name = self.copies.get(self.fn, "")
-        head = [f'# {self.fn.node.lineno} "{self.file_name(self.fn.filename)}"', ("KAA_COPY " if name else "") + values.prototype(self.fn, name), "{"]
+        head = [
+            f'# {self.fn.node.lineno} "{self.file_name(self.fn.filename)}"',
+            ("KAA_COPY " if name else "") + values.prototype(self.fn, name),
+            "{",
+        ]
         body = [f"    {d};" for d in [*self.declared.values(), *self.storage]]
         return "\n".join([*head, *body, *self.lines, "}"])
 
@@ -132,7 +138,13 @@ class FunctionEmitter:
                 self.out(f"{dst} = ({t.c})({a[0]} {symbol} {a[1]});")
         elif i.op in COMPARISONS:
             self.out(f"{dst} = {a[0]} {i.op} {a[1]};")
-        elif i.op == "shl" and isinstance(i.args[0], ir.Const) and i.args[0].value in (0, 1) and isinstance(t, IntType) and not t.signed:
+        elif (
+            i.op == "shl"
+            and isinstance(i.args[0], ir.Const)
+            and i.args[0].value in (0, 1)
+            and isinstance(t, IntType)
+            and not t.signed
+        ):
             self.out(f"{dst} = ({t.c})({a[0]} << {value(i.args[1])});")  # the count was checked: no bit is lost
         elif i.op == "shl":
             self.out(f"KAA_SHL({dst}, {a[0]}, {value(i.args[1])}, {i.line});")
@@ -216,7 +228,9 @@ class FunctionEmitter:
         self.storage.append(f"struct kaa_piece {name}[{max(1, len(i.pieces))}]")
         self.storage.append(f"struct kaa_text {i.dst.name}_t")
         for k, (kind, flags, width, length, v) in enumerate(i.pieces):
-            self.out(f"{name}[{k}] = (struct kaa_piece){{{kind}, {flags}, {width}, (u32){value(length)}, (u64){value(v)}}};")
+            self.out(
+                f"{name}[{k}] = (struct kaa_piece){{{kind}, {flags}, {width}, (u32){value(length)}, (u64){value(v)}}};"
+            )
         self.out(f"{i.dst.name}_t = (struct kaa_text){{{name}, {len(i.pieces)}}};")
         self.out(f"{i.dst.name} = &{i.dst.name}_t;")
 
@@ -235,7 +249,9 @@ class FunctionEmitter:
         declared = i.slot.declared
         params, result = declared.signature()
         raises = i.slot.raises
-        types = [ctype(p.type) for p in params] + [e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0] for e in values.extra_params(result, raises)]
+        types = [ctype(p.type) for p in params] + [
+            e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0] for e in values.extra_params(result, raises)
+        ]
         cast = f"({values.c_result(result, raises)} (*)({', '.join(types)}))"
         callee = f"({cast}((struct kaa_object *){value(i.args[0])})->cls->vtable[{i.slot.index}])"
         args = [self._argument(a, p.type) for a, p in zip(i.args, params, strict=False)]
@@ -245,13 +261,17 @@ class FunctionEmitter:
     def _CallPointer(self, i: ir.CallPointer) -> None:
         t = resolved(i.pointer.type)
         assert isinstance(t, FunctionType)
-        types = [ctype(p) for p in t.params] + [e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0] for e in values.extra_params(t.result, True)]
+        types = [ctype(p) for p in t.params] + [
+            e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0] for e in values.extra_params(t.result, True)
+        ]
         callee = f"(({values.c_result(t.result, True)} (*)({', '.join(types) or 'void'})){value(i.pointer)})"
         args = [self._argument(a, p) for a, p in zip(i.args, t.params, strict=False)]
         rest = [value(a) for a in i.args[len(t.params) :]]
         self._call(i, callee, args + rest, t.result, True, i.dsts)
 
-    def _call(self, i: ir.RaisingInstr, callee: str, args: list[str], result: Type, raises: bool, dsts: list[Var]) -> None:
+    def _call(
+        self, i: ir.RaisingInstr, callee: str, args: list[str], result: Type, raises: bool, dsts: list[Var]
+    ) -> None:
         kind = result_kind(result, raises)
         first, others = (dsts[0] if dsts else None), dsts[1:]
         if kind == "out" and first is not None:
@@ -262,12 +282,18 @@ class FunctionEmitter:
             self.out(f"{call};")
         elif kind == "plain":
             assert first is not None
-            self.out(f"{first.name} = ({ctype(first.type)}){call};" if not isinstance(resolved(first.type), SliceType) else f"{first.name} = {call};")
+            self.out(
+                f"{first.name} = ({ctype(first.type)}){call};"
+                if not isinstance(resolved(first.type), SliceType)
+                else f"{first.name} = {call};"
+            )
         elif kind in ("status", "out", "place_status"):
             self.out(f"{{ u32 e_ = {call}; {self._leave(i, 'e_')} }}")
         else:
             assert first is not None
-            self.out(f"{{ kaa_result r_ = {call}; {self._leave(i, '(u32)r_.e')} {first.name} = ({ctype(first.type)})r_.v; }}")
+            self.out(
+                f"{{ kaa_result r_ = {call}; {self._leave(i, '(u32)r_.e')} {first.name} = ({ctype(first.type)})r_.v; }}"
+            )
 
     def _leave(self, i: ir.RaisingInstr, error: str) -> str:
         if i.handler is None:
@@ -302,7 +328,9 @@ class FunctionEmitter:
             if end.yes is following:
                 self.out(f"if (!{cond}) goto {end.no.name};")
             else:
-                self.out(f"if ({cond}) goto {end.yes.name};" + ("" if end.no is following else f" else goto {end.no.name};"))
+                self.out(
+                    f"if ({cond}) goto {end.yes.name};" + ("" if end.no is following else f" else goto {end.no.name};")
+                )
         elif isinstance(end, ir.Return):
             self._return(end)
         elif isinstance(end, ir.RaiseOut):

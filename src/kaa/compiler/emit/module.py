@@ -64,7 +64,10 @@ class Emitter:
         for fn in self.program.functions.values():
             if fn.blocks:
                 groups[fn.py.__module__].append(fn)
-        out = {name: self._module(name, sorted(fns, key=lambda f: (f.node.lineno, f.cname))) for name, fns in sorted(groups.items())}
+        out = {
+            name: self._module(name, sorted(fns, key=lambda f: (f.node.lineno, f.cname)))
+            for name, fns in sorted(groups.items())
+        }
         out["kaa_static"] = self._static()
         return out
 
@@ -135,11 +138,13 @@ class Emitter:
         template, out, ins, clobber = fn.marks["asm"]
         params, result = fn.signature()
         names = [f"p_{p.name}" for p in params]
-        lines = [f"KAA_INLINE {c_result(result, False)} {fn.cname}({', '.join(f'{ctype(p.type)} {n}' for p, n in zip(params, names, strict=True)) or 'void'})"]
+        lines = [
+            f"KAA_INLINE {c_result(result, False)} {fn.cname}({', '.join(f'{ctype(p.type)} {n}' for p, n in zip(params, names, strict=True)) or 'void'})"
+        ]
         outs = f'"{out}"(out_)' if out else ""
         inputs = ", ".join(f'"{c}"({n})' for c, n in zip(ins, names, strict=True))
         clobbers = ", ".join(f'"{c}"' for c in clobber.split(",") if c)
-        statement = f'__asm__ volatile({_quoted(template)} : {outs} : {inputs} : {clobbers});'
+        statement = f"__asm__ volatile({_quoted(template)} : {outs} : {inputs} : {clobbers});"
         if out:
             lines.append(f"{{ {ctype(result)} out_; {statement} return out_; }}")
         else:
@@ -175,14 +180,21 @@ class Emitter:
         ]
         drops = [f"KAA_DROP void kd_{c.cname}(void *);" for c in classes]
         text = "\n".join(body)
-        head = ["/* classes and frozen objects: made by kaa.compiler, not to be edited */", '#define kc_bytes kaa_hidden_kc_bytes', '#include "kaa.h"', "#undef kc_bytes"]
+        head = [
+            "/* classes and frozen objects: made by kaa.compiler, not to be edited */",
+            "#define kc_bytes kaa_hidden_kc_bytes",
+            '#include "kaa.h"',
+            "#undef kc_bytes",
+        ]
         head += ["extern struct kaa_class kc_bytes;"]
         tail = [
             'struct kaa_class kc_bytes = {"bytes", sizeof(struct kaa_bytes), 0, 0, 0, (void (*)(void *))kaa_drop_bytes, 0, 0};',
             "KAA_DROP void kaa_drop_virtual(void *o) { ((struct kaa_object *)o)->cls->drop(o); }",
             "KAA_DROP void kaa_drop_bytes(void *o) { kaa_buffer_free((u64)o, sizeof(struct kaa_bytes) + ((struct kaa_bytes *)o)->n + 1); }",
         ]
-        return "\n".join([*head, *needs.definitions(), *shapes, *drops, *descriptors, *sorted(prototypes), *forward, text, *tail, ""])
+        return "\n".join(
+            [*head, *needs.definitions(), *shapes, *drops, *descriptors, *sorted(prototypes), *forward, text, *tail, ""]
+        )
 
     def _find_local(self) -> None:
         """Functions that only their own C file mentions are static: the C compiler then sees all their callers."""
@@ -193,7 +205,9 @@ class Emitter:
             if fn.py.__name__ == "__del__" or fn.address_taken or "export" in fn.marks or fn.is_external:
                 named.add(fn)
             for block in fn.blocks:
-                named.update(i.callee for i in block.instrs if isinstance(i, Call) and i.callee.py.__module__ != fn.py.__module__)
+                named.update(
+                    i.callee for i in block.instrs if isinstance(i, Call) and i.callee.py.__module__ != fn.py.__module__
+                )
         for fn in self.program.functions.values():
             fn.local = fn not in named
 
@@ -253,7 +267,9 @@ class Emitter:
     def _destructor(self, info: ClassInfo, prototypes: set[str], needs: Needs) -> str:
         """Runs __del__, releases the fields, frees. A chain through a field of the class's own type is a loop."""
         lines = [f"KAA_DROP void kd_{info.cname}(void *p_)", "{", f"    struct {info.cname} *o = p_;"]
-        chain = next((f for f in info.fields.values() if not f.unowned and nonnull(strip(f.type)) == ClassType(info)), None)
+        chain = next(
+            (f for f in info.fields.values() if not f.unowned and nonnull(strip(f.type)) == ClassType(info)), None
+        )
         if chain is not None:
             lines.append("again:;")
         found = info.find("__del__")
@@ -262,7 +278,9 @@ class Emitter:
             prototypes.add(prototype(fn) + ";")
             needs.signature(fn)
             kept = f"if (KAA_UNLIKELY(o->h.count != 0x80000000u)) kaa_trap({fn.node.lineno} << 4 | KAA_assert);"  # stored by its own __del__
-            lines.append(f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); {kept} }} else KAA_FINISHED(o);")
+            lines.append(
+                f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); {kept} }} else KAA_FINISHED(o);"
+            )
         for f in info.fields.values():
             if f is not chain and not f.unowned:
                 lines += self._release_field(f"o->{f.cname}", f.type)
@@ -271,7 +289,9 @@ class Emitter:
         else:
             lines.append(f"    struct kaa_object *next = (struct kaa_object *)o->{chain.cname}; kaa_end(o);")
             lines.append("    if (next && KAA_DEC(&next->count) == 0) {")
-            lines.append(f"        if (next->cls == (struct kaa_class *)&kc_{info.cname}) {{ o = (void *)next; goto again; }}")
+            lines.append(
+                f"        if (next->cls == (struct kaa_class *)&kc_{info.cname}) {{ o = (void *)next; goto again; }}"
+            )
             lines.append("        next->cls->drop(next);\n    }")
         return "\n".join([*lines, "}"])
 

@@ -7,6 +7,7 @@ from kaa.compiler.freeze import c_int
 from kaa.compiler.ir import Const, ElementPlace, Place, Symbol, Value, Var
 from kaa.compiler.program import Function
 from kaa.compiler.types import (
+    I64,
     ArrayType,
     BoolType,
     BytesType,
@@ -14,7 +15,6 @@ from kaa.compiler.types import (
     FunctionType,
     IntType,
     IntVar,
-    I64,
     LitType,
     NeverType,
     OptionalType,
@@ -84,7 +84,15 @@ def c_result(t: Type, raises: bool) -> str:
     t = resolved(t)
     if isinstance(t, TupleType):
         t = resolved(t.parts[0])
-    return {"void": "void", "status": "u32", "place": "void", "place_status": "u32", "out": "u32", "result": "kaa_result", "plain": t.c}[kind]
+    return {
+        "void": "void",
+        "status": "u32",
+        "place": "void",
+        "place_status": "u32",
+        "out": "u32",
+        "result": "kaa_result",
+        "plain": t.c,
+    }[kind]
 
 
 def extra_params(t: Type, raises: bool) -> list[str]:
@@ -101,7 +109,9 @@ def extra_params(t: Type, raises: bool) -> list[str]:
 
 def param_types(fn: Function) -> list[str]:
     params, result = fn.signature()
-    return [ctype(p.type) for p in params] + [e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0].strip() for e in extra_params(result, fn.raises)]
+    return [ctype(p.type) for p in params] + [
+        e.rsplit("r_", 1)[0].rsplit("p_result", 1)[0].strip() for e in extra_params(result, fn.raises)
+    ]
 
 
 def prototype(fn: Function, name: str = "") -> str:

@@ -50,8 +50,15 @@ from kaa.compiler.types import (
 )
 from kaa.lang import unsafe
 
-VECTOR_C = {"leading_zeros": "kaa_clz({0}, sizeof({0}))", "trailing_zeros": "kaa_ctz({0}, sizeof({0}))", "popcount": "__builtin_popcountll((u64){0})"}
-BARRIER_C = {"fence": "__atomic_thread_fence(__ATOMIC_SEQ_CST)", "compiler_barrier": "__asm__ volatile(\"\" ::: \"memory\")"}
+VECTOR_C = {
+    "leading_zeros": "kaa_clz({0}, sizeof({0}))",
+    "trailing_zeros": "kaa_ctz({0}, sizeof({0}))",
+    "popcount": "__builtin_popcountll((u64){0})",
+}
+BARRIER_C = {
+    "fence": "__atomic_thread_fence(__ATOMIC_SEQ_CST)",
+    "compiler_barrier": '__asm__ volatile("" ::: "memory")',
+}
 UNSAFE_C = {
     "move": "__builtin_memmove((void *){0}, (void *){1}, {2})",
     "copy_bytes": "__builtin_memcpy((void *){0}, (void *){1}, {2})",
@@ -92,7 +99,11 @@ class Builtins(Calls):
             return out
         if isinstance(t, OptionalType):
             self.error(f"this may be None ({t}); test it first", node.args[0])
-        return self.call_dunder_value(v, "__len__", [], node) if isinstance(t, (ClassType, StructType)) else self.error(f"{t} has no len()", node)
+        return (
+            self.call_dunder_value(v, "__len__", [], node)
+            if isinstance(t, (ClassType, StructType))
+            else self.error(f"{t} has no len()", node)
+        )
 
     def iterable(self, node: ast.expr) -> Value:
         """What a for goes over; a list written in place needs no list."""
@@ -105,7 +116,13 @@ class Builtins(Calls):
         return IterValue(kind, args)
 
     def b_range(self, node: ast.Call, expected: Type | None) -> Value:
-        return IterValue("range", [self._settled(self.expr(a), a, None) if not isinstance(a, ast.Constant) else self.expr(a) for a in node.args])
+        return IterValue(
+            "range",
+            [
+                self._settled(self.expr(a), a, None) if not isinstance(a, ast.Constant) else self.expr(a)
+                for a in node.args
+            ],
+        )
 
     def b_enumerate(self, node: ast.Call, expected: Type | None) -> Value:
         return self._iterator("enumerate", node)
@@ -546,7 +563,15 @@ class Builtins(Calls):
             index = self.decide(self.expr(node.args[0]))
             out = self.temp(t.element)
             if is_counted(t.element):
-                self.emit(ir.Raw(out, f"({t.element.c})kaa_take((void **){{0}} + {{1}})", [base, index], takes=True, writes=ElementPlace(base, index, t.element).key))
+                self.emit(
+                    ir.Raw(
+                        out,
+                        f"({t.element.c})kaa_take((void **){{0}} + {{1}})",
+                        [base, index],
+                        takes=True,
+                        writes=ElementPlace(base, index, t.element).key,
+                    )
+                )
             else:
                 self.emit(ir.Load(out, ElementPlace(base, index, t.element)))
             return out
@@ -604,7 +629,13 @@ class Builtins(Calls):
             if t.element == U8:
                 self.emit(ir.Raw(None, "__builtin_memset({0}, {1}, {2}.n)", [p, v, view]))
             else:
-                self.emit(ir.Raw(None, f"({{{{ {c} *kaa_p = {{0}}; for (u64 kaa_i = 0; kaa_i < {{2}}.n; kaa_i++) kaa_p[kaa_i] = {{1}}; }}}})", [p, v, view]))
+                self.emit(
+                    ir.Raw(
+                        None,
+                        f"({{{{ {c} *kaa_p = {{0}}; for (u64 kaa_i = 0; kaa_i < {{2}}.n; kaa_i++) kaa_p[kaa_i] = {{1}}; }}}})",
+                        [p, v, view],
+                    )
+                )
             return Const(NONE, None)
         if name == "copy_from":
             source_type: Type = VIEW if t.element == U8 else SliceType(t.element)

@@ -32,8 +32,8 @@ from kaa.compiler.types import (
     I64,
     NONE,
     U64,
-    AtomicType,
     ArrayType,
+    AtomicType,
     ClassType,
     FunctionType,
     IntVar,
@@ -101,7 +101,9 @@ class Calls(Operators):
             return self.construct_builtin(func.typed, node)
         if isinstance(obj, type):
             return self._call_class(func, obj, node, expected)
-        if isinstance(obj, (staticmethod, classmethod)) or (isinstance(obj, pytypes.FunctionType) and isinstance(func.typed, (ClassType, StructType))):
+        if isinstance(obj, (staticmethod, classmethod)) or (
+            isinstance(obj, pytypes.FunctionType) and isinstance(func.typed, (ClassType, StructType))
+        ):
             info = self.class_of(Live(object, typed=func.typed))
             return self._call_through_class(obj, info, node)
         fn = unwrap(obj)
@@ -109,7 +111,9 @@ class Calls(Operators):
             return self.call_function(fn, None, None, _arguments(node), node)
         if isinstance(obj, pytypes.MethodType):
             receiver = Live(obj.__self__)
-            return self.call_method(self.attribute(self.materialise(receiver, node), obj.__name__, node), node.args, node.keywords, node)  # type: ignore[arg-type]
+            return self.call_method(
+                self.attribute(self.materialise(receiver, node), obj.__name__, node), node.args, node.keywords, node
+            )  # type: ignore[arg-type]
         frozen = self.materialise(func, node)
         if isinstance(strip(frozen.type), TrampolineType):
             args = [self.coerced(a, U64) for a in node.args] + [Const(U64, 0)] * (6 - len(node.args))
@@ -185,7 +189,9 @@ class Calls(Operators):
             return out
         if not dataclasses.is_dataclass(info.py) and args:
             self.error(f"{info.name}() takes no arguments", node)
-        params = [Param(f.name, f.type, f.default if f.default is not MISSING else REQUIRED) for f in info.fields.values()]
+        params = [
+            Param(f.name, f.type, f.default if f.default is not MISSING else REQUIRED) for f in info.fields.values()
+        ]
         if dataclasses.is_dataclass(info.py):
             in_init = {f.name for f in dataclasses.fields(info.py) if f.init}
             params = [p for p in params if p.name in in_init]
@@ -201,11 +207,21 @@ class Calls(Operators):
         self.emit(ir.New(out, info, self.handler()))
         init = info.find("__init__")
         for f in info.fields.values():
-            if f.default is not MISSING and not (f.default in (None, 0, False) if isinstance(f.default, (int, type(None))) else False):
+            if f.default is not MISSING and not (
+                f.default in (None, 0, False) if isinstance(f.default, (int, type(None))) else False
+            ):
                 if isinstance(f.type, PLACES):
-                    self.copy_into(self.load(FieldPlace(out, info, f)), self.coerce(self.from_live(f.default, "", None), f.type))
+                    self.copy_into(
+                        self.load(FieldPlace(out, info, f)), self.coerce(self.from_live(f.default, "", None), f.type)
+                    )
                 elif init is None or not _generated(init[0]):
-                    self.emit(ir.Store(FieldPlace(out, info, f), self.coerce(self.from_live(f.default, "", None), f.type), init=True))
+                    self.emit(
+                        ir.Store(
+                            FieldPlace(out, info, f),
+                            self.coerce(self.from_live(f.default, "", None), f.type),
+                            init=True,
+                        )
+                    )
         return out
 
     def _construct_struct(self, info: ClassInfo, args: Arguments, node: ast.AST) -> Value:
@@ -218,14 +234,18 @@ class Calls(Operators):
             for p in params:
                 if p.name in bound and p.name in names:
                     v = bound[p.name]
-                    v = self.coerce(v if isinstance(v, Value) else self.expr(v, p.type), self._plain_type(p.type), node, p.name)
+                    v = self.coerce(
+                        v if isinstance(v, Value) else self.expr(v, p.type), self._plain_type(p.type), node, p.name
+                    )
                     given[p.name] = v
         self.emit(ir.Fresh(out))
         for f in info.fields.values():
             if f.name in given:
                 self.store_place(FieldPlace(out, info, f), given[f.name])
             elif f.default is not MISSING and f.default not in (0, False, None):
-                self.store_place(FieldPlace(out, info, f), self.coerce(self.from_live(f.default, "", None), self._plain_type(f.type)))
+                self.store_place(
+                    FieldPlace(out, info, f), self.coerce(self.from_live(f.default, "", None), self._plain_type(f.type))
+                )
         return out
 
     @staticmethod
@@ -240,7 +260,11 @@ class Calls(Operators):
         """place = value, whatever its kind."""
         if isinstance(place.type, AtomicType):
             pointer = self.load(place)
-            self.emit(ir.Raw(None, f"__atomic_store_n({{0}}, ({place.type.element.c}){{1}}, __ATOMIC_RELAXED)", [pointer, value]))
+            self.emit(
+                ir.Raw(
+                    None, f"__atomic_store_n({{0}}, ({place.type.element.c}){{1}}, __ATOMIC_RELAXED)", [pointer, value]
+                )
+            )
         elif isinstance(place.type, PLACES):
             self.copy_into(self.load(place), value)
         else:
@@ -256,7 +280,9 @@ class Calls(Operators):
 
     # ---- functions ---------------------------------------------------------------------------------------------------
 
-    def call_method(self, method: BoundMethod, args: list[ast.expr], keywords: list[ast.keyword], node: ast.AST) -> Value:
+    def call_method(
+        self, method: BoundMethod, args: list[ast.expr], keywords: list[ast.keyword], node: ast.AST
+    ) -> Value:
         arguments: Arguments = [(None, a) for a in args] + [(k.arg, k.value) for k in keywords]
         return self.call_bound(method, arguments, node)
 
@@ -264,7 +290,12 @@ class Calls(Operators):
         method = self._by_arguments(method, arguments)
         t = strip(method.receiver.type)
         owner = method.owner
-        if method.virtual and isinstance(t, ClassType) and not t.info.is_struct and t.info.overridden_below(method.py.__name__):
+        if (
+            method.virtual
+            and isinstance(t, ClassType)
+            and not t.info.is_struct
+            and t.info.overridden_below(method.py.__name__)
+        ):
             return self._call_virtual(method, t.info, arguments, node)
         found = owner.py.__dict__.get(method.py.__name__)
         receiver: Value | None = method.receiver
@@ -292,10 +323,18 @@ class Calls(Operators):
         if nearest.result != result and not isinstance(nearest.result, NeverType):
             result = nearest.result
         receiver = self._cast(method.receiver, ClassType(slot.root)) if slot.root is not info else method.receiver
-        args = [receiver] + [self.coerce(values[p.name], q.type, node) for p, q in zip(params[1:], root_params[1:], strict=True)]
-        return self._results(result, lambda dsts: ir.CallVirtual(dsts, slot, args + self._out_places(dsts, result), self.handler()), declared)
+        args = [receiver] + [
+            self.coerce(values[p.name], q.type, node) for p, q in zip(params[1:], root_params[1:], strict=True)
+        ]
+        return self._results(
+            result,
+            lambda dsts: ir.CallVirtual(dsts, slot, args + self._out_places(dsts, result), self.handler()),
+            declared,
+        )
 
-    def call_function(self, py: Any, owner: ClassInfo | None, receiver: Value | None, arguments: Arguments, node: ast.AST) -> Value:
+    def call_function(
+        self, py: Any, owner: ClassInfo | None, receiver: Value | None, arguments: Arguments, node: ast.AST
+    ) -> Value:
         """A call of a known function, expanded in place if it is @inline or a generator."""
         fn = self.program.prototype(py, owner)
         params, _ = fn.signature()
@@ -327,7 +366,9 @@ class Calls(Operators):
         if bad is not None:
             self.error(f"{bad.what}: {fn.name} is not", node)
         result = real.result
-        return self._results(result, lambda dsts: ir.Call(dsts, real, args + self._out_places(dsts, result), self.handler()), real)
+        return self._results(
+            result, lambda dsts: ir.Call(dsts, real, args + self._out_places(dsts, result), self.handler()), real
+        )
 
     @staticmethod
     def _out_places(dsts: list[Var], result: Type) -> list[Value]:
@@ -365,7 +406,9 @@ class Calls(Operators):
             self.error(f"this takes {len(t.params)} arguments", node)
         args = [self.coerced(a, p) for a, p in zip(node.args, t.params, strict=True)]
         result = t.result
-        return self._results(result, lambda dsts: ir.CallPointer(dsts, func, args + self._out_places(dsts, result), self.handler()), None)
+        return self._results(
+            result, lambda dsts: ir.CallPointer(dsts, func, args + self._out_places(dsts, result), self.handler()), None
+        )
 
     # ---- arguments ---------------------------------------------------------------------------------------------------
 
@@ -399,7 +442,9 @@ class Calls(Operators):
             if isinstance(types[name], IteratorType):
                 out[name] = v
                 continue
-            if isinstance(v, (LambdaValue, GeneratorValue)) or (isinstance(v, CompileTime) and isinstance(types[name], FunctionType) and isinstance(v, LambdaValue)):
+            if isinstance(v, (LambdaValue, GeneratorValue)) or (
+                isinstance(v, CompileTime) and isinstance(types[name], FunctionType) and isinstance(v, LambdaValue)
+            ):
                 out[name] = v
                 continue
             where = a if isinstance(a, ast.AST) else node
@@ -470,7 +515,12 @@ class Calls(Operators):
                 v = self.local(name, self._own_type(frame, name, value))
                 self.emit(ir.Assign(v, self.coerce(value, v.type)))
                 frame.names[name] = v
-            elif isinstance(value, Var) and not value.temp and not value.param and not isinstance(strip(value.type), PLACES):
+            elif (
+                isinstance(value, Var)
+                and not value.temp
+                and not value.param
+                and not isinstance(strip(value.type), PLACES)
+            ):
                 # the caller's variable may change while the expanded body (a generator) is suspended
                 if fn.is_generator:
                     copy = self.local(name, value.type)
@@ -540,7 +590,13 @@ class Calls(Operators):
     def end_locals(self, frame: Frame, arguments: dict[str, Value]) -> None:
         """The life of an expanded body's locals ends with it."""
         for name, v in frame.names.items():
-            if isinstance(v, Var) and not v.temp and not v.param and is_counted(v.type) and v is not arguments.get(name):
+            if (
+                isinstance(v, Var)
+                and not v.temp
+                and not v.param
+                and is_counted(v.type)
+                and v is not arguments.get(name)
+            ):
                 self.emit(ir.Drop(v))
 
     def call_lambda(self, fn: LambdaValue, args: list[Value], node: ast.AST) -> Value:
@@ -552,7 +608,9 @@ class Calls(Operators):
         path = (*self.frame.path, getattr(node, "lineno", 0), getattr(node, "col_offset", 0), id(fn.node))
         frame = Frame(parent.module, parent.filename, parent.typevars, parent.owner, fn.node, path, parent=parent)
         frame.self_value = parent.self_value
-        frame.names = {n: (self.materialise(a) if not isinstance(a, CompileTime) else a) for n, a in zip(names, args, strict=True)}
+        frame.names = {
+            n: (self.materialise(a) if not isinstance(a, CompileTime) else a) for n, a in zip(names, args, strict=True)
+        }
         outer, self.frame = self.frame, frame
         line, file = self.line, self.file
         self.file = parent.filename

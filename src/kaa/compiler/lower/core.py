@@ -85,7 +85,9 @@ class Core:
         self.line = function.node.lineno
         self.file = function.filename
         self.fail: Handler | None = None
-        self.frame: Frame = Frame(function.module, function.filename, function.typevars, function.owner, function.node, ())
+        self.frame: Frame = Frame(
+            function.module, function.filename, function.typevars, function.owner, function.node, ()
+        )
         self.inline_stack: list[object] = []
 
     # ---- messages --------------------------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ class Expressions(Core):
             return self.constant(obj if not isinstance(obj, enum.Enum) else obj.value, None)
         hint: Type | None = None
         symbol = ""
-        if module is not None and not isinstance(obj, (type, pytypes.FunctionType, pytypes.ModuleType, pytypes.BuiltinFunctionType)):
+        if module is not None and not isinstance(
+            obj, (type, pytypes.FunctionType, pytypes.ModuleType, pytypes.BuiltinFunctionType)
+        ):
             hint, symbol = self.global_hint(name, module)
         return Live(obj, hint, symbol)
 
@@ -204,7 +206,9 @@ class Expressions(Core):
         have, want = nonnull(strip(value.type)), nonnull(to)
         if isinstance(have, ClassType) and isinstance(want, ClassType) and not have.info.is_subclass(want.info):
             guard = "{0} == 0 || " if isinstance(to, OptionalType) else ""
-            self.check(f"{guard}kaa_is_instance({{0}}, {self.program.freezer.class_range(want.info)})", [value], "assert")
+            self.check(
+                f"{guard}kaa_is_instance({{0}}, {self.program.freezer.class_range(want.info)})", [value], "assert"
+            )
         return self.narrowed(value, key)
 
     def _live_attribute(self, base: Live, node: ast.Attribute) -> Value:
@@ -337,7 +341,12 @@ class Expressions(Core):
                 self.emit(ir.Raw(out, f"{{0}} - {-index.value}ULL", [length]))
                 return out
         it = strip(index.type)
-        if isinstance(it, IntType) and it.signed and isinstance(t, ClassType) and t.info.py.__module__.startswith("kaa.lang.builtins.list"):
+        if (
+            isinstance(it, IntType)
+            and it.signed
+            and isinstance(t, ClassType)
+            and t.info.py.__module__.startswith("kaa.lang.builtins.list")
+        ):
             self.check("{0} >= 0", [index], "index")
             return self._cast_op(index, U64)
         return index
@@ -348,11 +357,19 @@ class Expressions(Core):
     @staticmethod
     def _is_type(live: Live) -> bool:
         obj = live.obj
-        return isinstance(obj, type) or typing.get_origin(obj) is not None or obj in (typing.Callable, weakref.ref) if _hashable(obj) else False
+        return (
+            isinstance(obj, type) or typing.get_origin(obj) is not None or obj in (typing.Callable, weakref.ref)
+            if _hashable(obj)
+            else False
+        )
 
     def _tuple_item(self, base: TupleValue, node: ast.Subscript) -> Value:
         index = self.expr(node.slice)
-        if not isinstance(index, Const) or not isinstance(index.value, int) or not -len(base.values) <= index.value < len(base.values):
+        if (
+            not isinstance(index, Const)
+            or not isinstance(index.value, int)
+            or not -len(base.values) <= index.value < len(base.values)
+        ):
             self.error("a tuple is indexed by a constant", node)
         return base.values[index.value]
 
@@ -455,7 +472,11 @@ class Expressions(Core):
     # ---- others ------------------------------------------------------------------------------------------------------
 
     def expr_Tuple(self, node: ast.Tuple, expected: Type | None) -> Value:
-        parts = expected.parts if isinstance(expected, TupleType) and len(expected.parts) == len(node.elts) else [None] * len(node.elts)
+        parts = (
+            expected.parts
+            if isinstance(expected, TupleType) and len(expected.parts) == len(node.elts)
+            else [None] * len(node.elts)
+        )
         return TupleValue([self._settled(self.expr(e, p), e, p) for e, p in zip(node.elts, parts, strict=True)])
 
     def _settled(self, value: Value, node: ast.expr, expected: Type | None) -> Value:
@@ -531,10 +552,14 @@ class Expressions(Core):
 
     # ---- provided by the other parts ---------------------------------------------------------------------------------
 
-    def cond(self, node: ast.expr, yes: ir.Block, no: ir.Block) -> tuple[dict[tuple[str, ...], Type], dict[tuple[str, ...], Type]]:
+    def cond(
+        self, node: ast.expr, yes: ir.Block, no: ir.Block
+    ) -> tuple[dict[tuple[str, ...], Type], dict[tuple[str, ...], Type]]:
         raise NotImplementedError
 
-    def call_method(self, method: BoundMethod, args: list[ast.expr], keywords: list[ast.keyword], node: ast.AST) -> Value:
+    def call_method(
+        self, method: BoundMethod, args: list[ast.expr], keywords: list[ast.keyword], node: ast.AST
+    ) -> Value:
         raise NotImplementedError
 
     def call_dunder(self, base: Value, name: str, args: list[ast.expr], node: ast.AST) -> Value:

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kaa.compiler.ir import Block, Value, Var
-from kaa.compiler.types import Type
-
 from kaa.compiler.source import Module
+from kaa.compiler.types import Type
 
 if TYPE_CHECKING:
     from kaa.compiler.classes import ClassInfo
-    from kaa.compiler.lower.core import Cleanup
 
 
 @dataclass
@@ -92,7 +90,9 @@ def assigned_names(node: ast.AST) -> frozenset[str]:
 
 def _bound(node: ast.AST) -> set[str]:
     out: set[str] = set()
-    stack: list[ast.AST] = list(ast.iter_child_nodes(node)) if isinstance(node, (ast.FunctionDef, ast.Lambda)) else [node]
+    stack: list[ast.AST] = (
+        list(ast.iter_child_nodes(node)) if isinstance(node, (ast.FunctionDef, ast.Lambda)) else [node]
+    )
     if isinstance(node, ast.Lambda):
         stack = [node.body]
     if isinstance(node, ast.FunctionDef):
@@ -101,7 +101,9 @@ def _bound(node: ast.AST) -> set[str]:
         n = stack.pop()
         if isinstance(n, ast.Name) and isinstance(n.ctx, (ast.Store, ast.Del)):
             out.add(n.id)
-        elif isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)):
+        elif isinstance(
+            n, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+        ):
             if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
                 out.add(n.name)
             continue
@@ -124,7 +126,10 @@ def _binding_parts(n: ast.stmt) -> list[ast.AST]:
     for name in n._fields:
         part = getattr(n, name)
         for item in part if isinstance(part, list) else [part]:
-            if isinstance(item, (ast.stmt, ast.excepthandler, ast.withitem, ast.match_case, ast.alias)) or name in ("targets", "target"):
+            if isinstance(item, (ast.stmt, ast.excepthandler, ast.withitem, ast.match_case, ast.alias)) or name in (
+                "targets",
+                "target",
+            ):
                 out.append(item)
             elif isinstance(item, ast.expr) and has_walrus(item):
                 out.append(item)
@@ -134,5 +139,8 @@ def _binding_parts(n: ast.stmt) -> list[ast.AST]:
 def assigned_attributes(nodes: list[ast.stmt]) -> set[str]:
     """Attribute names that some statements assign."""
     return {
-        n.attr for stmt in nodes for n in ast.walk(stmt) if isinstance(n, ast.Attribute) and isinstance(n.ctx, (ast.Store, ast.Del))
+        n.attr
+        for stmt in nodes
+        for n in ast.walk(stmt)
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, (ast.Store, ast.Del))
     }

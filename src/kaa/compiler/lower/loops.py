@@ -36,7 +36,6 @@ from kaa.compiler.types import (
     OptionalType,
     SliceType,
     Type,
-    is_int,
     join,
     strip,
 )
@@ -119,7 +118,9 @@ class Loops(Builtins):
             self.at(node)
             go_on = self.new_block("continue")
             suspended = self.facts
-            self.facts = {k: v for k, v in before.items() if self.facts.get(k) == v} if inner is not outer else self.facts
+            self.facts = (
+                {k: v for k, v in before.items() if self.facts.get(k) == v} if inner is not outer else self.facts
+            )
             self.assign(node.target, value, node)
             self.end_statement()
             outer.loops.append(Loop(end, go_on, break_depth, len(self.cleanups)))
@@ -185,7 +186,9 @@ class Loops(Builtins):
         self.error(f"{t} cannot be iterated", node)
 
     def _iterate_tuple(self, iterable: Value, on_item: OnItem) -> None:
-        values = iterable.values if isinstance(iterable, TupleValue) else [self.from_live(o, "", None) for o in iterable.obj]  # type: ignore[attr-defined]
+        values = (
+            iterable.values if isinstance(iterable, TupleValue) else [self.from_live(o, "", None) for o in iterable.obj]
+        )  # type: ignore[attr-defined]
         for v in values:
             on_item(self.decide(v) if not isinstance(v, Live) else self.materialise(v))
 
@@ -227,7 +230,9 @@ class Loops(Builtins):
             if overflow:
                 # the last step may leave the type's range, where Python's would just end
                 last = self.temp(BOOL)
-                template = f"(u64){{0}} - (u64){{1}} <= {-step}ULL" if step < 0 else f"(u64){{1}} - (u64){{0}} <= {step}ULL"
+                template = (
+                    f"(u64){{0}} - (u64){{1}} <= {-step}ULL" if step < 0 else f"(u64){{1}} - (u64){{0}} <= {step}ULL"
+                )
                 self.emit(ir.Raw(last, template, [counter, stop]))
                 go_on = self.new_block("step")
                 self.end(ir.Branch(last, end, go_on))
@@ -375,12 +380,16 @@ class Loops(Builtins):
 
     # ---- comprehensions ----------------------------------------------------------------------------------------------
 
-    def comprehension(self, node: ast.ListComp | ast.GeneratorExp, frame: Frame, each: Callable[[ast.expr], None]) -> None:
+    def comprehension(
+        self, node: ast.ListComp | ast.GeneratorExp, frame: Frame, each: Callable[[ast.expr], None]
+    ) -> None:
         """The loops and conditions of a comprehension around `each`, in a scope of its own."""
         path = (*self.frame.path, node.lineno, node.col_offset, id(node))
         inner = Frame(frame.module, frame.filename, frame.typevars, frame.owner, frame.node, path, parent=frame)
         inner.self_value = frame.self_value
-        inner.assigned = set[str]().union(*({n.id for n in ast.walk(g.target) if isinstance(n, ast.Name)} for g in node.generators))
+        inner.assigned = set[str]().union(
+            *({n.id for n in ast.walk(g.target) if isinstance(n, ast.Name)} for g in node.generators)
+        )
         outer, self.frame = self.frame, inner
 
         def level(i: int) -> None:
@@ -543,7 +552,9 @@ class Loops(Builtins):
         if isinstance(source, ComprehensionValue):
             self.comprehension(source.node, source.frame, lambda e: test(lambda yes, no: self.cond(e, yes, no)))
         else:
-            self.iterate(source, lambda v: test(lambda yes, no: self.end(ir.Branch(self.truth(v, node), yes, no))), node)
+            self.iterate(
+                source, lambda v: test(lambda yes, no: self.end(ir.Branch(self.truth(v, node), yes, no))), node
+            )
         self.place_block(done)
         self.frame = outer
         return out

@@ -59,12 +59,17 @@ class Lowerer(Text):
             self.end(ir.Return([]))
         elif isinstance(result, NeverType):
             self.end(ir.Trap("unreachable"))
-        elif isinstance(self.function.node.body[-1], ast.Expr) and "abstract" in str(getattr(self.function.py, "__isabstractmethod__", "")):
+        elif isinstance(self.function.node.body[-1], ast.Expr) and "abstract" in str(
+            getattr(self.function.py, "__isabstractmethod__", "")
+        ):
             self.end(ir.Trap("unreachable"))
         elif getattr(self.function.py, "__isabstractmethod__", False):
             self.end(ir.Trap("unreachable"))
         else:
-            self.error(f"the end of '{self.function.node.name}' can be reached without a return of {result}", self.function.node)
+            self.error(
+                f"the end of '{self.function.node.name}' can be reached without a return of {result}",
+                self.function.node,
+            )
 
     def _live_blocks(self) -> list[ir.Block]:
         """Reachable blocks, in the order they were placed."""

@@ -16,6 +16,7 @@ from kaa.compiler.lower.frame import has_walrus
 from kaa.compiler.lower.values import CompileTime, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,
+    U8,
     U64,
     VIEW,
     BoolType,
@@ -31,7 +32,6 @@ from kaa.compiler.types import (
     SliceType,
     StructType,
     Type,
-    U8,
     is_counted,
     is_int,
     join,
@@ -78,7 +78,12 @@ class Operators(Expressions):
         return value
 
     def binary(self, left: Value, op: type, right: Value, node: ast.AST, expected: Type | None = None) -> Value:
-        if isinstance(left, Const) and isinstance(right, Const) and isinstance(left.type, LitType) and isinstance(right.type, LitType):
+        if (
+            isinstance(left, Const)
+            and isinstance(right, Const)
+            and isinstance(left.type, LitType)
+            and isinstance(right.type, LitType)
+        ):
             return self._fold(left, op, right, node)
         left, right = self.materialise(left, node), self.materialise(right, node)
         lt = strip(left.type)
@@ -86,7 +91,11 @@ class Operators(Expressions):
             return self._pointer_step(left, op, right, node)
         if isinstance(lt, (ClassType, StructType)) and op in DUNDER:
             return self.call_dunder_value(left, DUNDER[op], [right], node)
-        if isinstance(lt, BoolType) and isinstance(strip(right.type), BoolType) and op in (ast.BitAnd, ast.BitOr, ast.BitXor):
+        if (
+            isinstance(lt, BoolType)
+            and isinstance(strip(right.type), BoolType)
+            and op in (ast.BitAnd, ast.BitOr, ast.BitXor)
+        ):
             out = self.temp(BOOL)
             self.emit(ir.Op(out, NAMES[op], [left, right]))
             return out
@@ -195,7 +204,11 @@ class Operators(Expressions):
     strict = False  # the operands of and/or must be bool: their value is wanted, not only their truth
 
     def expr_BoolOp(self, node: ast.BoolOp, expected: Type | None) -> Value:
-        if isinstance(node.op, ast.Or) and len(node.values) == 2 and isinstance(node.values[0], (ast.Name, ast.Attribute, ast.Call)):
+        if (
+            isinstance(node.op, ast.Or)
+            and len(node.values) == 2
+            and isinstance(node.values[0], (ast.Name, ast.Attribute, ast.Call))
+        ):
             return self._either(node, expected)
         saved, self.strict = self.strict, True
         out = self.bool_value(node)
@@ -255,7 +268,12 @@ class Operators(Expressions):
             return self._cond_chain(node, yes, no)
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
             return self._cond_is(node, yes, no)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance" and not self.frame.find("isinstance"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "isinstance"
+            and not self.frame.find("isinstance")
+        ):
             return self._cond_isinstance(node, yes, no)
         strict, self.strict = self.strict, False
         v = self.expr(node)
@@ -400,7 +418,11 @@ class Operators(Expressions):
             return self.compare(left, node.ops[0], node.comparators[0], node)
         # a < b < c: each operand once, left to right, stopping at the first false
         out, end = self.temp(BOOL), self.new_block("end")
-        left = self._settled(self.expr(node.left), node.left, None) if not isinstance(node.left, ast.Constant) else self.expr(node.left)
+        left = (
+            self._settled(self.expr(node.left), node.left, None)
+            if not isinstance(node.left, ast.Constant)
+            else self.expr(node.left)
+        )
         for i, (op, right_node) in enumerate(zip(node.ops, node.comparators, strict=True)):
             right = self.expr(right_node)
             if not isinstance(right, (Const, CompileTime)):
@@ -432,9 +454,19 @@ class Operators(Expressions):
         kind = type(op)
         if kind not in SYMBOL:
             self.error("`in` and `is` cannot be chained with other comparisons; write `and`", node)
-        if isinstance(left, Const) and isinstance(right, Const) and isinstance(left.type, (LitType, BoolType)) and kind in COMPARE:
+        if (
+            isinstance(left, Const)
+            and isinstance(right, Const)
+            and isinstance(left.type, (LitType, BoolType))
+            and kind in COMPARE
+        ):
             return Const(BOOL, COMPARE[kind](left.value, right.value))
-        if isinstance(left, Live) and isinstance(right, Live) and kind in COMPARE and isinstance(left.obj, (bytes, str)):
+        if (
+            isinstance(left, Live)
+            and isinstance(right, Live)
+            and kind in COMPARE
+            and isinstance(left.obj, (bytes, str))
+        ):
             return Const(BOOL, COMPARE[kind](left.obj, right.obj))
         left, right = self.materialise(left, node), self.materialise(right, node)
         a, b = strip(left.type), strip(right.type)
@@ -451,7 +483,11 @@ class Operators(Expressions):
             self.emit(ir.Op(out, symbol, [left, right]))
             return out
         if self._bytes_like(a) and self._bytes_like(b) and kind in (ast.Eq, ast.NotEq):
-            self.emit(ir.Raw(out, "kaa_bytes_equal({0}, {1})", [self.coerce(left, VIEW, node), self.coerce(right, VIEW, node)]))
+            self.emit(
+                ir.Raw(
+                    out, "kaa_bytes_equal({0}, {1})", [self.coerce(left, VIEW, node), self.coerce(right, VIEW, node)]
+                )
+            )
             return out if kind is ast.Eq else self.negate(out)
         if isinstance(a, FunctionType) and isinstance(b, FunctionType) and kind in (ast.Eq, ast.NotEq):
             self.emit(ir.Op(out, symbol, [left, right]))
@@ -470,9 +506,11 @@ class Operators(Expressions):
     def compare_is(self, left_node: ast.expr, right_node: ast.expr, node: ast.AST) -> Value:
         left = self.value(left_node)
         right = self.value(right_node)
-        if not (is_counted(left.type) and is_counted(right.type)) and not (
-            isinstance(strip(left.type), BoolType) and isinstance(strip(right.type), BoolType)
-        ) and not isinstance(strip(left.type), (FunctionType, OptionalType)):
+        if (
+            not (is_counted(left.type) and is_counted(right.type))
+            and not (isinstance(strip(left.type), BoolType) and isinstance(strip(right.type), BoolType))
+            and not isinstance(strip(left.type), (FunctionType, OptionalType))
+        ):
             self.error(f"`is` compares objects, not {left.type} and {right.type}; use ==", node)
         out = self.temp(BOOL)
         self.emit(ir.Raw(out, "((u64){0} == (u64){1})", [left, right]))

@@ -15,12 +15,15 @@ from kaa.compiler.lower.loops import Loops
 from kaa.compiler.lower.values import CompileTime, ErrorValue, GeneratorValue, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,
+    U32,
+    U64,
     ArrayType,
     BitsType,
     ClassType,
     IntType,
     IntVar,
     LitType,
+    NeverType,
     NoneType,
     OptionalType,
     PtrType,
@@ -28,10 +31,7 @@ from kaa.compiler.types import (
     StructType,
     TupleType,
     Type,
-    U32,
-    U64,
     VoidType,
-    NeverType,
     is_counted,
     is_int,
     join,
@@ -73,7 +73,11 @@ class Statements(Loops):
         from kaa.compiler.source import import_object
 
         for alias in node.names:
-            self.frame.names[alias.asname or alias.name.split(".")[0]] = Live(import_object(alias.name, None) if not alias.asname else __import__("importlib").import_module(alias.name))
+            self.frame.names[alias.asname or alias.name.split(".")[0]] = Live(
+                import_object(alias.name, None)
+                if not alias.asname
+                else __import__("importlib").import_module(alias.name)
+            )
 
     def stmt_ImportFrom(self, node: ast.ImportFrom) -> None:
         from kaa.compiler.source import import_object
@@ -197,7 +201,11 @@ class Statements(Loops):
 
     def _assign_var(self, var: Var, key: tuple[Any, ...], value: Value, node: ast.AST) -> None:
         have, want = strip(value.type), strip(var.type)
-        if have != want and not isinstance(value, Const) and not (is_int(have) and is_int(want) and not self._widens(have, want)):
+        if (
+            have != want
+            and not isinstance(value, Const)
+            and not (is_int(have) and is_int(want) and not self._widens(have, want))
+        ):
             wider = join(want, have)
             if wider is not None and strip(wider) != want and not self._declared_here(key):
                 self.declared[key] = wider
@@ -226,10 +234,13 @@ class Statements(Loops):
     def _declared_here(self, key: tuple[Any, ...]) -> bool:
         """True if the program itself said the local's type."""
         frame = self.frame
-        if isinstance(frame.node, ast.FunctionDef) and any(a.arg == key[1] for a in frame.node.args.args + frame.node.args.kwonlyargs):
+        if isinstance(frame.node, ast.FunctionDef) and any(
+            a.arg == key[1] for a in frame.node.args.args + frame.node.args.kwonlyargs
+        ):
             return True
         return any(
-            isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and n.target.id == key[1] for n in ast.walk(frame.node)
+            isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and n.target.id == key[1]
+            for n in ast.walk(frame.node)
         )
 
     def _assign_tuple(self, name: str, value: TupleValue, node: ast.AST) -> None:
@@ -316,10 +327,19 @@ class Statements(Loops):
         if not isinstance(frame.node, ast.FunctionDef) or frame.node.name != "__init__" or base is not frame.self_value:
             return False
         for stmt in frame.node.body:
-            stores = [n for n in ast.walk(stmt) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and n.attr == name]
+            stores = [
+                n
+                for n in ast.walk(stmt)
+                if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and n.attr == name
+            ]
             seen = any(isinstance(n, ast.Call) and _mentions_self(n, frame.node) for n in ast.walk(stmt))
             if node in stores:
-                return isinstance(stmt, (ast.Assign, ast.AnnAssign)) and not seen and len(stores) == 1 and not self._set_by_subclass(name)
+                return (
+                    isinstance(stmt, (ast.Assign, ast.AnnAssign))
+                    and not seen
+                    and len(stores) == 1
+                    and not self._set_by_subclass(name)
+                )
             if stores or seen:
                 return False
         return False
@@ -381,7 +401,9 @@ class Statements(Loops):
             if not isinstance(t, (ClassType, StructType)):
                 self.error(f"{t} has no field '{target.attr}'", target)
             left = self.attribute(base, target.attr, target)
-            result = self.binary(left, op, self.expr(node.value, left.type if is_int(left.type) else None), node, left.type)
+            result = self.binary(
+                left, op, self.expr(node.value, left.type if is_int(left.type) else None), node, left.type
+            )
             self.set_field(base, t, target.attr, result, target)
             self.forget_attribute(target.attr)
         else:
@@ -412,7 +434,7 @@ class Statements(Loops):
         after: list[dict[tuple[str, ...], Type]] = []
         ends = 0
         for block, facts, body in ((yes, t_facts, node.body), (no, f_facts, node.orelse)):
-            if not block in self.targeted:
+            if block not in self.targeted:
                 continue  # the test is a constant: this side is not compiled
             self.blocks.append(block)
             self.block, self.reachable = block, True
@@ -435,7 +457,9 @@ class Statements(Loops):
         if no in self.targeted:
             self.place_block(no)
             if node.msg is not None:
-                if isinstance(node.msg, ast.Constant) and (str(node.msg.value).endswith("out of range") or str(node.msg.value).startswith("pop from")):
+                if isinstance(node.msg, ast.Constant) and (
+                    str(node.msg.value).endswith("out of range") or str(node.msg.value).startswith("pop from")
+                ):
                     kind = "index"
                 else:
                     text = self.coerced(node.msg, self._str(), "the message")
@@ -480,7 +504,7 @@ class Statements(Loops):
             if self.reachable:
                 after.append(self.facts)
                 self.goto(end)
-            if not following in self.targeted:
+            if following not in self.targeted:
                 self.reachable = False
                 break
             self.blocks.append(following)
@@ -517,7 +541,9 @@ class Statements(Loops):
             info = self.class_of_node(p.cls)
             out = self.temp(BOOL)
             guard = "{0} != 0 && " if isinstance(strip(subject.type), OptionalType) else ""
-            self.emit(ir.Raw(out, f"{guard}kaa_is_instance({{0}}, {self.program.freezer.class_range(info)})", [subject]))
+            self.emit(
+                ir.Raw(out, f"{guard}kaa_is_instance({{0}}, {self.program.freezer.class_range(info)})", [subject])
+            )
             self.end(ir.Branch(out, yes, no))
         else:
             self.error("this pattern cannot be compiled", p)
@@ -526,7 +552,11 @@ class Statements(Loops):
 
     def stmt_Return(self, node: ast.Return) -> None:
         frame = self.frame
-        result = frame.result_type if frame.result_block is not None or frame.result_type is not None else self.function.result
+        result = (
+            frame.result_type
+            if frame.result_block is not None or frame.result_type is not None
+            else self.function.result
+        )
         result = strip(result) if result is not None else self.function.result
         if isinstance(result, (VoidType, NeverType)):
             if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
@@ -644,7 +674,9 @@ class Statements(Loops):
 
         self.protected(lambda: self._with_items(items[1:], node), leave)
 
-    def _with_generator(self, manager: GeneratorValue, item: ast.withitem, items: list[ast.withitem], node: ast.With) -> None:
+    def _with_generator(
+        self, manager: GeneratorValue, item: ast.withitem, items: list[ast.withitem], node: ast.With
+    ) -> None:
         """A @contextmanager generator: its body here, the with's body at its yield."""
         outer = self.frame
         seen = 0
@@ -689,7 +721,9 @@ class Statements(Loops):
             self.goto(resume)
         self.blocks.append(h.block)
         self.block, self.reachable = h.block, True
-        self.facts = {k: v for k, v in before.items() if facts.get(k) == v and not any(k[: len(a)] == a for a in assigned)}
+        self.facts = {
+            k: v for k, v in before.items() if facts.get(k) == v and not any(k[: len(a)] == a for a in assigned)
+        }
         saved = self.take_temps()
         leave()
         self.temps = saved

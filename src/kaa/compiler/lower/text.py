@@ -11,6 +11,7 @@ from kaa.compiler.ir import Const, Value
 from kaa.compiler.lower.statements import Statements
 from kaa.compiler.types import (
     STR,
+    U8,
     U64,
     VIEW,
     ArrayType,
@@ -22,7 +23,6 @@ from kaa.compiler.types import (
     SliceType,
     StrType,
     Type,
-    U8,
     is_int,
     strip,
 )
