@@ -8,6 +8,7 @@ import os
 import re
 from collections import defaultdict
 
+from kaa.compiler import parallel
 from kaa.compiler.classes import ClassInfo
 from kaa.compiler.emit import values
 from kaa.compiler.emit.function import FunctionEmitter
@@ -32,6 +33,7 @@ from kaa.compiler.types import (
     strip,
 )
 
+STATIC = "kaa_static"
 SMALL_INSTRUCTIONS, SMALL_BLOCKS = 14, 5
 SYMBOL = re.compile(r"\bk([zcdts])_(\w+)")
 
@@ -64,12 +66,13 @@ class Emitter:
         for fn in self.program.functions.values():
             if fn.blocks:
                 groups[fn.py.__module__].append(fn)
-        out = {
-            name: self._module(name, sorted(fns, key=lambda f: (f.node.lineno, f.cname)))
-            for name, fns in sorted(groups.items())
-        }
-        out["kaa_static"] = self._static()
-        return out
+
+        def make(name: str) -> str:
+            if name == STATIC:
+                return self._static()
+            return self._module(name, sorted(groups[name], key=lambda f: (f.node.lineno, f.cname)))
+
+        return parallel.texts([STATIC, *sorted(groups)], make)
 
     # ---- one module --------------------------------------------------------------------------------------------------
 
