@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Built-in functions, the functions of kaa.lang and kaa.lang.unsafe, and methods of built-in types."""
+"""Built-in functions, conversions, and the functions of kaa.lang."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import ast
 import dataclasses
 import typing
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import kaa.lang as lang
@@ -15,14 +14,12 @@ from kaa.compiler import ir
 from kaa.compiler.classes import size_align
 from kaa.compiler.ir import Const, ElementPlace, Value
 from kaa.compiler.lower.calls import Calls
-from kaa.compiler.lower.core import PLACES
-from kaa.compiler.lower.values import BuiltinMethod, ComprehensionValue, IterValue, Live, TupleValue
+from kaa.compiler.lower.values import IterValue, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,
     BYTES,
     I64,
     NONE,
-    STR,
     U8,
     U32,
     U64,
@@ -32,7 +29,6 @@ from kaa.compiler.types import (
     BoolType,
     BytesType,
     ClassType,
-    FunctionType,
     IntType,
     IntVar,
     LitType,
@@ -41,11 +37,8 @@ from kaa.compiler.types import (
     SliceType,
     StructType,
     Type,
-    WeakType,
-    is_counted,
     is_int,
     nonnull,
-    stored_c,
     strip,
 )
 from kaa.lang import unsafe
@@ -55,21 +48,6 @@ VECTOR_C = {
     "trailing_zeros": "kaa_ctz({0}, sizeof({0}))",
     "popcount": "__builtin_popcountll((u64){0})",
 }
-BARRIER_C = {
-    "fence": "__atomic_thread_fence(__ATOMIC_SEQ_CST)",
-    "compiler_barrier": '__asm__ volatile("" ::: "memory")',
-}
-UNSAFE_C = {
-    "move": "__builtin_memmove((void *){0}, (void *){1}, {2})",
-    "copy_bytes": "__builtin_memcpy((void *){0}, (void *){1}, {2})",
-    "zero": "__builtin_memset((void *){0}, 0, {1})",
-}
-ATOMIC_C = {
-    "load": "__atomic_load_n({0}, __ATOMIC_SEQ_CST)", "load_relaxed": "__atomic_load_n({0}, __ATOMIC_RELAXED)",
-    "exchange": "__atomic_exchange_n({0}, {1}, __ATOMIC_SEQ_CST)", "fetch_add": "__atomic_fetch_add({0}, {1}, __ATOMIC_SEQ_CST)",
-    "fetch_sub": "__atomic_fetch_sub({0}, {1}, __ATOMIC_SEQ_CST)", "fetch_or": "__atomic_fetch_or({0}, {1}, __ATOMIC_SEQ_CST)",
-    "fetch_and": "__atomic_fetch_and({0}, {1}, __ATOMIC_SEQ_CST)",
-}  # fmt: skip
 
 
 class Builtins(Calls):
@@ -389,261 +367,6 @@ class Builtins(Calls):
     def b_replace(self, node: ast.Call, expected: Type | None) -> Value:
         self.error("dataclasses.replace cannot be compiled", node)
 
-    # ---- kaa.lang.unsafe ---------------------------------------------------------------------------------------------
-
-    def u_address_of(self, node: ast.Call, expected: Type | None) -> Value:
-        v = self.value(node.args[0])
-        t = strip(v.type)
-        out = self.temp(U64)
-        if isinstance(t, SliceType):
-            self.emit(ir.Raw(out, "(u64){0}.p", [v]))
-        elif isinstance(t, BytesType):
-            self.emit(ir.Raw(out, "(u64){0}->data", [v]))
-        elif isinstance(t, PLACES) or is_counted(t):
-            self.emit(ir.Raw(out, "(u64){0}", [v]))
-        else:
-            self.error(f"{t} has no address", node)
-        return out
-
-    def u_class_at(self, node: ast.Call, expected: Type | None) -> Value:
-        t = self.annotation_of(node.args[0])
-        v = self.coerced(node.args[1], U64)
-        out = self.temp(t)
-        self.emit(ir.Raw(out, f"({t.c}){{0}}", [v]))
-        return out
-
-    def u_adopt(self, node: ast.Call, expected: Type | None) -> Value:
-        t = self.annotation_of(node.args[0])
-        out = self.temp(t)
-        self.emit(ir.Raw(out, f"({t.c}){{0}}", [self.coerced(node.args[1], U64)], takes=True))
-        return out
-
-    def u_retain(self, node: ast.Call, expected: Type | None) -> Value:
-        self.emit(ir.Retain(self.value(node.args[0])))
-        return Const(NONE, None)
-
-    def u_leak(self, node: ast.Call, expected: Type | None) -> Value:
-        v = self.value(node.args[0])
-        self.emit(ir.Retain(v))
-        out = self.temp(U64)
-        self.emit(ir.Raw(out, "(u64){0}", [v]))
-        return out
-
-    def u_hash_key(self, node: ast.Call, expected: Type | None) -> Value:
-        from kaa.lang.builtins import hashing
-
-        v = self.decide(self.expr(node.args[0]), node)
-        if is_int(v.type):
-            return self.call_function(hashing.hash_integer, None, None, [(None, self._cast_op(v, U64))], node)
-        return self.call_function(hashing.hash_bytes, None, None, [(None, self.coerce(v, VIEW, node))], node)
-
-    def u_same(self, node: ast.Call, expected: Type | None) -> Value:
-        a, b = self.value(node.args[0]), self.value(node.args[1])
-        t = strip(a.type)
-        if isinstance(nonnull(t), ClassType) and (isinstance(t, OptionalType) or t.info.find("__eq__") is None):  # type: ignore[union-attr]
-            out = self.temp(BOOL)
-            self.emit(ir.Raw(out, "((u64){0} == (u64){1})", [a, b]))
-            return out
-        return self.compare_values(a, ast.Eq(), b, node)
-
-    def u_volatile_load(self, node: ast.Call, expected: Type | None) -> Value:
-        p = self.value(node.args[0])
-        t = strip(p.type)
-        assert isinstance(t, PtrType)
-        out = self.temp(t.element)
-        self.emit(ir.Raw(out, f"*(volatile {stored_c(t.element)} *){{0}}", [p]))
-        return out
-
-    def u_volatile_store(self, node: ast.Call, expected: Type | None) -> Value:
-        p = self.value(node.args[0])
-        t = strip(p.type)
-        assert isinstance(t, PtrType)
-        v = self.coerced(node.args[1], t.element)
-        self.emit(ir.Raw(None, f"*(volatile {stored_c(t.element)} *){{0}} = {{1}}", [p, v]))
-        return Const(NONE, None)
-
-    def u_fence(self, node: ast.Call, expected: Type | None) -> Value:
-        self.emit(ir.Raw(None, BARRIER_C["fence"], []))
-        return Const(NONE, None)
-
-    def u_compiler_barrier(self, node: ast.Call, expected: Type | None) -> Value:
-        self.emit(ir.Raw(None, BARRIER_C["compiler_barrier"], []))
-        return Const(NONE, None)
-
-    def u_allocate(self, node: ast.Call, expected: Type | None) -> Value:
-        out = self.temp(U64)
-        self.emit(ir.RawRaising(out, "kaa_buffer_alloc({0})", [self.coerced(node.args[0], U64)], self.handler()))
-        return out
-
-    def u_release(self, node: ast.Call, expected: Type | None) -> Value:
-        args = [self.coerced(a, U64) for a in node.args]
-        self.emit(ir.Raw(None, "kaa_buffer_free({0}, {1})", args))
-        return Const(NONE, None)
-
-    def _memory(self, node: ast.Call, name: str) -> Value:
-        self.emit(ir.Raw(None, UNSAFE_C[name], [self.coerced(a, U64) for a in node.args]))
-        return Const(NONE, None)
-
-    def u_move(self, node: ast.Call, expected: Type | None) -> Value:
-        return self._memory(node, "move")
-
-    def u_copy_bytes(self, node: ast.Call, expected: Type | None) -> Value:
-        return self._memory(node, "copy_bytes")
-
-    def u_zero(self, node: ast.Call, expected: Type | None) -> Value:
-        return self._memory(node, "zero")
-
-    def u_symbol(self, node: ast.Call, expected: Type | None) -> Value:
-        name = node.args[0]
-        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
-            self.error("symbol() takes a constant name", node)
-        out = self.temp(U64)
-        self.emit(ir.Raw(out, f"KAA_SYMBOL({name.value})", []))
-        return out
-
-    def u_function_address(self, node: ast.Call, expected: Type | None) -> Value:
-        live = self.expr(node.args[0])
-        if not isinstance(live, Live):
-            value = self.materialise(live, node)
-            if not isinstance(strip(value.type), FunctionType):
-                self.error("function_address() takes a function", node)
-            return self._cast_op(value, U64)
-        fn = self.program.function(live.obj)
-        fn.address_taken = True
-        out = self.temp(U64)
-        self.emit(ir.Raw(out, f"KAA_SYMBOL({fn.cname})", []))
-        return out
-
-    def u_text_pieces(self, node: ast.Call, expected: Type | None) -> Value:
-        from kaa.lang.builtins.text import Piece
-
-        v = self.coerced(node.args[0], STR)
-        out = self.temp(SliceType(StructType(self.program.class_info(Piece))))
-        self.emit(ir.Raw(out, "(kaa_slice){{(u8 *){0}->pieces, {0}->count}}", [v]))
-        return out
-
-    def w_ref(self, node: ast.Call, expected: Type | None) -> Value:
-        v = self.value(node.args[0])
-        t = nonnull(strip(v.type))
-        wanted = strip(expected) if expected is not None else None
-        wanted = wanted.inner if isinstance(wanted, OptionalType) else wanted
-        if not isinstance(t, ClassType):
-            self.error(f"weakref.ref of {t}", node)
-        out = self.temp(wanted if isinstance(wanted, WeakType) else WeakType(t))
-        self.emit(ir.Raw(out, "kaa_weak_new({0})", [v], takes=True))
-        return out
-
-    # ---- methods of built-in types -----------------------------------------------------------------------------------
-
-    def call_builtin_method(self, method: BuiltinMethod, node: ast.Call, expected: Type | None) -> Value:
-        base = method.receiver
-        t = strip(base.type)
-        if isinstance(t, PtrType):
-            return self._pointer_method(base, t, method.name, node)
-        if isinstance(t, AtomicType):
-            return self._atomic_method(base, t, method.name, node)
-        if isinstance(t, BytesType) or (isinstance(t, SliceType) and t.element == U8):
-            found = self._bytes_method(base, method.name, node)
-            if found is not None:
-                return found
-        if isinstance(t, (SliceType, ArrayType)):
-            return self._slice_method(base, t, method.name, node)
-        self.error(f"{t} has no method '{method.name}'", node)
-
-    def _pointer_method(self, base: Value, t: PtrType, name: str, node: ast.Call) -> Value:
-        if name == "cast":
-            return self._cast_op(base, PtrType(self.annotation_of(node.args[0])))
-        if name == "slice":
-            out = self.temp(SliceType(t.element))
-            self.emit(ir.Raw(out, "(kaa_slice){{(u8 *){0}, {1}}}", [base, self.coerced(node.args[0], U64)]))
-            return out
-        if name == "place":
-            return self.load(ElementPlace(base, Const(U64, 0), t.element))
-        if name == "take":
-            index = self.decide(self.expr(node.args[0]))
-            out = self.temp(t.element)
-            if is_counted(t.element):
-                self.emit(
-                    ir.Raw(
-                        out,
-                        f"({t.element.c})kaa_take((void **){{0}} + {{1}})",
-                        [base, index],
-                        takes=True,
-                        writes=ElementPlace(base, index, t.element).key,
-                    )
-                )
-            else:
-                self.emit(ir.Load(out, ElementPlace(base, index, t.element)))
-            return out
-        self.error(f"Ptr has no method '{name}'", node)
-
-    def _atomic_method(self, base: Value, t: AtomicType, name: str, node: ast.Call) -> Value:
-        args = [self.coerced(a, t.element) for a in node.args]
-        if name in ("store", "store_relaxed"):
-            order = "__ATOMIC_SEQ_CST" if name == "store" else "__ATOMIC_RELAXED"
-            self.emit(ir.Raw(None, f"__atomic_store_n({{0}}, {{1}}, {order})", [base, *args]))
-            return Const(NONE, None)
-        if name == "compare_exchange":
-            out = self.temp(BOOL)
-            c = t.element.c
-            template = f"({{{{ {c} kaa_old = {{1}}; __atomic_compare_exchange_n({{0}}, &kaa_old, {{2}}, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); }}}})"
-            self.emit(ir.Raw(out, template, [base, *args]))
-            return out
-        if name not in ATOMIC_C:
-            self.error(f"Atomic has no method '{name}'", node)
-        out = self.temp(t.element)
-        self.emit(ir.Raw(out, ATOMIC_C[name], [base, *args]))
-        return out
-
-    def _bytes_method(self, base: Value, name: str, node: ast.Call) -> Value | None:
-        view = base if isinstance(strip(base.type), SliceType) else self.bytes_view(base)
-        if name in ("startswith", "endswith"):
-            out = self.temp(BOOL)
-            self.emit(ir.Raw(out, f"kaa_{name}({{0}}, {{1}})", [view, self.coerced(node.args[0], VIEW)]))
-            return out
-        if name in ("find", "rfind"):
-            what = self.decide(self.expr(node.args[0]), node)
-            out = self.temp(I64)
-            if is_int(what.type):
-                self.emit(ir.Raw(out, f"kaa_{name}_byte({{0}}, {{1}})", [view, what]))
-            else:
-                self.emit(ir.Raw(out, f"kaa_{name}({{0}}, {{1}})", [view, self.coerce(what, VIEW, node)]))
-            return out
-        if name == "copy_to":
-            self.emit(ir.Raw(None, "kaa_slice_copy({0}, {1}, 1)", [self.coerced(node.args[0], SliceType(U8)), view]))
-            return Const(NONE, None)
-        return None
-
-    def _slice_method(self, base: Value, t: SliceType | ArrayType, name: str, node: ast.Call) -> Value:
-        if isinstance(t, ArrayType):
-            view = self.temp(SliceType(t.element))
-            self.emit(ir.Raw(view, f"(kaa_slice){{{{(u8 *){{0}}, {t.length}}}}}", [base]))
-        else:
-            view = self.temp(t)
-            self.emit(ir.Assign(view, base))
-        self.refuse_references(t.element, node)
-        if name == "fill" and not isinstance(t.element, PLACES):
-            v = self.coerced(node.args[0], t.element)
-            p = self.view_pointer(view, t.element)
-            c = stored_c(t.element)
-            if t.element == U8:
-                self.emit(ir.Raw(None, "__builtin_memset({0}, {1}, {2}.n)", [p, v, view]))
-            else:
-                self.emit(
-                    ir.Raw(
-                        None,
-                        f"({{{{ {c} *kaa_p = {{0}}; for (u64 kaa_i = 0; kaa_i < {{2}}.n; kaa_i++) kaa_p[kaa_i] = {{1}}; }}}})",
-                        [p, v, view],
-                    )
-                )
-            return Const(NONE, None)
-        if name == "copy_from":
-            source_type: Type = VIEW if t.element == U8 else SliceType(t.element)
-            source = self.coerced(node.args[0], source_type)
-            self.emit(ir.Raw(None, f"kaa_slice_copy({{0}}, {{1}}, sizeof({stored_c(t.element)}))", [view, source]))
-            return Const(NONE, None)
-        self.error(f"{t} has no method '{name}'", node)
-
 
 def _table() -> dict[int, str]:
     out: dict[int, str] = {}
@@ -664,5 +387,3 @@ def _table() -> dict[int, str]:
 
 
 TABLE = _table()
-
-__all__ = ["Builtins", "Callable", "ComprehensionValue"]

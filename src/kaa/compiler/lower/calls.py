@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls: of functions, methods, constructors, function pointers; arguments, type arguments, and expansion in place."""
+"""Calls: of functions, methods, constructors and function pointers."""
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
 import enum
 import types as pytypes
@@ -13,13 +12,12 @@ from typing import Any
 from kaa.compiler import ir
 from kaa.compiler.classes import MISSING, ClassInfo
 from kaa.compiler.ir import Const, FieldPlace, Value, Var
+from kaa.compiler.lower.arguments import Arguments, generic
 from kaa.compiler.lower.core import PLACES
-from kaa.compiler.lower.frame import Frame, assigned_names, has_walrus
-from kaa.compiler.lower.operators import Operators
+from kaa.compiler.lower.expansion import Expansion
 from kaa.compiler.lower.values import (
     BoundMethod,
     BuiltinMethod,
-    CompileTime,
     GeneratorValue,
     LambdaValue,
     Live,
@@ -27,7 +25,7 @@ from kaa.compiler.lower.values import (
     TupleValue,
 )
 from kaa.compiler.program import REQUIRED, Function, Param
-from kaa.compiler.source import markers, unwrap
+from kaa.compiler.source import unwrap
 from kaa.compiler.types import (
     I64,
     NONE,
@@ -36,9 +34,6 @@ from kaa.compiler.types import (
     AtomicType,
     ClassType,
     FunctionType,
-    IntVar,
-    IteratorType,
-    LitType,
     NeverType,
     OptionalType,
     PtrType,
@@ -50,15 +45,14 @@ from kaa.compiler.types import (
     TypeVarType,
     VoidType,
     WeakType,
-    is_counted,
     strip,
 )
 
 WITH_MORE = {("pop", 1): "pop_at", ("pop", 2): "pop_default", ("get", 2): "get_default"}
-Arguments = list[tuple[str | None, ast.expr | Value]]
+_generic = generic  # the name under which emit/module.py imports it
 
 
-class Calls(Operators):
+class Calls(Expansion):
     """Everything with parentheses."""
 
     def expr_Call(self, node: ast.Call, expected: Type | None) -> Value:
@@ -342,7 +336,7 @@ class Calls(Operators):
         if receiver is None and fn.kind == "method":
             self.error(f"{fn.name} needs an object", node)
         typevars: dict[object, Type] = dict(fn.typevars)
-        if any(_generic(p.type) for p in rest) or _generic(fn.result):
+        if any(generic(p.type) for p in rest) or generic(fn.result):
             matched = self._match(rest, arguments, node)
             typevars.update(self._bind_types(rest, matched, node))
             arguments = [(name, v) for name, v in matched.items()]
@@ -410,218 +404,6 @@ class Calls(Operators):
             result, lambda dsts: ir.CallPointer(dsts, func, args + self._out_places(dsts, result), self.handler()), None
         )
 
-    # ---- arguments ---------------------------------------------------------------------------------------------------
-
-    def _match(self, params: list[Param], arguments: Arguments, node: ast.AST) -> dict[str, ast.expr | Value]:
-        """Which argument goes to which parameter."""
-        out: dict[str, ast.expr | Value] = {}
-        position = 0
-        for name, value in arguments:
-            if isinstance(value, ast.Starred):
-                self.error("*arguments cannot be compiled", value)
-            if name is None:
-                if position >= len(params):
-                    self.error(f"takes {len(params)} arguments, {len(arguments)} given", node)
-                name = params[position].name
-                position += 1
-            if name in out:
-                self.error(f"argument '{name}' is given twice", node)
-            if all(p.name != name for p in params):
-                self.error(f"there is no parameter '{name}'", node)
-            out[name] = value
-        return out
-
-    def bind(self, params: list[Param], arguments: Arguments, node: ast.AST) -> dict[str, Value]:
-        """Evaluates arguments left to right, as the parameters' types."""
-        matched = self._match(params, arguments, node)
-        types = {p.name: p.type for p in params}
-        out: dict[str, Value] = {}
-        nodes = list(matched.items())
-        for i, (name, a) in enumerate(nodes):
-            v = a if isinstance(a, Value) else self.expr(a, types[name])
-            if isinstance(types[name], IteratorType):
-                out[name] = v
-                continue
-            if isinstance(v, (LambdaValue, GeneratorValue)) or (
-                isinstance(v, CompileTime) and isinstance(types[name], FunctionType) and isinstance(v, LambdaValue)
-            ):
-                out[name] = v
-                continue
-            where = a if isinstance(a, ast.AST) else node
-            v = self.coerce(v, types[name], where, f"argument '{name}'")
-            later = [x for _, x in nodes[i + 1 :] if isinstance(x, ast.AST)]
-            if isinstance(v, Var) and not v.temp and any(map(has_walrus, later)):
-                v = self._settled(v, where, None)  # type: ignore[arg-type]
-            out[name] = v
-        for p in params:
-            if p.name not in out:
-                if p.default is REQUIRED:
-                    self.error(f"argument '{p.name}' is missing", node)
-                out[p.name] = self.coerce(self.from_live(p.default, "", None), p.type, node, f"default of '{p.name}'")
-        return out
-
-    def _bind_types(self, params: list[Param], matched: dict[str, Any], node: ast.AST) -> dict[object, Type]:
-        """Type arguments from the arguments' types. Evaluates the arguments it needs, in order."""
-        bound: dict[object, Type] = {}
-        for p in params:
-            if p.name in matched and not isinstance(matched[p.name], Value):
-                v = self.expr(matched[p.name], None if _generic(p.type) else p.type)
-                if not isinstance(v, (Live, CompileTime)) or isinstance(v, Live):
-                    v = self.materialise(v, matched[p.name]) if _generic(p.type) and not isinstance(v, Const) else v
-                matched[p.name] = v
-            if p.name in matched:
-                self._unify(p.type, matched[p.name].type, bound, matched[p.name], node)
-        return bound
-
-    def _unify(self, pattern: Type, have: Type, bound: dict[object, Type], value: Any, node: ast.AST) -> None:
-        have = strip(have)
-        if isinstance(pattern, TypeVarType):
-            if isinstance(value, LambdaValue):
-                return
-            if isinstance(have, (LitType, IntVar)):
-                have = self.default_int(have) if isinstance(have, IntVar) else I64
-                if pattern.variable in bound:
-                    return
-            bound.setdefault(pattern.variable, have)
-        elif isinstance(pattern, IteratorType):
-            return
-        elif isinstance(pattern, OptionalType):
-            self._unify(pattern.inner, have.inner if isinstance(have, OptionalType) else have, bound, value, node)
-        elif isinstance(pattern, (PtrType, SliceType, ArrayType, AtomicType)) and isinstance(have, type(pattern)):
-            self._unify(pattern.element, have.element, bound, None, node)
-        elif isinstance(pattern, (ClassType, StructType)) and isinstance(have, (ClassType, StructType)):
-            for info in have.info.mro():
-                if info.py is pattern.info.py:
-                    for a, b in zip(pattern.info.args, info.args, strict=True):
-                        self._unify(a, b, bound, None, node)
-        elif isinstance(pattern, FunctionType) and isinstance(have, FunctionType):
-            for a, b in zip((*pattern.params, pattern.result), (*have.params, have.result), strict=True):
-                self._unify(a, b, bound, None, node)
-        elif isinstance(pattern, WeakType) and isinstance(have, WeakType):
-            self._unify(pattern.inner, have.inner, bound, None, node)
-
-    # ---- expansion in place ------------------------------------------------------------------------------------------
-
-    def enter_frame(self, fn: Function, values: dict[str, Value], node: ast.AST) -> Frame:
-        """A frame for expanding a function's body here, with its parameters bound to the arguments."""
-        if fn.py in self.inline_stack:
-            self.error(f"{fn.name} is expanded inside itself: @inline functions and generators cannot recurse", node)
-        path = (*self.frame.path, getattr(node, "lineno", 0), getattr(node, "col_offset", 0), id(fn.node))
-        frame = Frame(fn.module, fn.filename, fn.typevars, fn.owner, fn.node, path)
-        frame.assigned = assigned_names(fn.node) - set(values)
-        rebound = assigned_names(fn.node) & set(values)
-        for name, value in values.items():
-            if name in rebound and not isinstance(value, CompileTime):
-                v = self.local(name, self._own_type(frame, name, value))
-                self.emit(ir.Assign(v, self.coerce(value, v.type)))
-                frame.names[name] = v
-            elif (
-                isinstance(value, Var)
-                and not value.temp
-                and not value.param
-                and not isinstance(strip(value.type), PLACES)
-            ):
-                # the caller's variable may change while the expanded body (a generator) is suspended
-                if fn.is_generator:
-                    copy = self.local(name, value.type)
-                    self.emit(ir.Assign(copy, value))
-                    frame.names[name] = copy
-                else:
-                    frame.names[name] = value
-            else:
-                if isinstance(value, Var) and fn.is_generator:
-                    value.keep = True
-                frame.names[name] = value
-        if fn.kind == "classmethod" and fn.owner is not None:
-            frame.names[fn.node.args.args[0].arg] = Live(fn.owner.py, typed=fn.owner.type)
-        if fn.kind == "method" and fn.signature()[0]:
-            frame.self_value = values.get(fn.signature()[0][0].name)
-        return frame
-
-    def _own_type(self, frame: Frame, name: str, value: Value) -> Type:
-        known = self.declared.get((frame.path, name))
-        return known or (IntVar() if isinstance(value.type, LitType) else value.type)
-
-    def expand(self, fn: Function, values: dict[str, Value], node: ast.AST) -> Value:
-        """The body of an @inline function, here."""
-        frame = self.enter_frame(fn, values, node)
-        body = [s for s in fn.node.body if not _docstring(s)]
-        outer, self.frame = self.frame, frame
-        line, file = self.line, self.file
-        self.file = fn.filename
-        self.inline_stack.append(fn.py)
-        result = strip(fn.result)
-        frame.result_type = result
-        frame.result_depth = len(self.cleanups)
-        temps, self.temps = self.temps, []
-        facts = dict(self.facts)
-        if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
-            out = self._keep_place(self.coerced(body[0].value, result, "the result"), result)
-        else:
-            out = self._expand_body(frame, body, result)
-        self.end_locals(frame, values)
-        self.temps = temps + self.temps
-        self.facts = {k: v for k, v in facts.items() if self.facts.get(k) == v}
-        self.inline_stack.pop()
-        self.frame, self.line, self.file = outer, line, file
-        return out
-
-    def _keep_place(self, value: Value, result: Type) -> Value:
-        return value
-
-    def _expand_body(self, frame: Frame, body: list[ast.stmt], result: Type) -> Value:
-        end = self.new_block("inlined")
-        frame.result_block = end
-        if isinstance(result, TupleType):
-            frame.result_vars = [self.temp(p, "r") for p in result.parts]
-        elif not isinstance(result, (VoidType, NeverType)):
-            frame.result_vars = [self.temp(result, "r")]
-        results = self.take_temps()
-        self.statements(body)
-        if self.reachable:
-            self.goto(end)
-        if frame.result_used or isinstance(result, VoidType):
-            self.place_block(end)
-        self.temps = results + self.temps
-        if frame.result_vars is None:
-            return Const(NONE, None)
-        return TupleValue(list(frame.result_vars)) if isinstance(result, TupleType) else frame.result_vars[0]
-
-    def end_locals(self, frame: Frame, arguments: dict[str, Value]) -> None:
-        """The life of an expanded body's locals ends with it."""
-        for name, v in frame.names.items():
-            if (
-                isinstance(v, Var)
-                and not v.temp
-                and not v.param
-                and is_counted(v.type)
-                and v is not arguments.get(name)
-            ):
-                self.emit(ir.Drop(v))
-
-    def call_lambda(self, fn: LambdaValue, args: list[Value], node: ast.AST) -> Value:
-        """A lambda's body, here, with the names of the place where it was written."""
-        names = [a.arg for a in fn.node.args.args]
-        if len(names) != len(args):
-            self.error(f"the lambda takes {len(names)} arguments, {len(args)} given", node)
-        parent = fn.frame
-        path = (*self.frame.path, getattr(node, "lineno", 0), getattr(node, "col_offset", 0), id(fn.node))
-        frame = Frame(parent.module, parent.filename, parent.typevars, parent.owner, fn.node, path, parent=parent)
-        frame.self_value = parent.self_value
-        frame.names = {
-            n: (self.materialise(a) if not isinstance(a, CompileTime) else a) for n, a in zip(names, args, strict=True)
-        }
-        outer, self.frame = self.frame, frame
-        line, file = self.line, self.file
-        self.file = parent.filename
-        stack, self.inline_stack = self.inline_stack, fn.expanding
-        out = self.expr(fn.node.body)
-        self.inline_stack = stack
-        if not isinstance(out, CompileTime):
-            out = self.materialise(out, fn.node)
-        self.frame, self.line, self.file = outer, line, file
-        return out
-
     def call_dunder(self, base: Value, name: str, args: list[ast.expr], node: ast.AST) -> Value:
         t = strip(base.type)
         assert isinstance(t, (ClassType, StructType))
@@ -654,37 +436,12 @@ class Calls(Operators):
     def convert(self, t: Type, node: ast.Call) -> Value:
         raise NotImplementedError
 
-    def statements(self, body: list[ast.stmt]) -> None:
-        raise NotImplementedError
-
 
 def _arguments(node: ast.Call) -> Arguments:
     return [(None, a) for a in node.args] + [(k.arg, k.value) for k in node.keywords]
-
-
-def _generic(t: Type) -> bool:
-    """True if the type mentions an unbound type variable."""
-    if isinstance(t, TypeVarType):
-        return True
-    if isinstance(t, (OptionalType, WeakType)):
-        return _generic(t.inner)
-    if isinstance(t, (PtrType, SliceType, ArrayType, AtomicType)):
-        return _generic(t.element)
-    if isinstance(t, (ClassType, StructType)):
-        return any(map(_generic, t.info.args))
-    if isinstance(t, FunctionType):
-        return any(map(_generic, (*t.params, t.result)))
-    return isinstance(t, TupleType) and any(map(_generic, t.parts))
-
-
-def _docstring(s: ast.stmt) -> bool:
-    return isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) and isinstance(s.value.value, str)
 
 
 def _generated(init: object) -> bool:
     """True for the __init__ that @dataclass wrote."""
     code = getattr(init, "__code__", None)
     return code is None or code.co_filename.startswith("<")
-
-
-__all__ = ["Calls", "contextlib", "is_counted", "markers"]

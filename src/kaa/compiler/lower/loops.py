@@ -9,9 +9,9 @@ from typing import Any
 
 from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, Value, Var
-from kaa.compiler.lower.builtins import Builtins
 from kaa.compiler.lower.core import Cleanup, Restart
 from kaa.compiler.lower.frame import Frame, Loop, assigned_attributes, assigned_names, has_call
+from kaa.compiler.lower.methods import Methods
 from kaa.compiler.lower.values import (
     BoundMethod,
     CompileTime,
@@ -44,7 +44,7 @@ UNROLLED = 4  # a constant tuple of at most this many is iterated without a loop
 OnItem = Callable[[Value], None]
 
 
-class Loops(Builtins):
+class Loops(Methods):
     """`iterate` expands any iterable around a callback that lowers the body."""
 
     def stmt_While(self, node: ast.While) -> None:
