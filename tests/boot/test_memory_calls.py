@@ -12,6 +12,7 @@ pytestmark = pytest.mark.boot
 
 
 def test_memory_calls_are_as_the_manual_pages_say(boot: world.Boot, programs: world.Programs) -> None:
-    result = boot("/bin/memory_calls", entries=[cpio.directory("tmp"), cpio.directory("bin"), programs.entry("memory_calls")])
+    entries = [cpio.directory("tmp"), cpio.directory("bin"), programs.entry("memory_calls")]
+    result = boot("/bin/memory_calls", entries=entries)
     world.assert_sound(result)
     assert (result.status, result.stdout) == (0, b""), result.stdout

@@ -37,7 +37,8 @@ MISSING = object()
 
 @dataclass(frozen=True)
 class Field:
-    """One declared field. `protection` is what its annotation says about sharing: Final, Guarded, Rcu, PerCpu, Owned or ""."""
+    """One declared field. `protection` is what its annotation says about sharing: Final, Guarded, Rcu, PerCpu, Owned or
+    ""."""
 
     name: str
     type: Type
@@ -139,7 +140,8 @@ class ClassInfo:
             and not self.py.__module__.startswith("kaa.lang")
         ):
             raise CompileError(
-                f"field {name} would keep a view ({declared.type}) beyond its owner's life; keep the owner, or bytes(...)",
+                f"field {name} would keep a view ({declared.type}) beyond its owner's life; "
+                "keep the owner, or bytes(...)",
                 module.filename,
                 stmt.annotation,
             )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which counted places (fields, elements) a call may overwrite: what a borrowed reference has to fear.
 
-A summary per function, over the call graph: a set of place keys as bits of an int. A release may run `__del__`s, so it counts
-as calling them."""
+A summary per function, over the call graph: a set of place keys as bits of an int. A release may run `__del__`s, so it
+counts as calling them."""
 
 from __future__ import annotations
 

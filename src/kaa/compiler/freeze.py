@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Module-level objects → initialised data. An object is frozen when compiled code mentions it, with everything it refers to."""
+"""Module-level objects → initialised data. An object is frozen when compiled code mentions it, with everything it
+refers to."""
 
 from __future__ import annotations
 
@@ -83,7 +84,7 @@ class Freezer:
         self.keep: list[Any] = []  # objects whose id() is a key must stay alive
         self.arrays: dict[str, ArrayType] = {}
 
-    # ---- run-time values -----------------------------------------------------------------------------------------------
+    # ---- run-time values ---------------------------------------------------------------------------------------------
 
     def value(self, obj: Any, expected: Type | None, symbol: str = "") -> Value | None:
         """The run-time value of a live object; None if it has none."""
@@ -191,7 +192,7 @@ class Freezer:
         self.program.trampolines[name] = fn
         return name
 
-    # ---- freezing ------------------------------------------------------------------------------------------------------
+    # ---- freezing ----------------------------------------------------------------------------------------------------
 
     def freeze(self, obj: Any, t: Type, symbol: str = "") -> Frozen:
         """The frozen form of an object; its contents are written later, by `flush`."""

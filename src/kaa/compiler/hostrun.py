@@ -24,9 +24,10 @@ BUILD = Path.home() / ".cache" / "kaa" / "hostrun"
 
 @dataclass
 class HostResult:
-    """What one native run said. `trap`: "kind line"; `status`: the error's errno, 101 for a trap; `leaked`: objects left."""
+    """What one native run said. `trap`: "kind line"; `status`: the error's errno, 101 for a trap; `leaked`: objects
+    left."""
 
-    emitted: list[int | bytes] = field(default_factory=list)
+    emitted: list[int | bytes] = field(default_factory=list[int | bytes])
     trap: str | None = None
     status: int = 0
     leaked: int = 0
@@ -92,7 +93,10 @@ def build(
     compiled = compile_program([], str(path.parent), ("kaaprog_",), functions)
     table = "".join(f'{{"{f.__name__}", kt_{compiled.program.function(f).cname}}}, ' for f in functions)
     externs = "".join(f"u32 kt_{compiled.program.function(f).cname}(void);" for f in functions)
-    main = f'#include "kaa.h"\nstruct entry {{ const char *name; u32 (*run)(void); }};\n{externs}\nstruct entry kaa_entries[] = {{{table}{{0, 0}}}};\n'
+    main = (
+        '#include "kaa.h"\nstruct entry { const char *name; u32 (*run)(void); };\n'
+        f"{externs}\nstruct entry kaa_entries[] = {{{table}{{0, 0}}}};\n"
+    )
     units = [*compiled.units, Unit("kaa_entries", main), Unit("host_runtime", RUNTIME.read_text())]
     if sanitize and cc == "zig":
         cc = "gcc"

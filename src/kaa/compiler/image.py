@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A freestanding program → a bootable ELF image: imports a package, compiles what its entry points reach, links it with the
-package's linker script, and adds the table of source lines that tracebacks are made from."""
+"""A freestanding program → a bootable ELF image: imports a package, compiles what its entry points reach, links it with
+the package's linker script, and adds the table of source lines that tracebacks are made from."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TARGET = {
     "x86_64": ["--target=x86_64-unknown-none-elf", "-mcmodel=kernel", "-mno-red-zone", "-mgeneral-regs-only"],
 }
 FREESTANDING = [
-    "-O2", "-g", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-omit-frame-pointer", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
-    "-ffunction-sections", "-fdata-sections",
+    "-O2", "-g", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-omit-frame-pointer", "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fdata-sections",
 ]  # fmt: skip
 GCC_ONLY = {"--target=x86_64-unknown-none-elf"}
 
@@ -38,7 +38,7 @@ class Image:
 
     elf: Path
     compiled: Compiled
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
     unsafe_lines: int = 0
     lines: int = 0
 
@@ -111,8 +111,8 @@ def refuse_unsafe(modules: list[types.ModuleType]) -> None:
 
 def link(objects: list[Path], script: Path, output: Path) -> None:
     """Links objects with a linker script."""
-    run([*linker(), "-T", str(script), "-z", "max-page-size=4096", "--gc-sections", "-static", "-nostdlib", "--no-dynamic-linker",
-         "-o", str(output), *map(str, sorted(objects))])  # fmt: skip
+    run([*linker(), "-T", str(script), "-z", "max-page-size=4096", "--gc-sections", "-static", "-nostdlib",
+         "--no-dynamic-linker", "-o", str(output), *map(str, sorted(objects))])  # fmt: skip
 
 
 def line_table(

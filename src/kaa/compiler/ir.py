@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The typed intermediate representation: basic blocks of simple instructions over typed variables (not SSA), with raising calls as
-edges to a handler. `format_function` prints it (`./kaa compile --dump ir`)."""
+"""The typed intermediate representation: basic blocks of simple instructions over typed variables (not SSA), with
+raising calls as edges to a handler. `format_function` prints it (`./kaa compile --dump ir`)."""
 
 from __future__ import annotations
 
@@ -341,7 +341,8 @@ class Call(RaisingInstr):
 
     def __str__(self) -> str:
         arrow = f" !-> {self.handler.block.name}" if self.handler else ""
-        return f"{', '.join(map(str, self.dsts)) or '_'} = call {self.callee.cname}({', '.join(map(str, self.args))}){arrow}"
+        dsts, args = ", ".join(map(str, self.dsts)) or "_", ", ".join(map(str, self.args))
+        return f"{dsts} = call {self.callee.cname}({args}){arrow}"
 
 
 @dataclass(eq=False)
@@ -359,7 +360,8 @@ class CallVirtual(RaisingInstr):
 
     def __str__(self) -> str:
         arrow = f" !-> {self.handler.block.name}" if self.handler else ""
-        return f"{', '.join(map(str, self.dsts)) or '_'} = virtual {self.slot.name}({', '.join(map(str, self.args))}){arrow}"
+        dsts, args = ", ".join(map(str, self.dsts)) or "_", ", ".join(map(str, self.args))
+        return f"{dsts} = virtual {self.slot.name}({args}){arrow}"
 
 
 @dataclass(eq=False)
@@ -468,7 +470,7 @@ class Switch(Terminator):
 @dataclass(eq=False)
 class Return(Terminator):
     values: list[Value]
-    moved: set[Var] = field(default_factory=set)
+    moved: set[Var] = field(default_factory=set[Var])
 
     def uses(self) -> list[Value]:
         return list(self.values)

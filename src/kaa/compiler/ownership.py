@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Borrowed or owned: where reference counts are touched.
 
-Every local that holds a counted reference is either *owned* (it has a count of its own, released when the local ends) or
-*borrowed*: it was read from a parameter, from a place (a field, an element), from another local, and stays valid because nothing
-that may run while it is live overwrites that place. A local starts as borrowed if all its assignments are of that kind, and
-becomes owned when a hazard is found. So a walk along a list touches no counts.
+Every local that holds a counted reference is either *owned* (it has a count of its own, released when the local ends)
+or *borrowed*: it was read from a parameter, from a place (a field, an element), from another local, and stays valid
+because nothing that may run while it is live overwrites that place. A local starts as borrowed if all its assignments
+are of that kind, and becomes owned when a hazard is found. So a walk along a list touches no counts.
 
-Rules: parameters are borrowed from the caller; results are owned by the caller (unless the function is @borrowed); a Final field
-keeps what it refers to as long as its object lives; what was read from a Guarded field is borrowed until the lock is released; an
-owned local that is stored or returned at its last use is moved, without a count."""
+Rules: parameters are borrowed from the caller; results are owned by the caller (unless the function is @borrowed); a
+Final field keeps what it refers to as long as its object lives; what was read from a Guarded field is borrowed until
+the lock is released; an owned local that is stored or returned at its last use is moved, without a count."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ DERIVED = (SliceType, PtrType, StructType, ArrayType, AtomicType)
 
 @dataclass
 class Source:
-    """Where a borrowed local's value may come from: place keys (bits) that must not be overwritten, locals that must not change."""
+    """Where a borrowed local's value may come from: place keys (bits) that must not be overwritten, locals that must
+    not change."""
 
     places: int = 0
     roots: set[Var] = field(default_factory=set)
@@ -601,7 +602,8 @@ def _at(instr: Instr, where: Instr) -> Instr:
 
 
 def insert_counts(program: Program, check: Callable[[Program, Effects], None] | None = None) -> Effects:
-    """Runs the analysis over the whole program and rewrites every function. `check` may refuse what the analysis found."""
+    """Runs the analysis over the whole program and rewrites every function. `check` may refuse what the analysis
+    found."""
     effects = Effects(program)
     functions = [f for f in program.functions.values() if f.blocks]
     seen: dict[Function, tuple[int, ...]] = {}

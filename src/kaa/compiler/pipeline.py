@@ -31,7 +31,7 @@ class Compiled:
 
     program: Program
     units: list[Unit]
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
 
 def lower(
@@ -39,7 +39,7 @@ def lower(
 ) -> Program:
     """Collects and lowers everything the entries reach; raises Refused if the program has errors."""
     program = Program()
-    program.roots = roots  # type: ignore[attr-defined]
+    program.roots = roots
     for entry in entries:
         program.function(entry)
     for fn in thunks:

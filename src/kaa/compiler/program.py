@@ -290,7 +290,8 @@ class Program:
         return self.exceptions[cls]
 
     def error_set(self, cls: type) -> list[int]:
-        """The errnos that `except cls` catches, for a proper subclass of OSError (the first is what `raise cls` means)."""
+        """The errnos that `except cls` catches, for a proper subclass of OSError (the first is what `raise cls`
+        means)."""
         own = cls.__dict__.get("code")
         if own is not None:
             return [int(own)] + [c for s in cls.__subclasses__() for c in self.error_set(s)]

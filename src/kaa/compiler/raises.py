@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which functions can raise. A function raises if one of its errors reaches its edge; calls of functions that cannot raise lose
-their handler edges, so that a function that cannot raise pays nothing."""
+"""Which functions can raise. A function raises if one of its errors reaches its edge; calls of functions that cannot
+raise lose their handler edges, so that a function that cannot raise pays nothing."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a live function's syntax tree is, and what the names of its module mean.
 
-The compiler starts from live objects (functions, classes), so a name is whatever CPython bound it to when the module was
-imported; only `if TYPE_CHECKING:` imports, which CPython skips, are resolved here."""
+The compiler starts from live objects (functions, classes), so a name is whatever CPython bound it to when the module
+was imported; only `if TYPE_CHECKING:` imports, which CPython skips, are resolved here."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C compilers: the pinned ziglang wheel's clang (default), gcc, clang. Objects are cached by the content they were made from."""
+"""C compilers: the pinned ziglang wheel's clang (default), gcc, clang. Objects are cached by the content they were made
+from."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def run(command: list[str]) -> None:
 def compile_units(
     units: list[Unit], folder: Path, cc: str, flags: list[str], host: bool = False, jobs: int = 0
 ) -> list[Path]:
-    """Compiles C texts into objects, in parallel, reusing those whose content and flags are known. The C stays in `folder`/c."""
+    """Compiles C texts into objects, in parallel, reusing those whose content and flags are known. The C stays in
+    `folder`/c."""
     source, objects = folder / "c", folder / "obj"
     source.mkdir(parents=True, exist_ok=True)
     objects.mkdir(parents=True, exist_ok=True)

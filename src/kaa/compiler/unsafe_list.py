@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The modules that may import `kaa.lang.unsafe`, with the reason why each room is here. The build refuses others, and prints
-what share of the kernel these are."""
+"""The modules that may import `kaa.lang.unsafe`, with the reason why each room is here. The build refuses others, and
+prints what share of the kernel these are."""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ class FunctionEmitter:
             self.position = where
 
     def out(self, text: str) -> None:
-        """Adds a statement. All statements of a Python line stand on one C line: a line marker counts the lines after it."""
+        """Adds a statement. All statements of a Python line stand on one C line: a line marker counts the lines after
+        it."""
         if self.lines and not self.lines[-1].startswith("#"):
             self.lines[-1] += " " + text
         else:

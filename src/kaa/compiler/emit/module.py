@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C files: for each module its functions with just the declarations they need (so that a change elsewhere does not rebuild it),
-and one file for class descriptors, destructors, dispatch tables and frozen objects."""
+"""C files: for each module its functions with just the declarations they need (so that a change elsewhere does not
+rebuild it), and one file for class descriptors, destructors, dispatch tables and frozen objects."""
 
 from __future__ import annotations
 
@@ -141,9 +141,8 @@ class Emitter:
         template, out, ins, clobber = fn.marks["asm"]
         params, result = fn.signature()
         names = [f"p_{p.name}" for p in params]
-        lines = [
-            f"KAA_INLINE {c_result(result, False)} {fn.cname}({', '.join(f'{ctype(p.type)} {n}' for p, n in zip(params, names, strict=True)) or 'void'})"
-        ]
+        takes = ", ".join(f"{ctype(p.type)} {n}" for p, n in zip(params, names, strict=True)) or "void"
+        lines = [f"KAA_INLINE {c_result(result, False)} {fn.cname}({takes})"]
         outs = f'"{out}"(out_)' if out else ""
         inputs = ", ".join(f'"{c}"({n})' for c, n in zip(ins, names, strict=True))
         clobbers = ", ".join(f'"{c}"' for c in clobber.split(",") if c)
@@ -178,7 +177,8 @@ class Emitter:
         descriptors = [f"extern struct kaa_class_{len(self.vtables[c])} kc_{c.cname};" for c in classes]
         sizes = sorted({len(v) for v in self.vtables.values()})
         shapes = [
-            f"struct kaa_class_{n} {{ const char *name; u32 size, id; u64 live, slab; void (*drop)(void *); u32 span, weak; void *vtable[{max(1, n)}]; }};"
+            f"struct kaa_class_{n} {{ const char *name; u32 size, id; u64 live, slab; void (*drop)(void *); "
+            f"u32 span, weak; void *vtable[{max(1, n)}]; }};"
             for n in sizes
         ]
         drops = [f"KAA_DROP void kd_{c.cname}(void *);" for c in classes]
@@ -191,9 +191,11 @@ class Emitter:
         ]
         head += ["extern struct kaa_class kc_bytes;"]
         tail = [
-            'struct kaa_class kc_bytes = {"bytes", sizeof(struct kaa_bytes), 0, 0, 0, (void (*)(void *))kaa_drop_bytes, 0, 0};',
+            'struct kaa_class kc_bytes = {"bytes", sizeof(struct kaa_bytes), 0, 0, 0, '
+            "(void (*)(void *))kaa_drop_bytes, 0, 0};",
             "KAA_DROP void kaa_drop_virtual(void *o) { ((struct kaa_object *)o)->cls->drop(o); }",
-            "KAA_DROP void kaa_drop_bytes(void *o) { kaa_buffer_free((u64)o, sizeof(struct kaa_bytes) + ((struct kaa_bytes *)o)->n + 1); }",
+            "KAA_DROP void kaa_drop_bytes(void *o) "
+            "{ kaa_buffer_free((u64)o, sizeof(struct kaa_bytes) + ((struct kaa_bytes *)o)->n + 1); }",
         ]
         return "\n".join(
             [*head, *needs.definitions(), *shapes, *drops, *descriptors, *sorted(prototypes), *forward, text, *tail, ""]
@@ -262,7 +264,8 @@ class Emitter:
                 table.append(f"(void *){fn.cname}")
         n = len(self.vtables[info])
         descriptor = (
-            f'struct kaa_class_{n} kc_{info.cname} = {{"{info.name}", sizeof(struct {info.cname}), {info.number}, 0, 0, '
+            f'struct kaa_class_{n} kc_{info.cname} = {{"{info.name}", '
+            f"sizeof(struct {info.cname}), {info.number}, 0, 0, "
             f"(void (*)(void *))kd_{info.cname}, {info.last_number - info.number}, 0, {{{', '.join(table) or '0'}}}}};"
         )
         return descriptor + "\n" + self._destructor(info, prototypes, needs)
@@ -280,9 +283,11 @@ class Emitter:
             fn = self.program.function(*found)
             prototypes.add(prototype(fn) + ";")
             needs.signature(fn)
-            kept = f"if (KAA_UNLIKELY(o->h.count != 0x80000000u)) kaa_trap({fn.node.lineno} << 4 | KAA_assert);"  # stored by its own __del__
+            # stored by its own __del__
+            kept = f"if (KAA_UNLIKELY(o->h.count != 0x80000000u)) kaa_trap({fn.node.lineno} << 4 | KAA_assert);"
             lines.append(
-                f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); {kept} }} else KAA_FINISHED(o);"
+                f"    if (KAA_IS_FINISHED(o)) {{ o->h.count = 0x80000000u; {fn.cname}((void *)o); {kept} }} "
+                "else KAA_FINISHED(o);"
             )
         for f in info.fields.values():
             if f is not chain and not f.unowned:
@@ -366,7 +371,11 @@ class Emitter:
 
     def _naked(self, fn: Function) -> str:
         text = str(fn.marks["naked"])
-        whole = f"\n.text\n.balign 16\n.globl {fn.cname}\n.type {fn.cname}, @function\n{fn.cname}:\n{text}\n.text\n.size {fn.cname}, . - {fn.cname}\n"
+        name = fn.cname
+        whole = (
+            f"\n.text\n.balign 16\n.globl {name}\n.type {name}, @function\n{name}:\n{text}\n"
+            f".text\n.size {name}, . - {name}\n"
+        )
         return f"__asm__({_quoted(whole)});"
 
 

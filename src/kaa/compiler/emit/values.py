@@ -65,7 +65,8 @@ def place(p: Place) -> str:
 
 
 def result_kind(fn_result: Type, raises: bool) -> str:
-    """How a function gives its result: "void", "plain", "status", "result" (value and error in registers), "out" (through a pointer)."""
+    """How a function gives its result: "void", "plain", "status", "result" (value and error in registers), "out"
+    (through a pointer)."""
     t = resolved(fn_result)
     if isinstance(t, TupleType):
         t = resolved(t.parts[0])
