@@ -12,10 +12,10 @@ from kaa.compiler import ir
 from kaa.compiler.effects import Effects
 from kaa.compiler.emit.module import Emitter
 from kaa.compiler.hostrun import load
-from kaa.compiler.ownership import insert_counts
 from kaa.compiler.pipeline import Refused, lower
 from kaa.compiler.program import Function, Program
 from kaa.compiler.raises import infer_raises
+from kaa.compiler.rewriting import insert_counts
 
 HEAD = """from __future__ import annotations
 from kaa.lang import *

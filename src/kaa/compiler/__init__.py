@@ -11,7 +11,8 @@ The passes, each a module that can be read alone:
     ir         the instructions, and their printed form
     raises     which functions can raise
     effects    which fields a call may overwrite
-    ownership  borrowed or owned: where counts are touched
+    ownership  borrowed or owned: what each local holds
+    rewriting  where counts are touched
     freeze     module-level objects → initialised data
     emit/      IR → C
     build      C → ELF

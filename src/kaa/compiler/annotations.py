@@ -45,7 +45,7 @@ from kaa.lang import unsafe
 if TYPE_CHECKING:
     from kaa.compiler.program import Program
 
-SHARING = {
+SHARING: dict[Any, str] = {
     typing.Final: "Final",
     lang.Guarded: "Guarded",
     lang.Rcu: "Rcu",
@@ -53,6 +53,9 @@ SHARING = {
     lang.Owned: "Owned",
     unsafe.Unowned: "Unowned",
 }
+
+
+CALLABLE: tuple[Any, ...] = (collections.abc.Callable, getattr(typing, "Callable"))  # noqa: B009 - pyright knows but part
 
 
 @dataclass
@@ -151,9 +154,12 @@ class Annotations:
             return self.of_live(live.__supertype__, typevars)
         if not isinstance(live, type) or self.program.container(live) is not None:
             return None
-        if "__kaa_int__" in live.__dict__:
-            bits, signed = live.__kaa_int__  # type: ignore[attr-defined]
-            return IntType(bits, signed)
+        return self._of_class(live, typevars)
+
+    def _of_class(self, live: type, typevars: dict[object, Type]) -> Type | None:
+        width = live.__dict__.get("__kaa_int__")
+        if width is not None:
+            return IntType(*width)
         simple = {int: I64, bool: BOOL, bytes: BYTES, str: STR, lang.Trampoline: TRAMPOLINE}.get(live)
         if simple is not None:
             return simple
@@ -170,14 +176,14 @@ class Annotations:
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if base in (typing.Annotated, *SHARING):
             return self.resolve(parts[0], module, typevars)
-        if base in (collections.abc.Callable, typing.Callable):
+        if base in CALLABLE:
             params = parts[0].elts if isinstance(parts[0], ast.List) else []
             return FunctionType(
                 tuple(self.resolve(p, module, typevars) for p in params), self.resolve(parts[1], module, typevars)
             )
         if base is typing.Optional:
             return OptionalType(self.resolve(parts[0], module, typevars))
-        if base in (tuple, tuple):
+        if base is tuple:
             return TupleType(tuple(self.resolve(p, module, typevars) for p in parts))
         if base is lang.Array:
             return ArrayType(self.resolve(parts[0], module, typevars), self.constant(parts[1], module))
@@ -208,7 +214,7 @@ class Annotations:
         container = self.program.container(base)
         if container is not None:
             return self.program.class_info(container, args).type
-        if isinstance(base, type) and issubclass(base, typing.Generic):  # type: ignore[arg-type]
+        if isinstance(base, type) and typing.Generic in base.__mro__:
             return self.program.class_info(base, args).type
         return None
 

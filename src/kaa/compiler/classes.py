@@ -164,10 +164,11 @@ class ClassInfo:
                         return f.default
                     if f.default_factory is not dataclasses.MISSING:
                         return f.default_factory()
-        defaults = self.py.__dict__.get("__kaa_defaults__", {})
+        own = vars(self.py)
+        defaults: dict[str, Any] = own.get("__kaa_defaults__", {})
         if name in defaults:
             return defaults[name]
-        value = self.py.__dict__.get(name, MISSING)
+        value: Any = own.get(name, MISSING)
         if isinstance(value, (pytypes.MemberDescriptorType, property)) or hasattr(type(value), "__get__"):
             return MISSING
         return value

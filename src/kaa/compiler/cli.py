@@ -62,7 +62,7 @@ def check(paths: list[str]) -> int:
     for path in paths:
         module = module_of(Path(path))
         roots.append(module.__name__)
-        program.roots = tuple(roots)  # type: ignore[attr-defined]
+        program.roots = tuple(roots)
         collect(program, module)
     program.lower_all()
     if not program.errors:

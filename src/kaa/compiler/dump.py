@@ -66,7 +66,7 @@ def dump(what: str, target: str) -> str:
 
 
 def _find(program: Program, module: types.ModuleType, path: str, name: str) -> Function:
-    program.roots = (module.__name__,)  # type: ignore[attr-defined]
+    program.roots = (module.__name__,)
     for raw, cls in functions_of(module):
         fn: Any = unwrap(raw)
         if name in (fn.__qualname__, fn.__name__):

@@ -8,8 +8,9 @@ import collections
 import enum
 import types as pytypes
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import kaa.lang as lang
 from kaa.compiler import ir
@@ -104,7 +105,8 @@ class Freezer:
         if isinstance(t, FunctionType):
             return Symbol(t, f"(kaa_code *){self.thunk(obj, t)}")
         if isinstance(t, WeakType):
-            target = self.value(obj(), t.inner)
+            refer: Any = obj
+            target = self.value(refer(), t.inner)
             return Symbol(t, f"(struct kaa_object *){target.expr}") if isinstance(target, Symbol) else Const(t, None)
         if isinstance(t, TrampolineType):
             return Symbol(t, self.trampoline(obj))
@@ -117,6 +119,7 @@ class Freezer:
 
     def type_of(self, obj: Any, wanted: Type | None) -> Type | None:
         """The type a live object has in the image."""
+        cls: Any = type(obj)
         if isinstance(obj, (bytes, bytearray)):
             return BYTES
         if isinstance(obj, str):
@@ -130,29 +133,31 @@ class Freezer:
         if isinstance(obj, weakref.ref):
             return wanted if isinstance(wanted, WeakType) else None
         if isinstance(obj, lang.Array):
-            if isinstance(wanted, ArrayType):
-                return wanted
-            element = self.program.annotations.of_live(type(obj).__kaa_element__, {})
-            return ArrayType(element, int(type(obj).__kaa_count__)) if element is not None else None
+            return wanted if isinstance(wanted, ArrayType) else self._array_type(cls)
         if isinstance(obj, lang.Atomic):
             return wanted if isinstance(wanted, AtomicType) else None
         if isinstance(obj, type) or obj is None or isinstance(obj, pytypes.ModuleType):
             return None
         return self._instance_type(obj, wanted)
 
+    def _array_type(self, cls: Any) -> Type | None:
+        element = self.program.annotations.of_live(cls.__kaa_element__, {})
+        return ArrayType(element, int(cls.__kaa_count__)) if element is not None else None
+
     def _container_type(self, obj: Any) -> Type | None:
         """The type of a list without annotation, if its elements agree."""
         if not isinstance(obj, (list, tuple)) or not obj:
             return None
-        kinds = {self.type_of(e, None) if not isinstance(e, int) or isinstance(e, bool) else I64 for e in obj}
+        items: Iterable[Any] = cast(Any, obj)
+        kinds = {self.type_of(e, None) if not isinstance(e, int) or isinstance(e, bool) else I64 for e in items}
         element = kinds.pop()
         if kinds or element is None:
             return None
         return self.program.class_info(self.program.container(list) or list, (element,)).type
 
     def _instance_type(self, obj: Any, wanted: Type | None) -> Type | None:
-        cls = type(obj)
-        if not cls.__module__.startswith(("kaa", *getattr(self.program, "roots", ()))) or cls.__module__.startswith(
+        cls: type = type(obj)
+        if not cls.__module__.startswith(("kaa", *self.program.roots)) or cls.__module__.startswith(
             "kaa.compiler"
         ):
             return None
@@ -256,9 +261,8 @@ class Freezer:
         if isinstance(obj, (list, dict, collections.deque, tuple)):
             import importlib
 
-            obj = list(obj) if isinstance(obj, tuple) else obj
-
-            return importlib.import_module(info.py.__module__).freeze(obj)
+            live: Any = obj
+            return importlib.import_module(info.py.__module__).freeze(list(live) if isinstance(live, tuple) else live)
         return {
             f.name: getattr(obj, f.name) for f in info.fields.values() if getattr(obj, f.name, MISSING) is not MISSING
         }
@@ -271,8 +275,8 @@ class Freezer:
         if isinstance(value, enum.Enum):
             value = value.value
         if isinstance(t, AtomicType):
-            value = value.load() if isinstance(value, lang.Atomic) else value
-            return self.stored(value, t.element)
+            held: Any = value
+            return self.stored(held.load() if isinstance(held, lang.Atomic) else held, t.element)
         if isinstance(t, BitsType):
             return self.stored(value, t.element)
         if is_int(t) or isinstance(t, BoolType):
@@ -311,11 +315,12 @@ class Freezer:
         if isinstance(value, list):
             if not value:
                 return "0"
+            row: list[Any] = value
             name = self._name(f"row_{len(self.objects)}")
-            items = ", ".join(self.stored(v, t.element) for v in value)
-            frozen = Frozen(name, f"{stored_c(t.element)} {name}[{len(value)}]", value, t, f"{{ {items} }}")
-            self.objects[id(value)] = frozen
-            self.keep.append(value)
+            items = ", ".join(self.stored(v, t.element) for v in row)
+            frozen = Frozen(name, f"{stored_c(t.element)} {name}[{len(row)}]", row, t, f"{{ {items} }}")
+            self.objects[id(row)] = frozen
+            self.keep.append(row)
             return f"({t.c}){name}"
         assert isinstance(value, unsafe.Ptr)
         return f"({t.c}){int(value.address)}ULL"

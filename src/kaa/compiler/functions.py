@@ -21,7 +21,8 @@ def functions_of(module: types.ModuleType) -> list[tuple[Callable[..., Any], typ
         elif isinstance(obj, type) and not getattr(obj, "__parameters__", ()):
             for raw in vars(obj).values():
                 fn = unwrap(raw)
-                own = isinstance(fn, types.FunctionType) and fn.__module__ == module.__name__
-                if own and not fn.__code__.co_filename.startswith("<"):
+                if not isinstance(fn, types.FunctionType) or fn.__module__ != module.__name__:
+                    continue
+                if not fn.__code__.co_filename.startswith("<"):
                     out.append((raw, obj))
     return out

@@ -10,9 +10,9 @@ from typing import Any
 
 from kaa.compiler.emit.module import Emitter
 from kaa.compiler.errors import CompileError
-from kaa.compiler.ownership import insert_counts
 from kaa.compiler.program import Program
 from kaa.compiler.raises import infer_raises
+from kaa.compiler.rewriting import insert_counts
 from kaa.compiler.toolchain import Unit
 from kaa.compiler.views import check_views
 

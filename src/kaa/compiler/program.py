@@ -52,6 +52,8 @@ class Function:
         self._signature: tuple[list[Param], Type] | None = None
         self.params: list[ir.Var] = []
         self.blocks: list[ir.Block] = []
+        self.result_place: ir.Var | None = None  # where a result that is a place goes; the caller gives it
+        self.owned_vars: list[ir.Var] = []  # the locals that own what they hold, once counts are inserted
         self.raises = False
         self.lowered = False
         self.queued = False
@@ -156,6 +158,7 @@ class Program:
         self.classes: dict[tuple[type, tuple[Type, ...]], ClassInfo] = {}
         self.functions: dict[tuple[Any, ...], Function] = {}
         self.worklist: list[Function] = []
+        self.roots: tuple[str, ...] = ()  # the packages whose classes are compiled, besides kaa
         self.slots: dict[tuple[ClassInfo, str], Slot] = {}
         self.exceptions: dict[type, int] = {}
         self.errors: list[CompileError] = []
@@ -282,8 +285,9 @@ class Program:
         if issubclass(cls, OSError):
             return self.error_set(cls)[0]
         if cls not in self.exceptions:
-            fixed = {MemoryError: errno.ENOMEM, KeyError: errno.ENOENT, OverflowError: errno.EOVERFLOW}
-            low = getattr(cls, "code", None) or fixed.get(cls, errno.EINVAL)
+            plain: type = cls
+            fixed: dict[type, int] = {MemoryError: errno.ENOMEM, KeyError: errno.ENOENT, OverflowError: errno.EOVERFLOW}
+            low = getattr(plain, "code", None) or fixed.get(plain, errno.EINVAL)
             self.exceptions[cls] = (len(self.exceptions) + 2) << 12 | low
             if cls is MemoryError:
                 self.exceptions[cls] = MEMORY_ERROR

@@ -13,7 +13,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kaa.compiler.errors import CompileError
 
@@ -132,13 +132,14 @@ class Sources:
 def unwrap(obj: object) -> object:
     """The plain function behind a method, staticmethod, classmethod, property or contextmanager wrapper."""
     if isinstance(obj, (staticmethod, classmethod)):
-        return unwrap(obj.__func__)
+        bound: Any = cast(Any, obj)
+        return unwrap(bound.__func__)
     if isinstance(obj, property):
         return unwrap(obj.fget)
     if isinstance(obj, types.MethodType):
         return unwrap(obj.__func__)
     if isinstance(obj, types.FunctionType) and hasattr(obj, "__wrapped__"):
-        return obj.__wrapped__
+        return getattr(obj, "__wrapped__")  # noqa: B009 - functools.wraps put it there; the type does not say so
     return obj
 
 

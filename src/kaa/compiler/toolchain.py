@@ -5,6 +5,7 @@ from."""
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -23,10 +24,10 @@ class ToolError(Exception):
 def zig() -> str:
     """The path of the zig program in the ziglang wheel."""
     try:
-        import ziglang
+        wheel = importlib.import_module("ziglang")
     except ImportError:
         raise ToolError("the ziglang wheel is not installed") from None
-    return os.path.join(os.path.dirname(ziglang.__file__ or ""), "zig")
+    return os.path.join(os.path.dirname(wheel.__file__ or ""), "zig")
 
 
 def compiler(cc: str, host: bool) -> list[str]:

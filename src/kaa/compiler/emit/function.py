@@ -44,7 +44,7 @@ class FunctionEmitter:
         self.storage: list[str] = []
         self.position = ("", 0)
         self.counter = 0
-        owned = getattr(fn, "owned_vars", [])
+        owned = fn.owned_vars
         self.owned = set(owned)
 
     def text(self) -> str:

@@ -256,7 +256,7 @@ class Assignment(Loops):
         self.copy_into(there, value)
 
     def _first_store(self, base: Value, name: str, node: ast.AST) -> bool:
-        """True for the first assignment of a field in __init__, outside of branches and loops: there is nothing to release."""
+        """True for the first assignment of a field in __init__, outside branches and loops: nothing is released."""
         frame = self.frame
         if not isinstance(frame.node, ast.FunctionDef) or frame.node.name != "__init__" or base is not frame.self_value:
             return False

@@ -48,6 +48,15 @@ VECTOR_C = {
     "trailing_zeros": "kaa_ctz({0}, sizeof({0}))",
     "popcount": "__builtin_popcountll((u64){0})",
 }
+LANG = (
+    "wrapping_add", "wrapping_sub", "wrapping_mul", "rotate_left", "leading_zeros", "trailing_zeros", "popcount",
+    "byteswap", "sizeof", "as_bytes", "copy", "unreachable", "Atomic",
+)  # fmt: skip
+UNSAFE = (
+    "address_of", "class_at", "adopt", "retain", "leak", "same", "volatile_load", "volatile_store", "fence",
+    "compiler_barrier", "allocate", "release", "move", "copy_bytes", "zero", "symbol", "function_address",
+    "text_pieces", "hash_key",
+)  # fmt: skip
 
 
 class Builtins(Calls):
@@ -371,16 +380,15 @@ class Builtins(Calls):
 def _table() -> dict[int, str]:
     out: dict[int, str] = {}
     python: dict[str, Any] = {
-        "len": len, "range": range, "enumerate": enumerate, "reversed": reversed, "zip": zip, "isinstance": isinstance, "min": min, "max": max,
-        "abs": abs, "any": any, "all": all, "sum": sum, "id": id, "cast": typing.cast, "replace": dataclasses.replace,
+        "len": len, "range": range, "enumerate": enumerate, "reversed": reversed, "zip": zip, "isinstance": isinstance,
+        "min": min, "max": max, "abs": abs, "any": any, "all": all, "sum": sum, "id": id, "cast": typing.cast,
+        "replace": dataclasses.replace,
     }  # fmt: skip
     for name, obj in python.items():
         out[id(obj)] = "b_" + name
-    for name in ("wrapping_add", "wrapping_sub", "wrapping_mul", "rotate_left", "leading_zeros", "trailing_zeros", "popcount", "byteswap",
-                 "sizeof", "as_bytes", "copy", "unreachable", "Atomic"):  # fmt: skip
+    for name in LANG:
         out[id(getattr(lang, name))] = "b_" + name
-    for name in ("address_of", "class_at", "adopt", "retain", "leak", "same", "volatile_load", "volatile_store", "fence", "compiler_barrier",
-                 "allocate", "release", "move", "copy_bytes", "zero", "symbol", "function_address", "text_pieces", "hash_key"):  # fmt: skip
+    for name in UNSAFE:
         out[id(getattr(unsafe, name))] = "u_" + name
     out[id(weakref.ref)] = "w_ref"
     return out

@@ -298,7 +298,7 @@ class Calls(Expansion):
         return self.call_function(method.py, owner, receiver, arguments, node)
 
     def _by_arguments(self, method: BoundMethod, arguments: Arguments) -> BoundMethod:
-        """Python's containers have methods that do different things with more arguments; the language's own have one each."""
+        """A method of Python's containers may do another thing with more arguments; the language's own do one each."""
         other = WITH_MORE.get((method.py.__name__, len(arguments)))
         if other is None or not method.owner.py.__module__.startswith("kaa.lang.builtins."):
             return method

@@ -584,8 +584,10 @@ def _hashable(obj: object) -> bool:
 
 
 def _plain(node: ast.AST) -> str:
-    return {"Await": "await", "Yield": "yield as a value", "Set": "a set", "SetComp": "a set comprehension", "DictComp": "a dict comprehension",
-            "Starred": "*"}.get(type(node).__name__, type(node).__name__)  # fmt: skip
+    return {
+        "Await": "await", "Yield": "yield as a value", "Set": "a set", "SetComp": "a set comprehension",
+        "DictComp": "a dict comprehension", "Starred": "*",
+    }.get(type(node).__name__, type(node).__name__)  # fmt: skip
 
 
 __all__ = ["BOOL", "AtomicType", "CompileError", "Expressions", "Frame", "lang"]

@@ -121,7 +121,7 @@ def _bound(node: ast.AST) -> set[str]:
 
 
 def _binding_parts(n: ast.stmt) -> list[ast.AST]:
-    """The parts of a statement that may bind names; expressions only where an assignment expression may hide in them."""
+    """The parts of a statement that may bind names; expressions only where an assignment expression may hide."""
     out: list[ast.AST] = []
     for name in n._fields:
         part = getattr(n, name)

@@ -30,11 +30,14 @@ from kaa.compiler.types import (
 )
 
 ATOMIC_C = {
-    "load": "__atomic_load_n({0}, __ATOMIC_SEQ_CST)", "load_relaxed": "__atomic_load_n({0}, __ATOMIC_RELAXED)",
-    "exchange": "__atomic_exchange_n({0}, {1}, __ATOMIC_SEQ_CST)", "fetch_add": "__atomic_fetch_add({0}, {1}, __ATOMIC_SEQ_CST)",
-    "fetch_sub": "__atomic_fetch_sub({0}, {1}, __ATOMIC_SEQ_CST)", "fetch_or": "__atomic_fetch_or({0}, {1}, __ATOMIC_SEQ_CST)",
+    "load": "__atomic_load_n({0}, __ATOMIC_SEQ_CST)",
+    "load_relaxed": "__atomic_load_n({0}, __ATOMIC_RELAXED)",
+    "exchange": "__atomic_exchange_n({0}, {1}, __ATOMIC_SEQ_CST)",
+    "fetch_add": "__atomic_fetch_add({0}, {1}, __ATOMIC_SEQ_CST)",
+    "fetch_sub": "__atomic_fetch_sub({0}, {1}, __ATOMIC_SEQ_CST)",
+    "fetch_or": "__atomic_fetch_or({0}, {1}, __ATOMIC_SEQ_CST)",
     "fetch_and": "__atomic_fetch_and({0}, {1}, __ATOMIC_SEQ_CST)",
-}  # fmt: skip
+}
 
 
 class Methods(UnsafeCalls):
@@ -91,7 +94,10 @@ class Methods(UnsafeCalls):
         if name == "compare_exchange":
             out = self.temp(BOOL)
             c = t.element.c
-            template = f"({{{{ {c} kaa_old = {{1}}; __atomic_compare_exchange_n({{0}}, &kaa_old, {{2}}, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); }}}})"
+            template = (
+                f"({{{{ {c} kaa_old = {{1}}; "
+                "__atomic_compare_exchange_n({0}, &kaa_old, {2}, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); }})"
+            )
             self.emit(ir.Raw(out, template, [base, *args]))
             return out
         if name not in ATOMIC_C:
@@ -134,13 +140,11 @@ class Methods(UnsafeCalls):
             if t.element == U8:
                 self.emit(ir.Raw(None, "__builtin_memset({0}, {1}, {2}.n)", [p, v, view]))
             else:
-                self.emit(
-                    ir.Raw(
-                        None,
-                        f"({{{{ {c} *kaa_p = {{0}}; for (u64 kaa_i = 0; kaa_i < {{2}}.n; kaa_i++) kaa_p[kaa_i] = {{1}}; }}}})",
-                        [p, v, view],
-                    )
+                template = (
+                    f"({{{{ {c} *kaa_p = {{0}}; "
+                    "for (u64 kaa_i = 0; kaa_i < {2}.n; kaa_i++) kaa_p[kaa_i] = {1}; }})"
                 )
+                self.emit(ir.Raw(None, template, [p, v, view]))
             return Const(NONE, None)
         if name == "copy_from":
             source_type: Type = VIEW if t.element == U8 else SliceType(t.element)

@@ -9,11 +9,7 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Const, Var
 from kaa.compiler.lower.protection import Protection
 from kaa.compiler.lower.values import CompileTime, GeneratorValue, Live, TupleValue
-from kaa.compiler.types import (
-    IntVar,
-    LitType,
-    Type,
-)
+from kaa.compiler.types import NONE, IntVar, LitType
 
 
 class Statements(Protection):
@@ -84,7 +80,7 @@ class Statements(Protection):
     def _yield(self, node: ast.Yield) -> None:
         if self.frame.on_yield is None:
             self.error("yield outside a generator", node)
-        value = self.expr(node.value) if node.value is not None else Const(_none(), None)
+        value = self.expr(node.value) if node.value is not None else Const(NONE, None)
         if not isinstance(value, CompileTime) or isinstance(value, (TupleValue, Live)):
             value = self.materialise(value, node)
         if isinstance(value, Const) and isinstance(value.type, LitType):
@@ -98,12 +94,8 @@ class Statements(Protection):
         self.iterate(self.expr(node.value), lambda v: on_yield(v, node), node)
 
 
-def _none() -> Type:
-    from kaa.compiler.types import NONE
-
-    return NONE
-
-
 def _plain(node: ast.AST) -> str:
-    return {"FunctionDef": "a nested function", "ClassDef": "a nested class", "Global": "global", "Nonlocal": "nonlocal",
-            "AsyncFunctionDef": "async"}.get(type(node).__name__, type(node).__name__)  # fmt: skip
+    return {
+        "FunctionDef": "a nested function", "ClassDef": "a nested class", "Global": "global", "Nonlocal": "nonlocal",
+        "AsyncFunctionDef": "async",
+    }.get(type(node).__name__, type(node).__name__)  # fmt: skip

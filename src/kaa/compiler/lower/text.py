@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text: str constants and f-strings as descriptors of their pieces, filled in the caller's frame; nothing is allocated."""
+"""Text: str constants and f-strings as descriptors of their pieces, in the caller's frame; nothing is allocated."""
 
 from __future__ import annotations
 
