@@ -55,7 +55,7 @@ SHARING: dict[Any, str] = {
 }
 
 
-CALLABLE: tuple[Any, ...] = (collections.abc.Callable, getattr(typing, "Callable"))  # noqa: B009 - pyright knows but part
+CALLABLE: tuple[Any, ...] = (vars(collections.abc)["Callable"], vars(typing)["Callable"])  # pyright knows but part
 
 
 @dataclass
@@ -156,7 +156,7 @@ class Annotations:
             return None
         return self._of_class(live, typevars)
 
-    def _of_class(self, live: type, typevars: dict[object, Type]) -> Type | None:
+    def _of_class(self, live: type[Any], typevars: dict[object, Type]) -> Type | None:
         width = live.__dict__.get("__kaa_int__")
         if width is not None:
             return IntType(*width)

@@ -7,7 +7,7 @@ import ast
 import dataclasses
 import types as pytypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kaa.compiler.errors import CompileError
 from kaa.compiler.source import unwrap
@@ -157,8 +157,9 @@ class ClassInfo:
             self.fields[name] = dataclasses.replace(self.fields[name], default=default)
 
     def _default(self, name: str) -> Any:
-        if dataclasses.is_dataclass(self.py):
-            for f in dataclasses.fields(self.py):
+        py: type[Any] = self.py
+        if dataclasses.is_dataclass(py):
+            for f in dataclasses.fields(py):
                 if f.name == name:
                     if f.default is not dataclasses.MISSING:
                         return f.default
@@ -169,7 +170,8 @@ class ClassInfo:
         if name in defaults:
             return defaults[name]
         value: Any = own.get(name, MISSING)
-        if isinstance(value, (pytypes.MemberDescriptorType, property)) or hasattr(type(value), "__get__"):
+        kind = cast("type[Any]", type(value))
+        if isinstance(value, (pytypes.MemberDescriptorType, property)) or hasattr(kind, "__get__"):
             return MISSING
         return value
 

@@ -119,7 +119,7 @@ class Freezer:
 
     def type_of(self, obj: Any, wanted: Type | None) -> Type | None:
         """The type a live object has in the image."""
-        cls: Any = type(obj)
+        cls = cast("type[Any]", type(obj))
         if isinstance(obj, (bytes, bytearray)):
             return BYTES
         if isinstance(obj, str):
@@ -156,10 +156,8 @@ class Freezer:
         return self.program.class_info(self.program.container(list) or list, (element,)).type
 
     def _instance_type(self, obj: Any, wanted: Type | None) -> Type | None:
-        cls: type = type(obj)
-        if not cls.__module__.startswith(("kaa", *self.program.roots)) or cls.__module__.startswith(
-            "kaa.compiler"
-        ):
+        cls = cast("type[Any]", type(obj))
+        if not cls.__module__.startswith(("kaa", *self.program.roots)) or cls.__module__.startswith("kaa.compiler"):
             return None
         if isinstance(wanted, (ClassType, StructType)) and wanted.info.py is cls:
             return wanted
@@ -261,7 +259,7 @@ class Freezer:
         if isinstance(obj, (list, dict, collections.deque, tuple)):
             import importlib
 
-            live: Any = obj
+            live = cast("Iterable[Any]", obj)
             return importlib.import_module(info.py.__module__).freeze(list(live) if isinstance(live, tuple) else live)
         return {
             f.name: getattr(obj, f.name) for f in info.fields.values() if getattr(obj, f.name, MISSING) is not MISSING
@@ -315,7 +313,7 @@ class Freezer:
         if isinstance(value, list):
             if not value:
                 return "0"
-            row: list[Any] = value
+            row = cast("list[Any]", value)
             name = self._name(f"row_{len(self.objects)}")
             items = ", ".join(self.stored(v, t.element) for v in row)
             frozen = Frozen(name, f"{stored_c(t.element)} {name}[{len(row)}]", row, t, f"{{ {items} }}")

@@ -10,7 +10,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from kaa.compiler import ir
 from kaa.compiler.annotations import Annotations
@@ -285,7 +285,7 @@ class Program:
         if issubclass(cls, OSError):
             return self.error_set(cls)[0]
         if cls not in self.exceptions:
-            plain: type = cls
+            plain = cast("type[Any]", cls)
             fixed: dict[type, int] = {MemoryError: errno.ENOMEM, KeyError: errno.ENOENT, OverflowError: errno.EOVERFLOW}
             low = getattr(plain, "code", None) or fixed.get(plain, errno.EINVAL)
             self.exceptions[cls] = (len(self.exceptions) + 2) << 12 | low
