@@ -217,9 +217,9 @@ class Emitter:
             fn.local = fn not in named
 
     def _is_real(self, info: ClassInfo) -> bool:
-        from kaa.compiler.lower.calls import _generic
+        from kaa.compiler.lower.arguments import generic
 
-        return not any(_generic(a) for a in info.args)
+        return not any(generic(a) for a in info.args)
 
     def _number_classes(self) -> None:
         """Preorder numbers: an instance test is one comparison."""

@@ -11,7 +11,7 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, FieldPlace, Value, Var
 from kaa.compiler.lower.core import PLACES, Restart
 from kaa.compiler.lower.loops import Loops
-from kaa.compiler.lower.values import CompileTime, Live, TupleValue
+from kaa.compiler.lower.values import CompileTime, Live, TupleValue, live_items
 from kaa.compiler.types import (
     U64,
     ArrayType,
@@ -87,8 +87,9 @@ class Assignment(Loops):
     def _unpack(self, target: ast.Tuple | ast.List, value: Value, node: ast.AST) -> None:
         if not isinstance(value, TupleValue):
             value = self.materialise(value, node)
-        if isinstance(value, Live) and isinstance(value.obj, tuple):
-            value = TupleValue([self.from_live(o, "", None) for o in value.obj])
+        items = live_items(value)
+        if items is not None:
+            value = TupleValue([self.from_live(o, "", None) for o in items])
         if not isinstance(value, TupleValue):
             self.error(f"{value.type} cannot be unpacked", node)
         if len(value.values) != len(target.elts):

@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import enum
 import types as pytypes
+from collections.abc import Callable
 from typing import Any
 
 from kaa.compiler import ir
@@ -49,7 +50,7 @@ from kaa.compiler.types import (
 )
 
 WITH_MORE = {("pop", 1): "pop_at", ("pop", 2): "pop_default", ("get", 2): "get_default"}
-_generic = generic  # the name under which emit/module.py imports it
+MakeCall = Callable[[list[Var]], ir.Call | ir.CallVirtual | ir.CallPointer]
 
 
 class Calls(Expansion):
@@ -102,12 +103,12 @@ class Calls(Expansion):
             return self._call_through_class(obj, info, node)
         fn = unwrap(obj)
         if isinstance(fn, pytypes.FunctionType):
-            return self.call_function(fn, None, None, _arguments(node), node)
+            return self.call_function(fn, None, None, _arguments(node.args, node.keywords), node)
         if isinstance(obj, pytypes.MethodType):
             receiver = Live(obj.__self__)
-            return self.call_method(
-                self.attribute(self.materialise(receiver, node), obj.__name__, node), node.args, node.keywords, node
-            )  # type: ignore[arg-type]
+            method = self.attribute(self.materialise(receiver, node), obj.__name__, node)
+            assert isinstance(method, BoundMethod)
+            return self.call_method(method, node.args, node.keywords, node)
         frozen = self.materialise(func, node)
         if isinstance(strip(frozen.type), TrampolineType):
             args = [self.coerced(a, U64) for a in node.args] + [Const(U64, 0)] * (6 - len(node.args))
@@ -128,10 +129,9 @@ class Calls(Expansion):
         found = info.find(fn.__name__)  # type: ignore[attr-defined]
         owner = found[1] if found is not None else info
         if isinstance(obj, (staticmethod, classmethod)):
-            return self.call_function(fn, owner, None, _arguments(node), node)
+            return self.call_function(fn, owner, None, _arguments(node.args, node.keywords), node)
         receiver = self.value(node.args[0])
-        rest = ast.copy_location(ast.Call(node.func, node.args[1:], node.keywords), node)
-        return self.call_function(fn, owner, receiver, _arguments(rest), node)
+        return self.call_function(fn, owner, receiver, _arguments(node.args[1:], node.keywords), node)
 
     # ---- classes -----------------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Calls(Expansion):
             info = t.info
             if any(isinstance(a, TypeVarType) for a in info.args):
                 info = self._infer_class(info, node, expected)
-            return self.construct(info, _arguments(node), node)
+            return self.construct(info, _arguments(node.args, node.keywords), node)
         return self.convert(t, node)
 
     def _infer_class(self, info: ClassInfo, node: ast.Call, expected: Type | None) -> ClassInfo:
@@ -160,9 +160,9 @@ class Calls(Expansion):
         bound: dict[object, Type] = {}
         if found is not None:
             generic = self.program.prototype(found[0], info)
-            values = self._match(generic.signature()[0][1:], _arguments(node), node)
+            values = self._match(generic.signature()[0][1:], _arguments(node.args, node.keywords), node)
             bound = self._bind_types(generic.signature()[0][1:], values, node)
-        variables = info.py.__parameters__  # type: ignore[attr-defined]
+        variables: tuple[object, ...] = getattr(info.py, "__parameters__", ())
         if any(v not in bound for v in variables):
             self.error(f"type arguments needed: {info.py.__name__}[...](…)", node)
         return self.program.class_info(info.py, tuple(bound[v] for v in variables))
@@ -181,17 +181,19 @@ class Calls(Expansion):
             if info.find("__del__") is not None:
                 self.emit(ir.Raw(None, "KAA_FINISHED({0})", [out]))
             return out
-        if not dataclasses.is_dataclass(info.py) and args:
-            self.error(f"{info.name}() takes no arguments", node)
+        if not dataclasses.is_dataclass(info.py):
+            if args:
+                self.error(f"{info.name}() takes no arguments", node)
+            return out
+        in_init = {f.name for f in dataclasses.fields(info.py) if f.init}
         params = [
-            Param(f.name, f.type, f.default if f.default is not MISSING else REQUIRED) for f in info.fields.values()
+            Param(f.name, f.type, f.default if f.default is not MISSING else REQUIRED)
+            for f in info.fields.values()
+            if f.name in in_init
         ]
-        if dataclasses.is_dataclass(info.py):
-            in_init = {f.name for f in dataclasses.fields(info.py) if f.init}
-            params = [p for p in params if p.name in in_init]
-            values = self.bind(params, args, node)
-            for p in params:
-                self.emit(ir.Store(FieldPlace(out, info, info.fields[p.name]), values[p.name], init=True))
+        values = self.bind(params, args, node)
+        for p in params:
+            self.emit(ir.Store(FieldPlace(out, info, info.fields[p.name]), values[p.name], init=True))
         return out
 
     def new_object(self, info: ClassInfo) -> Var:
@@ -277,8 +279,7 @@ class Calls(Expansion):
     def call_method(
         self, method: BoundMethod, args: list[ast.expr], keywords: list[ast.keyword], node: ast.AST
     ) -> Value:
-        arguments: Arguments = [(None, a) for a in args] + [(k.arg, k.value) for k in keywords]
-        return self.call_bound(method, arguments, node)
+        return self.call_bound(method, _arguments(args, keywords), node)
 
     def call_bound(self, method: BoundMethod, arguments: Arguments, node: ast.AST) -> Value:
         method = self._by_arguments(method, arguments)
@@ -369,7 +370,7 @@ class Calls(Expansion):
         """A struct result is written to the caller's storage: its address is the last argument."""
         return [dsts[0]] if isinstance(result, PLACES) and dsts else []
 
-    def _results(self, result: Type, call: Any, fn: Function | None) -> Value:
+    def _results(self, result: Type, call: MakeCall, fn: Function | None) -> Value:
         """Emits a call with fresh destinations for its results."""
         result = strip(result)
         if isinstance(result, (VoidType, NeverType)):
@@ -437,8 +438,9 @@ class Calls(Expansion):
         raise NotImplementedError
 
 
-def _arguments(node: ast.Call) -> Arguments:
-    return [(None, a) for a in node.args] + [(k.arg, k.value) for k in node.keywords]
+def _arguments(args: list[ast.expr], keywords: list[ast.keyword]) -> Arguments:
+    out: Arguments = [(None, a) for a in args]
+    return out + [(k.arg, k.value) for k in keywords]
 
 
 def _generated(init: object) -> bool:

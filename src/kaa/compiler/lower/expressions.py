@@ -7,10 +7,10 @@ import ast
 import enum
 import types as pytypes
 import typing
-import weakref
 
 import kaa.lang as lang
 from kaa.compiler import ir
+from kaa.compiler.annotations import CALLABLE
 from kaa.compiler.classes import ClassInfo
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Const, ElementPlace, FieldPlace, Place, Value, Var
@@ -26,6 +26,7 @@ from kaa.compiler.lower.values import (
     Live,
     SuperValue,
     TupleValue,
+    live_items,
 )
 from kaa.compiler.source import unwrap
 from kaa.compiler.types import (
@@ -292,11 +293,11 @@ class Expressions(Core):
             self.error(f"{info.name} has no field or method '{name}'", node)
         raw, owner = found
         if isinstance(raw, property):
-            return self.call_method(BoundMethod(base, unwrap(raw), owner), [], [], node)
+            return self.call_method(BoundMethod(base, unwrap(found[0]), owner), [], [], node)
         if isinstance(raw, staticmethod):
-            return Live(unwrap(raw))
+            return Live(unwrap(found[0]))
         if isinstance(raw, (pytypes.FunctionType, classmethod)):
-            return BoundMethod(base, unwrap(raw), owner)
+            return BoundMethod(base, unwrap(found[0]), owner)
         return self.from_live(raw, name, None)
 
     def load(self, place: Place) -> Value:
@@ -318,10 +319,11 @@ class Expressions(Core):
             return Live(base.obj, typed=t)
         if isinstance(base, TupleValue):
             return self._tuple_item(base, node)
-        if isinstance(base, Live) and isinstance(base.obj, tuple) and not isinstance(node.slice, ast.Slice):
+        items = live_items(base)
+        if items is not None and not isinstance(node.slice, ast.Slice):
             index = self.expr(node.slice)
-            if isinstance(index, Const) and -len(base.obj) <= index.value < len(base.obj):
-                return self.from_live(base.obj[index.value], "", None)
+            if isinstance(index, Const) and -len(items) <= index.value < len(items):
+                return self.from_live(items[index.value], "", None)
         base = self.materialise(base, node.value)
         if isinstance(node.slice, ast.Slice):
             return self.subview(base, node.slice, node)
@@ -358,9 +360,7 @@ class Expressions(Core):
     def _is_type(live: Live) -> bool:
         obj = live.obj
         return (
-            isinstance(obj, type) or typing.get_origin(obj) is not None or obj in (typing.Callable, weakref.ref)
-            if _hashable(obj)
-            else False
+            isinstance(obj, type) or typing.get_origin(obj) is not None or obj in CALLABLE if _hashable(obj) else False
         )
 
     def _tuple_item(self, base: TupleValue, node: ast.Subscript) -> Value:
@@ -566,6 +566,9 @@ class Expressions(Core):
         raise NotImplementedError
 
     def assign_name(self, name: str, value: Value, node: ast.AST) -> None:
+        raise NotImplementedError
+
+    def assign(self, target: ast.expr, value: Value, node: ast.AST) -> None:
         raise NotImplementedError
 
 

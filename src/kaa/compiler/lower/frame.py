@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from kaa.compiler.ir import Block, Value, Var
 from kaa.compiler.source import Module
@@ -36,10 +36,10 @@ class Frame:
     owner: ClassInfo | None
     node: ast.FunctionDef | ast.Lambda
     path: tuple[int, ...]  # where it is expanded: identifies its variables across restarts
-    names: dict[str, Value] = field(default_factory=dict)
-    assigned: frozenset[str] | set[str] = field(default_factory=frozenset)
-    loops: list[Loop] = field(default_factory=list)
-    errors: list[Value] = field(default_factory=list)  # what a bare raise raises
+    names: dict[str, Value] = field(default_factory=dict[str, Value])
+    assigned: frozenset[str] | set[str] = field(default_factory=frozenset[str])
+    loops: list[Loop] = field(default_factory=list[Loop])
+    errors: list[Value] = field(default_factory=list[Value])  # what a bare raise raises
     result_type: Type | None = None
     result_value: Value | None = None
     result_vars: list[Var] | None = None
@@ -124,8 +124,9 @@ def _binding_parts(n: ast.stmt) -> list[ast.AST]:
     """The parts of a statement that may bind names; expressions only where an assignment expression may hide."""
     out: list[ast.AST] = []
     for name in n._fields:
-        part = getattr(n, name)
-        for item in part if isinstance(part, list) else [part]:
+        part: Any = getattr(n, name)
+        items = cast("list[Any]", part) if isinstance(part, list) else [part]
+        for item in items:
             if isinstance(item, (ast.stmt, ast.excepthandler, ast.withitem, ast.match_case, ast.alias)) or name in (
                 "targets",
                 "target",

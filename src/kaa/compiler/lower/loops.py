@@ -20,6 +20,7 @@ from kaa.compiler.lower.values import (
     IterValue,
     Live,
     TupleValue,
+    live_items,
 )
 from kaa.compiler.source import unwrap
 from kaa.compiler.types import (
@@ -160,11 +161,14 @@ class Loops(Methods):
         if isinstance(iterable, IterValue):
             getattr(self, "_iterate_" + iterable.kind)(iterable.arguments, on_item, node)
             return
-        if isinstance(iterable, Live) and isinstance(iterable.obj, tuple) and len(iterable.obj) > UNROLLED:
-            if self.program.freezer.type_of(iterable.obj, None) is not None:
-                iterable = self.materialise(iterable, node)
-        if isinstance(iterable, TupleValue) or (isinstance(iterable, Live) and isinstance(iterable.obj, tuple)):
-            self._iterate_tuple(iterable, on_item)
+        items = live_items(iterable)
+        if items is not None and len(items) > UNROLLED and self.program.freezer.type_of(items, None) is not None:
+            iterable, items = self.materialise(iterable, node), None
+        if isinstance(iterable, TupleValue):
+            self._iterate_tuple(iterable.values, on_item)
+            return
+        if items is not None:
+            self._iterate_tuple([self.from_live(o, "", None) for o in items], on_item)
             return
         iterable = self.materialise(iterable, node)
         self.keep_temps()
@@ -185,10 +189,7 @@ class Loops(Methods):
             self.error(f"this may be None ({t}); test it first", node)
         self.error(f"{t} cannot be iterated", node)
 
-    def _iterate_tuple(self, iterable: Value, on_item: OnItem) -> None:
-        values = (
-            iterable.values if isinstance(iterable, TupleValue) else [self.from_live(o, "", None) for o in iterable.obj]
-        )  # type: ignore[attr-defined]
+    def _iterate_tuple(self, values: list[Value], on_item: OnItem) -> None:
         for v in values:
             on_item(self.decide(v) if not isinstance(v, Live) else self.materialise(v))
 
@@ -241,7 +242,7 @@ class Loops(Methods):
             self.goto(head)
         self.place_block(end)
 
-    def _iterate_row(self, row: Value, t: Type, on_item: OnItem, node: ast.AST) -> None:
+    def _iterate_row(self, row: Value, t: SliceType | BytesType | ArrayType, on_item: OnItem, node: ast.AST) -> None:
         element: Type
         if isinstance(t, ArrayType):
             pointer, length, element = row, Const(U64, t.length), t.element
@@ -251,7 +252,7 @@ class Loops(Methods):
                 copy = self.temp(view.type)
                 self.emit(ir.Assign(copy, view))
                 view = copy
-            element = U8 if isinstance(t, BytesType) else t.element  # type: ignore[union-attr]
+            element = U8 if isinstance(t, BytesType) else t.element
             length, pointer = self.view_length(view), self.view_pointer(view, element)
         counter = self.local("i", U64)
         self.emit(ir.Assign(counter, Const(U64, 0)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 from kaa.compiler import ir
 from kaa.compiler.ir import Block, Const, Value, Var
@@ -38,10 +38,11 @@ from kaa.compiler.types import (
     strip,
 )
 
+_of: Any = cast(Any, operator)  # typeshed leaves the parameters of half of them untyped
 FOLD: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.Pow: operator.pow,
+    ast.Add: _of.add, ast.Sub: _of.sub, ast.Mult: _of.mul, ast.FloorDiv: _of.floordiv,
+    ast.Mod: _of.mod, ast.LShift: _of.lshift, ast.RShift: _of.rshift, ast.BitAnd: _of.and_,
+    ast.BitOr: _of.or_, ast.BitXor: _of.xor, ast.Pow: _of.pow,
 }  # fmt: skip
 NAMES = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "floordiv", ast.Mod: "mod", ast.LShift: "shl",
@@ -525,8 +526,10 @@ class Operators(Expressions):
         right = self.expr(right_node)
         if isinstance(right, TupleValue):
             return self._in_any(left, right.values, node)
-        if isinstance(right, Live) and isinstance(right.obj, (tuple, frozenset, set)):
-            return self._in_any(left, [self.from_live(o, "", None) for o in sorted(right.obj)], node)
+        obj: Any = right.obj if isinstance(right, Live) else None
+        if isinstance(obj, (tuple, frozenset, set)):
+            constants = sorted(cast("Iterable[Any]", obj))
+            return self._in_any(left, [self.from_live(o, "", None) for o in constants], node)
         right = self.materialise(right, right_node)
         t = strip(right.type)
         if isinstance(t, ClassType):

@@ -10,7 +10,7 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Const, Handler, Value, Var
 from kaa.compiler.lower.core import PLACES, Cleanup
 from kaa.compiler.lower.matching import Matching
-from kaa.compiler.lower.values import ErrorValue, GeneratorValue, Live, TupleValue
+from kaa.compiler.lower.values import ErrorValue, GeneratorValue, Live, TupleValue, live_items
 from kaa.compiler.types import (
     BOOL,
     U32,
@@ -282,13 +282,14 @@ class Protection(Matching):
 
     def _test_error(self, what: ast.expr | None, code: Var, yes: ir.Block, no: ir.Block) -> bool:
         """Branches on whether `except what` catches the error; True if it catches all."""
-        classes: list[type] = []
+        classes: list[type[Any]] = []
         if what is not None:
             nodes = what.elts if isinstance(what, ast.Tuple) else [what]
             for n in nodes:
                 v = self.expr(n)
-                if isinstance(v, Live) and isinstance(v.obj, tuple):
-                    classes += v.obj
+                several = live_items(v)
+                if several is not None:
+                    classes += several
                 elif isinstance(v, Live) and isinstance(v.obj, type) and issubclass(v.obj, BaseException):
                     classes.append(v.obj)
                 else:
@@ -310,7 +311,7 @@ class Protection(Matching):
         return False
 
 
-def _family(cls: type) -> list[type]:
+def _family(cls: type[Any]) -> list[type[Any]]:
     """An exception class and the program's own subclasses of it."""
     out = [cls]
     for sub in cls.__subclasses__():

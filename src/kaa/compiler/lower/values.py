@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kaa.compiler.ir import Value
 from kaa.compiler.types import NEVER, TupleType, Type
@@ -34,6 +34,12 @@ class Live(CompileTime):
     @property
     def what(self) -> str:  # type: ignore[override]
         return getattr(self.obj, "__qualname__", None) or repr(self.obj)[:60]
+
+
+def live_items(value: Value) -> tuple[Any, ...] | None:
+    """The items of a live tuple, None for anything else."""
+    obj: Any = value.obj if isinstance(value, Live) else None
+    return cast("tuple[Any, ...]", obj) if isinstance(obj, tuple) else None
 
 
 @dataclass
