@@ -9,6 +9,7 @@ regs: `Registers`, the trap frame.
   start_user(regs, entry, stack): clears all, as execve wants
 percpu
   current() -> Task, set_current(task), cpu_id()
+  here() -> Cpu: this processor's sched.cpu.Cpu (borrowed), set_here(cpu)
   preempt_disable(), preempt_enable(), preempt_count(), need_resched(), set_need_resched(), clear_need_resched()
 irq
   disable(), enable(), save() -> u64, restore(flags), enabled(), in_interrupt()

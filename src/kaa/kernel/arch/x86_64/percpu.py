@@ -2,7 +2,9 @@
 """What each processor has for itself, reached through the gs segment while in the kernel.
 
 entry.py knows these offsets: 0 self, 8 current, 16 entry stack, 24 user stack, 32 preempt count, 36 need_resched.
-preempt count and need_resched are neighbours so that preempt_enable() looks at both with one load.
+preempt count and need_resched are neighbours so that preempt_enable() looks at both with one load. The boot processor's
+area is in the image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu
+that the area names: `here()`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
+    from kaa.kernel.sched.cpu import Cpu
 
 MSR_GS_BASE = 0xC0000101
 RESCHEDULE_NOW = 1 << 32
@@ -35,9 +38,10 @@ class CpuLocal:
     interrupt_depth: u32 = 0
     active_root: u64 = 0
     nmi_count: u64 = 0
+    cpu_object: u64 = 0
 
 
-simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0}
+simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0}
 """The area's stand-in under CPython."""
 
 
@@ -98,6 +102,20 @@ def leave_interrupt() -> None:
 def interrupt_depth() -> u32:
     """How many interrupt handlers are nested on this processor."""
     return u32(simulated["depth"])
+
+
+@asm("movq %%gs:64, %0", out="=r", ins=[])
+def _cpu_object() -> u64:
+    if simulated["cpu"] == 0:
+        from kaa.kernel.sched import cpu
+
+        simulated["cpu"] = int(address_of(cpu.boot))
+    return u64(simulated["cpu"])
+
+
+@asm("movq %0, %%gs:64", out=None, ins=["r"], clobber="memory")
+def _store_cpu_object(address: u64) -> None:
+    simulated["cpu"] = int(address)
 
 
 @asm("movq %%gs:0, %0", out="=r", ins=[])
@@ -171,6 +189,20 @@ def clear_need_resched() -> None:
     _store_resched(0)
 
 
+@borrowed
+def here() -> Cpu:
+    """What this processor has; the caller has preemption off, or looks at what may be another's by now. Cpus are for
+    ever."""
+    from kaa.kernel.sched.cpu import Cpu
+
+    return class_at(Cpu, _cpu_object())
+
+
+def set_here(cpu: Cpu) -> None:
+    """Name this processor's Cpu: once, before anything here asks."""
+    _store_cpu_object(address_of(cpu))
+
+
 def cpu_id() -> u32:
     """Number of this processor, from 0."""
     return _cpu()
@@ -178,6 +210,9 @@ def cpu_id() -> u32:
 
 def initialise() -> None:
     """Point gs at the boot processor's area. Nothing that uses this module works earlier."""
+    from kaa.kernel.sched import cpu
+
     area = symbol("kaa_boot_cpu")
     instructions.write_msr(MSR_GS_BASE, area)
     Ptr[CpuLocal](area).place().self_address = area
+    set_here(cpu.boot)
