@@ -32,14 +32,14 @@ from kaa.lang.integers import (
 )
 from kaa.lang.markers import borrowed, cold, export, inline, naked, noinline, unreachable, width
 from kaa.lang.sequences import Array, Bytes, Slice
-from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu
+from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu, fence
 from kaa.lang.structs import ZERO, as_bytes, copy, struct
 from kaa.lang.trampoline import Trampoline
 
 __all__ = [
     "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
     "ZERO",
-    "as_bytes", "borrowed", "byteswap", "cold", "copy", "export",
+    "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence",
     "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",
     "width", "wrapping_add", "wrapping_mul", "wrapping_sub",

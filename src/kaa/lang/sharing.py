@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a field is shared: `Guarded`, `Rcu`, `PerCpu`, `Owned` (transparent to type checkers), and `Atomic`, a value."""
+"""How a field is shared: `Guarded`, `Rcu`, `PerCpu`, `Owned` (transparent to type checkers), and `Atomic`, a value.
+
+Under CPython every operation is sequentially consistent, whatever order its name asks for."""
 
 from __future__ import annotations
 
@@ -26,9 +28,14 @@ else:
     Owned = Qualifier("Owned")
 
 
+def fence() -> None:
+    """A full memory barrier: what this processor wrote before is visible to all before it reads anything after.
+    Nothing weaker orders a store before a later load, not even of an Atomic."""
+
+
 class Atomic(Generic[T]):
-    """A machine integer (or bool, or enum) that threads share. Operations are sequentially consistent; arithmetic
-    wraps.
+    """A machine integer (or bool, or enum) that threads share. Operations are sequentially consistent unless their
+    names say otherwise; arithmetic wraps.
     """
 
     __kaa_element__: ClassVar[object] = None
@@ -78,8 +85,19 @@ class Atomic(Generic[T]):
     def store(self, value: T) -> None:
         self._inner().store(self._storage, self._offset, value)
 
+    load_acquire = load
+    """Nothing that follows in the program happens before it."""
     load_relaxed = load
+    """In no order with anything else."""
+    store_release = store
+    """Nothing that precedes in the program happens after it. Later loads may happen before it."""
     store_relaxed = store
+
+    def store_release_low(self, value: int) -> None:
+        """As store_release, of the lowest byte; the others stay what they are. (Mixed sizes are no C11, but every
+        machine with byte stores orders them like stores of words.)"""
+        rest: Any = self.load()
+        self.store(self._wrapped(rest & ~0xFF | value & 0xFF))
 
     def exchange(self, value: T) -> T:
         """Store; give what was there."""

@@ -16,6 +16,7 @@ from kaa.lang.integers import u8, u32, u64
 from kaa.lang.markers import F, note
 from kaa.lang.memory import Buffer, copy, memory
 from kaa.lang.sequences import Bytes, Slice
+from kaa.lang.sharing import fence
 from kaa.lang.structs import struct
 
 T = TypeVar("T")
@@ -238,10 +239,6 @@ def volatile_load(pointer: Ptr[T]) -> T:
 def volatile_store(pointer: Ptr[T], value: T) -> None:
     """One store that the compiler may not move, repeat or drop: MMIO."""
     pointer[0] = value
-
-
-def fence() -> None:
-    """A full memory barrier."""
 
 
 def compiler_barrier() -> None:

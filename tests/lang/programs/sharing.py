@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, i64, u8, u32, u64
+from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, fence, i64, u8, u32, u64
 from kaa.lang.testing import emit
 
 
@@ -68,3 +68,19 @@ def case_atomics() -> None:
     emit(s.flags.fetch_and(2))
     s.flags.store_relaxed(9)
     emit(s.flags.load())
+
+
+def case_orders_of_atomics() -> None:
+    """What an operation's order says cannot be seen by one thread: the values can."""
+    s = Shared()
+    s.total.store_release(7)
+    fence()
+    emit(s.total.load_acquire())
+    s.total.store_release_low(9)
+    emit(s.total.load_acquire())
+    s.total.store_release(-2)
+    s.total.store_release_low(1)
+    emit(s.total.load())
+    s.flags.store_release(200)
+    s.flags.store_release_low(3)
+    emit(s.flags.load_acquire())

@@ -31,6 +31,7 @@ from kaa.compiler.types import (
 
 ATOMIC_C = {
     "load": "__atomic_load_n({0}, __ATOMIC_SEQ_CST)",
+    "load_acquire": "__atomic_load_n({0}, __ATOMIC_ACQUIRE)",
     "load_relaxed": "__atomic_load_n({0}, __ATOMIC_RELAXED)",
     "exchange": "__atomic_exchange_n({0}, {1}, __ATOMIC_SEQ_CST)",
     "fetch_add": "__atomic_fetch_add({0}, {1}, __ATOMIC_SEQ_CST)",
@@ -38,6 +39,15 @@ ATOMIC_C = {
     "fetch_or": "__atomic_fetch_or({0}, {1}, __ATOMIC_SEQ_CST)",
     "fetch_and": "__atomic_fetch_and({0}, {1}, __ATOMIC_SEQ_CST)",
 }
+
+
+ATOMIC_STORE_C = {
+    "store": "__atomic_store_n({0}, {1}, __ATOMIC_SEQ_CST)",
+    "store_release": "__atomic_store_n({0}, {1}, __ATOMIC_RELEASE)",
+    "store_relaxed": "__atomic_store_n({0}, {1}, __ATOMIC_RELAXED)",
+    "store_release_low": "__atomic_store_n((u8 *){0}, {1}, __ATOMIC_RELEASE)",
+}
+"""Of these the last one writes the integer's lowest byte alone: machines are little-endian."""
 
 
 class Methods(UnsafeCalls):
@@ -86,10 +96,9 @@ class Methods(UnsafeCalls):
         self.error(f"Ptr has no method '{name}'", node)
 
     def _atomic_method(self, base: Value, t: AtomicType, name: str, node: ast.Call) -> Value:
-        args = [self.coerced(a, t.element) for a in node.args]
-        if name in ("store", "store_relaxed"):
-            order = "__ATOMIC_SEQ_CST" if name == "store" else "__ATOMIC_RELAXED"
-            self.emit(ir.Raw(None, f"__atomic_store_n({{0}}, {{1}}, {order})", [base, *args]))
+        args = [self.coerced(a, U8 if name == "store_release_low" else t.element) for a in node.args]
+        if name in ATOMIC_STORE_C:
+            self.emit(ir.Raw(None, ATOMIC_STORE_C[name], [base, *args]))
             return Const(NONE, None)
         if name == "compare_exchange":
             out = self.temp(BOOL)
