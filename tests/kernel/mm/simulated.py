@@ -10,6 +10,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm import boot_memory, buddy, frame, pages, reclaim, slab
 from kaa.kernel.process.limits import Limits
 from kaa.kernel.process.task import Task
+from kaa.lang import Atomic
 
 PAGE = 4096
 running: list[Any] = []
@@ -45,7 +46,7 @@ def boot(pages_of_memory: int = 600) -> Any:
     task.group = Group()
     task.mm = None
     task.kernel_stack = 0
-    task.flags = 0
+    task.flags = Atomic(0)
     task.work = 0
     task.fail_nth = 0
     task.minor_faults = 0

@@ -84,14 +84,14 @@ def test_stop_signals_and_sigcont_cancel_one_another() -> None:
 
 def test_a_stop_wants_every_thread_and_sigcont_calls_it_off() -> None:
     group, tasks = process(3)
-    tasks[2].flags |= EXITING
+    tasks[2].flags.fetch_or(EXITING)
     stop.begin(group, 19)
-    assert [bool(t.flags & STOP_WANTED) for t in tasks] == [True, True, False]
+    assert [bool(t.flags.load() & STOP_WANTED) for t in tasks] == [True, True, False]
     assert group.stop_pending == 2
     assert not stop.leave_pending(group) and stop.leave_pending(group) and group.stopped
     send.send_group(group, Signal.SIGCONT, SigInfo(18))
     assert not group.stopped and group.job_notify
-    assert not any(t.flags & STOP_WANTED for t in tasks)
+    assert not any(t.flags.load() & STOP_WANTED for t in tasks)
 
 
 def test_a_fault_that_is_blocked_gets_the_default_action() -> None:

@@ -49,7 +49,7 @@ def make_room(task: Task) -> bool:
         return True
     if trimming.free_mapped(u64(ENOUGH)) > 0:
         return True
-    if task.flags & MEMORY_VICTIM != 0:
+    if task.flags.load() & MEMORY_VICTIM != 0:
         return False
     victim = _choose()
     if victim is None:
@@ -61,14 +61,14 @@ def make_room(task: Task) -> bool:
 
 def is_dying(task: Task) -> bool:
     """Whether the task was chosen: SIGKILL is on its way to it."""
-    return task.flags & MEMORY_VICTIM != 0
+    return task.flags.load() & MEMORY_VICTIM != 0
 
 
 def _address_space(group: ThreadGroup) -> AddressSpace | None:
     """The memory of a process whose leader still has it, kept alive for the caller."""
     with tree.lock:
         leader = group.leader
-        if leader is None or leader.flags & (KERNEL_THREAD | MEMORY_VICTIM) != 0:
+        if leader is None or leader.flags.load() & (KERNEL_THREAD | MEMORY_VICTIM) != 0:
             return None
         return leader.mm
 
@@ -116,7 +116,7 @@ def _mark_threads(victim: ThreadGroup) -> None:
     with tree.lock:
         thread = victim.first_thread
         while thread is not None:
-            thread.flags = thread.flags | MEMORY_VICTIM
+            thread.flags.fetch_or(MEMORY_VICTIM)
             thread = thread.next_thread
 
 

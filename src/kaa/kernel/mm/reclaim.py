@@ -94,7 +94,7 @@ def may_reclaim() -> bool:
 
 def is_victim() -> bool:
     """Whether the running task was chosen to die for memory: it may use the reserve to get there."""
-    return machine.percpu.has_current() and machine.percpu.current().flags & MEMORY_VICTIM != 0
+    return machine.percpu.has_current() and machine.percpu.current().flags.load() & MEMORY_VICTIM != 0
 
 
 def free_some(wanted: u64) -> u64:

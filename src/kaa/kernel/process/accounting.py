@@ -46,7 +46,7 @@ def user_ns(task: Task) -> u64:
 
 def system_ns(task: Task) -> u64:
     """ns in the kernel."""
-    if (task.flags & KERNEL_THREAD) != 0:
+    if (task.flags.load() & KERNEL_THREAD) != 0:
         return core.run_time(task)
     return task.system_ns
 

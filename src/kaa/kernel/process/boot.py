@@ -50,7 +50,7 @@ def initialise() -> None:
     group = ThreadGroup(i32(0), SignalHandlers())
     group.limits.set_defaults()
     task = Task(group, Pid(i32(0)))
-    task.flags = KERNEL_THREAD | SHARES_FILES
+    task.flags.store(KERNEL_THREAD | SHARES_FILES)
     task.credentials = ROOT
     task.files = no_files
     task.set_name(b"idle")

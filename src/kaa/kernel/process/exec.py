@@ -65,7 +65,7 @@ def run(name: bytes, argv: list[bytes], envp: list[bytes]) -> None:
     arguments.environment_count = u32(len(envp))
     arguments.add(found.file_name)
     _become(found, arguments)
-    task.flags &= ~u32(KERNEL_THREAD)
+    task.flags.fetch_and(~u32(KERNEL_THREAD))
 
 
 def _gather(arguments: Arguments, found: Program, argv: u64, envp: u64) -> None:
@@ -119,7 +119,7 @@ def _become(found: Program, arguments: Arguments) -> None:
 def _leave_old(task: Task, mm: AddressSpace, old: AddressSpace | None) -> None:
     """What the thread owes to others in the old memory, as at its end: robust futexes and the word at
     clear_child_tid."""
-    shared = (task.flags & SHARES_MEMORY) != 0 and task.clear_child_tid != 0
+    shared = (task.flags.load() & SHARES_MEMORY) != 0 and task.clear_child_tid != 0
     if old is None or not (shared or task.robust_list != 0):
         return
     _leave(task, old)
@@ -182,7 +182,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     """The process is the new program from here on; nothing here fails."""
     group = task.group
     fork.release_vfork_parent(task)
-    task.flags &= ~u32(FORKED_NO_EXEC | SHARES_MEMORY)
+    task.flags.fetch_and(~u32(FORKED_NO_EXEC | SHARES_MEMORY))
     group.flags |= EXECED
     group.executable = found.elf.file
     task.credentials = who
@@ -209,6 +209,6 @@ def base_name(path: Bytes) -> Bytes:
 
 def prepare_sharing(task: Task) -> None:
     """Before the point of no return: what must not be shared with another process any more. Raises MemoryError."""
-    if (task.flags & SHARES_FILES) != 0:
+    if (task.flags.load() & SHARES_FILES) != 0:
         task.files = task.files.fork()
-        task.flags &= ~u32(SHARES_FILES)
+        task.flags.fetch_and(~u32(SHARES_FILES))

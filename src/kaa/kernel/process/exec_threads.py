@@ -20,7 +20,7 @@ def be_alone(task: Task) -> None:
     process is itself ending, or another thread was first to exec."""
     group = task.group
     with group.signal_lock:
-        if group.group_exit or group.exec_task is not None or (task.flags & DYING) != 0:
+        if group.group_exit or group.exec_task is not None or (task.flags.load() & DYING) != 0:
             raise RestartAlways
         group.exec_task = task
         kill_threads(group, task)

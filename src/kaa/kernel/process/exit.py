@@ -62,9 +62,9 @@ def kill_threads(group: ThreadGroup, survivor: Task | None) -> None:
     """Make every thread but one end at its next return to user mode. Under `signal_lock`."""
     thread = group.first_thread
     while thread is not None:
-        if thread is not survivor and (thread.flags & EXITING) == 0:
-            thread.flags |= DYING
-            thread.work |= WORK_SIGNAL
+        if thread is not survivor and (thread.flags.load() & EXITING) == 0:
+            thread.flags.fetch_or(DYING)
+            thread.work.fetch_or(WORK_SIGNAL)
             core.wake_if(thread, u64(INTERRUPTIBLE | KILLABLE | STOPPED))
         thread = thread.next_thread
 
@@ -106,14 +106,14 @@ def _announce(task: Task) -> bool:
     group = task.group
     told = False
     with group.signal_lock:
-        task.flags |= EXITING | DYING
+        task.flags.fetch_or(EXITING | DYING)
         group.live_threads -= 1
         last = group.live_threads == 0
         if last and not group.group_exit:
             group.group_exit = True
             group.group_exit_status = task.exit_code
-        if (task.flags & STOP_WANTED) != 0:
-            task.flags &= ~u32(STOP_WANTED)
+        if (task.flags.load() & STOP_WANTED) != 0:
+            task.flags.fetch_and(~u32(STOP_WANTED))
             told = stop.leave_pending(group)
         if not last:
             _pass_signals_on(group, task)
@@ -126,8 +126,8 @@ def _pass_signals_on(group: ThreadGroup, task: Task) -> None:
     """The process's pending signals that this thread was to take are another's now."""
     thread = group.first_thread
     while thread is not None:
-        if (thread.flags & EXITING) == 0 and (group.pending.mask & ~thread.blocked) != 0:
-            thread.work |= WORK_SIGNAL
+        if (thread.flags.load() & EXITING) == 0 and (group.pending.mask & ~thread.blocked) != 0:
+            thread.work.fetch_or(WORK_SIGNAL)
             core.wake_if(thread, u64(INTERRUPTIBLE))
         thread = thread.next_thread
 
@@ -161,7 +161,7 @@ def _leave_memory(task: Task) -> None:
         return
     if task.robust_list != 0:
         robust.release(task)
-    if task.clear_child_tid != 0 and (task.flags & SHARES_MEMORY) != 0:
+    if task.clear_child_tid != 0 and (task.flags.load() & SHARES_MEMORY) != 0:
         robust.clear_tid(task)
     usage = task.group.usage
     usage.peak_resident = max(usage.peak_resident, accounting.resident_kib(mm))
@@ -171,7 +171,7 @@ def _leave_memory(task: Task) -> None:
 
 def _leave_files(task: Task, last: bool) -> None:
     """Descriptors are closed with the last thread; a table that another process shares is left to it."""
-    if last and (task.flags & SHARES_FILES) == 0:
+    if last and (task.flags.load() & SHARES_FILES) == 0:
         try:
             task.files.close_all()
         except Exception:

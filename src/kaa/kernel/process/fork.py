@@ -56,7 +56,7 @@ def clone_task(request: CloneRequest) -> i32:
         core.start(child)
         return number
     child.vfork_parent = parent.pid
-    child.flags |= VFORKED
+    child.flags.fetch_or(VFORKED)
     core.start(child)
     del child
     _wait_for_vfork(parent, number)
@@ -168,7 +168,7 @@ def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:
 def _inherit(child: Task, parent: Task) -> None:
     """The words that a child has from its parent."""
     child.comm[:].copy_from(parent.comm[:])
-    child.flags = FORKED_NO_EXEC
+    child.flags.store(FORKED_NO_EXEC)
     child.blocked = parent.blocked
     child.personality = parent.personality
     child.no_new_privileges = parent.no_new_privileges
@@ -195,12 +195,12 @@ def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:
     else:
         child.mm = mm
     if (flags & (Clone.CLONE_FILES | Clone.CLONE_THREAD)) == Clone.CLONE_FILES:
-        child.flags |= SHARES_FILES
-        parent.flags |= SHARES_FILES
+        child.flags.fetch_or(SHARES_FILES)
+        parent.flags.fetch_or(SHARES_FILES)
     if (flags & Clone.CLONE_VM) != 0:
-        child.flags |= SHARES_MEMORY
+        child.flags.fetch_or(SHARES_MEMORY)
         if (flags & Clone.CLONE_VFORK) == 0:
-            parent.flags |= SHARES_MEMORY
+            parent.flags.fetch_or(SHARES_MEMORY)
     if (flags & (Clone.CLONE_VM | Clone.CLONE_VFORK)) != Clone.CLONE_VM:
         child.alternate_sp = parent.alternate_sp
         child.alternate_size = parent.alternate_size
@@ -223,7 +223,7 @@ def _prepare_return(child: Task, parent: Task, request: CloneRequest) -> None:
 def _set_child_tid(child: Task, address: u64) -> None:
     """CLONE_CHILD_SETTID writes into the child's memory: the child does it itself before it first returns."""
     child.set_child_tid = address
-    child.work |= WORK_CHILD_TID
+    child.work.fetch_or(WORK_CHILD_TID)
 
 
 def _publish(child: Task, parent: Task, request: CloneRequest) -> None:
@@ -273,11 +273,11 @@ def _wait_for_vfork(parent: Task, number: i32) -> None:
 
     while True:
         child = ids.find_task(number)
-        if child is None or (child.flags & VFORKED) == 0 or child.vfork_parent != parent.pid:
+        if child is None or (child.flags.load() & VFORKED) == 0 or child.vfork_parent != parent.pid:
             return
         parent.vfork_child = number
         core.set_state(parent, core.KILLABLE)
-        if (child.flags & VFORKED) == 0 or must_die(parent):
+        if (child.flags.load() & VFORKED) == 0 or must_die(parent):
             core.set_state(parent, core.RUNNING)
             return
         del child
@@ -286,9 +286,9 @@ def _wait_for_vfork(parent: Task, number: i32) -> None:
 
 def release_vfork_parent(task: Task) -> None:
     """The child of a vfork no longer uses its parent's memory."""
-    if (task.flags & VFORKED) == 0:
+    if (task.flags.load() & VFORKED) == 0:
         return
-    task.flags &= ~u32(VFORKED)
+    task.flags.fetch_and(~u32(VFORKED))
     from kaa.kernel.process import ids
 
     waiter = ids.find_task(task.vfork_parent)

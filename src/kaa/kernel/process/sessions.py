@@ -73,7 +73,7 @@ def _check_target(me: ThreadGroup, target: ThreadGroup) -> None:
         if target.session is not me.session:
             raise OSError(errno.EPERM)
         leader = target.leader
-        if leader is not None and (leader.flags & FORKED_NO_EXEC) == 0 and (target.flags & EXECED) != 0:
+        if leader is not None and (leader.flags.load() & FORKED_NO_EXEC) == 0 and (target.flags & EXECED) != 0:
             raise OSError(errno.EACCES)
     if target.session_number() == target.tgid:
         raise OSError(errno.EPERM)

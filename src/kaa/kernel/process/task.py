@@ -21,7 +21,7 @@ from kaa.kernel.locking.wait_queue import Waiter
 from kaa.kernel.sched.heap import HeapNode
 from kaa.kernel.signal.pending import PendingSignals
 from kaa.kernel.time.timer import WakeTimer
-from kaa.lang import Array, Bytes, i32, u8, u32, u64
+from kaa.lang import Array, Atomic, Bytes, i32, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.context import FsContext
@@ -78,8 +78,8 @@ class Task(HeapNode):
     """One thread. `key` and the links of HeapNode are the run queue's."""
 
     # -- own: looked at on each entry or exit
-    work: u32
-    flags: u32
+    work: Atomic[u32]
+    flags: Atomic[u32]
     state: u64
     pid: i32
     tgid: i32
@@ -175,8 +175,8 @@ class Task(HeapNode):
         self._blank()
 
     def _blank(self) -> None:
-        self.work = 0
-        self.flags = 0
+        self.work = Atomic(0)
+        self.flags = Atomic(0)
         self.state = RUNNING
         self.exit_code = 0
         self.mm = None
@@ -245,7 +245,7 @@ class Task(HeapNode):
 
     def is_kernel_thread(self) -> bool:
         """Whether it runs in the kernel only."""
-        return (self.flags & KERNEL_THREAD) != 0
+        return (self.flags.load() & KERNEL_THREAD) != 0
 
     def is_leader(self) -> bool:
         """Whether it is the thread whose id is the process's."""

@@ -26,9 +26,9 @@ def unshare(flags: u64) -> None:
     alone = task.group.thread_count == 1
     if (flags & (Clone.CLONE_THREAD | Clone.CLONE_SIGHAND)) != 0 and not alone:
         raise OSError(errno.EINVAL)
-    if (flags & Clone.CLONE_VM) != 0 and (not alone or (task.flags & SHARES_MEMORY) != 0):
+    if (flags & Clone.CLONE_VM) != 0 and (not alone or (task.flags.load() & SHARES_MEMORY) != 0):
         raise OSError(errno.EINVAL)
     if (flags & Clone.CLONE_FS) != 0:
         task.fs = task.fs.fork()
-    if (flags & Clone.CLONE_FILES) != 0 and (not alone or (task.flags & SHARES_FILES) != 0):
+    if (flags & Clone.CLONE_FILES) != 0 and (not alone or (task.flags.load() & SHARES_FILES) != 0):
         task.files = task.files.fork()

@@ -184,6 +184,12 @@ def wake_if(task: Task, states: u64) -> bool:
     return found
 
 
+@inline
+def kick(task: Task) -> None:
+    """The task's `work` was changed: whatever processor runs it looks before it goes on in user mode. Call `wake_if`
+    first; of one processor, nothing more is needed."""
+
+
 def start(task: Task) -> None:
     """Let a new task run for the first time. Its virtual time starts at the queue's, so that forking gains nothing."""
     flags = machine.irq.save()

@@ -34,7 +34,7 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
     try:
         task = _make(identity, entry, argument)
         task.files = boot.no_files
-        task.flags = KERNEL_THREAD | SHARES_FILES
+        task.flags.store(KERNEL_THREAD | SHARES_FILES)
         _enter_tree(task, None)
     except MemoryError:
         fork.forget(identity)

@@ -23,13 +23,15 @@ DYING: Final = 16
 
 def must_die(task: Task) -> bool:
     """Whether the task, the caller, has been killed: a sleep in KILLABLE state ends."""
-    if (task.work & 1) == 0:
+    if (task.work.load() & 1) == 0:
         return False
     group = task.group
-    return (task.flags & DYING) != 0 or group.group_exit or ((task.pending.mask | group.pending.mask) & KILL) != 0
+    if (task.flags.load() & DYING) != 0 or group.group_exit:
+        return True
+    return ((task.pending.mask | group.pending.mask) & KILL) != 0
 
 
 @inline
 def has_pending(task: Task) -> bool:
     """Whether the task, the caller, has a signal to take (or must stop or die): an interruptible sleep ends."""
-    return (task.work & 1) != 0
+    return (task.work.load() & 1) != 0

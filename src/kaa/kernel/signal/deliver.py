@@ -44,16 +44,16 @@ STOP: Final = -3
 def return_to_user(regs: Registers) -> None:
     """Do what `task.work` asks for."""
     task = machine.percpu.current()
-    if (task.work & WORK_CHILD_TID) != 0:
+    if (task.work.load() & WORK_CHILD_TID) != 0:
         _write_child_tid(task)
-    if (task.work & (WORK_SIGNAL | WORK_RESTORE_MASK)) != 0:
+    if (task.work.load() & (WORK_SIGNAL | WORK_RESTORE_MASK)) != 0:
         _signals(task, regs)
 
 
 def _write_child_tid(task: Task) -> None:
     """CLONE_CHILD_SETTID: the new task stores its id; where it cannot, nobody is told (clone(2))."""
     with task.group.signal_lock:
-        task.work &= ~u32(WORK_CHILD_TID)
+        task.work.fetch_and(~u32(WORK_CHILD_TID))
     try:
         UserPtr[i32](task.set_child_tid).write(task.pid)
     except Exception:
@@ -88,15 +88,15 @@ def _next(task: Task, info: SigInfo, action: SigAction) -> i32:
     if group.job_notify:
         stop.tell_continued(group)
     while True:
-        if (task.flags & STOP_WANTED) != 0 and not group.group_exit:
+        if (task.flags.load() & STOP_WANTED) != 0 and not group.group_exit:
             stop.participate(task)
         with group.signal_lock:
-            if group.group_exit or (task.flags & DYING) != 0:
+            if group.group_exit or (task.flags.load() & DYING) != 0:
                 return DIE
             signo = _take(task, group, info)
             if signo == NO_SIGNAL:
-                if not group.job_notify and (task.flags & STOP_WANTED) == 0:
-                    task.work &= ~u32(WORK_SIGNAL)
+                if not group.job_notify and (task.flags.load() & STOP_WANTED) == 0:
+                    task.work.fetch_and(~u32(WORK_SIGNAL))
                     return NO_SIGNAL
                 verdict = AGAIN
             else:
@@ -225,15 +225,15 @@ def _restart_unhandled(task: Task, regs: Registers) -> None:
 
 def _restore_mask(task: Task) -> None:
     """sigsuspend and its like end without a handler: the mask of before comes back."""
-    if (task.work & WORK_RESTORE_MASK) != 0:
+    if (task.work.load() & WORK_RESTORE_MASK) != 0:
         set_blocked(task, task.saved_mask)
         with task.group.signal_lock:
-            task.work &= ~u32(WORK_RESTORE_MASK)
+            task.work.fetch_and(~u32(WORK_RESTORE_MASK))
 
 
 def _enter_handler(task: Task, regs: Registers, signo: i32, action: SigAction, info: UserSigInfo) -> bool:
     """Make the thread go on in the handler; False if its stack would not take the frame (SIGSEGV follows)."""
-    mask = task.saved_mask if (task.work & WORK_RESTORE_MASK) != 0 else task.blocked
+    mask = task.saved_mask if (task.work.load() & WORK_RESTORE_MASK) != 0 else task.blocked
     delivery = machine.signal_frame.Delivery()
     delivery.signo = u32(signo)
     delivery.handler = action.handler
@@ -266,7 +266,7 @@ def _disarm_alternate(task: Task) -> None:
 
 def _block(task: Task, mask: u64) -> None:
     with task.group.signal_lock:
-        task.work &= ~u32(WORK_RESTORE_MASK)
+        task.work.fetch_and(~u32(WORK_RESTORE_MASK))
         task.blocked = (task.blocked | mask) & ~u64(KILL_AND_STOP)
         send.recalculate(task)
 
@@ -297,7 +297,7 @@ def block_until_return(task: Task, mask: u64) -> None:
     task.saved_mask = task.blocked
     set_blocked(task, mask)
     with task.group.signal_lock:
-        task.work |= WORK_RESTORE_MASK
+        task.work.fetch_or(WORK_RESTORE_MASK)
 
 
 def exception(signo: i32, code: i32, address: u64, regs: Registers) -> None:

@@ -35,7 +35,7 @@ def send(task: Task, signo: i32, info: SigInfo) -> bool:
     matters)."""
     group = task.group
     with group.signal_lock:
-        if (task.flags & EXITING) == 0:
+        if (task.flags.load() & EXITING) == 0:
             return _send_locked(group, task, signo, info)
     return True
 
@@ -155,28 +155,32 @@ def _choose(group: ThreadGroup, signo: i32) -> Task | None:
 @inline
 def _wants(task: Task, signo: i32) -> bool:
     bit = u64(1) << u64(signo - 1)
-    if (task.flags & EXITING) != 0:
+    if (task.flags.load() & EXITING) != 0:
         return False
     return ((task.blocked & ~task.waited_for) & bit) == 0 or signo == Signal.SIGKILL
 
 
 def alert(task: Task, kill: bool) -> None:
     """Make `task` come by `deliver`: raise its flag, end its interruptible sleep (for SIGKILL: also a stop)."""
-    task.work |= WORK_SIGNAL
-    if kill:
-        core.wake_if(task, u64(INTERRUPTIBLE | KILLABLE | STOPPED))
-    else:
-        core.wake_if(task, u64(INTERRUPTIBLE))
+    summon(task, u64(INTERRUPTIBLE | KILLABLE | STOPPED) if kill else u64(INTERRUPTIBLE))
+
+
+def summon(task: Task, states: u64) -> None:
+    """Raise the task's flag; wake it from a sleep in one of `states`, or have the processor that runs it look. The flag
+    comes first: who is about to sleep, or to go to user mode, looks at it after saying so."""
+    task.work.fetch_or(WORK_SIGNAL)
+    if not core.wake_if(task, states):
+        core.kick(task)
 
 
 def recalculate(task: Task) -> None:
     """Set WORK_SIGNAL by what is pending and not blocked. Of the caller, or under its signal lock when only raising."""
     group = task.group
     deliverable = (task.pending.mask | group.pending.mask) & ~task.blocked
-    if deliverable != 0 or (task.flags & (STOP_WANTED | DYING)) != 0 or group.job_notify:
-        task.work |= WORK_SIGNAL
+    if deliverable != 0 or (task.flags.load() & (STOP_WANTED | DYING)) != 0 or group.job_notify:
+        task.work.fetch_or(WORK_SIGNAL)
     elif task is machine.percpu.current():
-        task.work &= ~u32(WORK_SIGNAL)
+        task.work.fetch_and(~u32(WORK_SIGNAL))
 
 
 def force(task: Task, info: SigInfo) -> None:

@@ -55,7 +55,7 @@ def _cancel_stop(group: ThreadGroup) -> None:
     group.job &= ~u32(JOB_STOPPED)
     thread = group.first_thread
     while thread is not None:
-        thread.flags &= ~u32(STOP_WANTED)
+        thread.flags.fetch_and(~u32(STOP_WANTED))
         core.wake_if(thread, u64(STOPPED))
         thread = thread.next_thread
 
@@ -63,7 +63,7 @@ def _cancel_stop(group: ThreadGroup) -> None:
 def _alert_all(group: ThreadGroup) -> None:
     thread = group.first_thread
     while thread is not None:
-        thread.work |= WORK_SIGNAL
+        thread.work.fetch_or(WORK_SIGNAL)
         thread = thread.next_thread
 
 
@@ -74,9 +74,9 @@ def begin(group: ThreadGroup, signo: i32) -> None:
     group.stop_signal = signo
     thread = group.first_thread
     while thread is not None:
-        if (thread.flags & EXITING) == 0 and thread.state != STOPPED:
-            thread.flags |= STOP_WANTED
-            thread.work |= WORK_SIGNAL
+        if (thread.flags.load() & EXITING) == 0 and thread.state != STOPPED:
+            thread.flags.fetch_or(STOP_WANTED)
+            thread.work.fetch_or(WORK_SIGNAL)
             group.stop_pending += 1
             core.wake_if(thread, u64(INTERRUPTIBLE))
         thread = thread.next_thread
@@ -86,10 +86,10 @@ def participate(task: Task) -> bool:
     """The caller stops, if it is to. Called without the lock; returns when it may go on. False: nothing was wanted."""
     group = task.group
     with group.signal_lock:
-        if (task.flags & STOP_WANTED) == 0 or group.group_exit:
-            task.flags &= ~u32(STOP_WANTED)
+        if (task.flags.load() & STOP_WANTED) == 0 or group.group_exit:
+            task.flags.fetch_and(~u32(STOP_WANTED))
             return False
-        task.flags &= ~u32(STOP_WANTED)
+        task.flags.fetch_and(~u32(STOP_WANTED))
         core.set_state(task, u64(STOPPED))
         last = leave_pending(group)
     if last:

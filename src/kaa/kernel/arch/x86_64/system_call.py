@@ -21,5 +21,5 @@ def system_call(regs: Registers) -> None:
         result = calls.unknown(number)
     regs.rax = u64(result)
     irq.disable()
-    if percpu.current().work != 0 or percpu.need_resched():
+    if percpu.current().work.load() != 0 or percpu.need_resched():
         traps.leave_to_user(regs)

@@ -61,7 +61,7 @@ def leave(regs: Registers) -> None:
 def leave_to_user(regs: Registers) -> None:
     """Before user mode: reschedule and deliver signals until nothing is due; leaves interrupts off."""
     irq.disable()
-    while percpu.current().work != 0 or percpu.need_resched():
+    while percpu.current().work.load() != 0 or percpu.need_resched():
         _do_work(regs)
         irq.disable()
 
@@ -74,7 +74,7 @@ def _do_work(regs: Registers) -> None:
     irq.enable()
     if percpu.need_resched():
         core.preempt()
-    if percpu.current().work != 0:
+    if percpu.current().work.load() != 0:
         deliver.return_to_user(regs)
 
 
