@@ -9,15 +9,15 @@ from __future__ import annotations
 
 # ruff: noqa: I001  (the order is the point)
 from kaa.kernel.arch import x86_64 as machine
-import kaa.kernel.arch.x86_64.regs
-import kaa.kernel.arch.x86_64.percpu
-import kaa.kernel.arch.x86_64.irq
-import kaa.kernel.arch.x86_64.paging
-import kaa.kernel.arch.x86_64.user
-import kaa.kernel.arch.x86_64.context
-import kaa.kernel.arch.x86_64.clock
-import kaa.kernel.arch.x86_64.power
-import kaa.kernel.arch.x86_64.signal_frame
-import kaa.kernel.arch.x86_64.elf  # noqa: F401
+from kaa.kernel.arch.x86_64 import regs as regs
+from kaa.kernel.arch.x86_64 import percpu as percpu
+from kaa.kernel.arch.x86_64 import irq as irq
+from kaa.kernel.arch.x86_64 import paging as paging
+from kaa.kernel.arch.x86_64 import user as user
+from kaa.kernel.arch.x86_64 import context as context
+from kaa.kernel.arch.x86_64 import clock as clock
+from kaa.kernel.arch.x86_64 import power as power
+from kaa.kernel.arch.x86_64 import signal_frame as signal_frame
+from kaa.kernel.arch.x86_64 import elf as elf
 
 __all__ = ["machine"]

@@ -7,10 +7,10 @@ from kaa.kernel.arch import machine
 from kaa.kernel.drivers import serial
 from kaa.kernel.drivers.pci import scan
 from kaa.kernel.drivers.tty import devices, ptmx
-from kaa.kernel.drivers.virtio import console as _console  # noqa: F401  (registers its driver)
+from kaa.kernel.drivers.virtio import console as console  # registers its driver, as the other two do
 from kaa.kernel.drivers.virtio import console_nodes, mmio
-from kaa.kernel.drivers.virtio import entropy as _entropy  # noqa: F401
-from kaa.kernel.drivers.virtio import ninep as _ninep  # noqa: F401
+from kaa.kernel.drivers.virtio import entropy as entropy
+from kaa.kernel.drivers.virtio import ninep as ninep
 from kaa.kernel.init import command_line
 from kaa.lang import Bytes
 
@@ -38,8 +38,8 @@ def start(line: Bytes = b"") -> None:
 def quiesce() -> None:
     """Wait until output that was written has left the machine: the ports' without limit while the host's end is
     open (the reader may be slow), the serial lines' for a second."""
-    for console in console_nodes.consoles.all:
-        for port in console.ports:
+    for device in console_nodes.consoles.all:
+        for port in device.ports:
             if port.announced:
                 port.drain()
     deadline = machine.clock.monotonic_ns() + SERIAL_PATIENCE

@@ -81,7 +81,7 @@ class VirtioChannel(Channel):
             return None
         with self.lock:
             request = self.finished
-            if request is not None:
+            if request is not None:  # pyright: ignore[reportUnnecessaryComparison] - another processor may have taken it
                 self.finished = request.next
                 request.next = None
             return request
