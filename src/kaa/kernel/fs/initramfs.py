@@ -14,7 +14,7 @@ name.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kaa.kernel import log
 from kaa.kernel.abi.stat import PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, make_device
@@ -132,7 +132,7 @@ class Unpacker:
         try:
             self._place(entry, bytes(relative), data)
         except OSError as error:
-            self._complain(relative, error.errno)
+            self._complain(relative, cast(int, error.errno))
 
     def _complain(self, name: Bytes, code: int) -> None:
         self.complaints += 1

@@ -56,7 +56,7 @@ def none() -> u64:
     """Uses a field that became None after it was tested: AttributeError."""
     one = specimen
     one.next = Specimen()
-    if one.next is not None:
+    if one.next is not None:  # pyright: ignore[reportUnnecessaryComparison] - the bug needs a test that holds
         forget()
         return one.next.zero
     return u64(0)

@@ -13,7 +13,7 @@ credentials are taken.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from kaa.kernel import log
 from kaa.kernel.abi.fcntl import O_RDONLY, O_RDWR, O_WRONLY
@@ -184,7 +184,7 @@ def become_command() -> i32:
         prepare(request)
         programs.run(request.file, request.arguments, request.environment)
     except OSError as error:
-        complain(request.file, error.errno)
+        complain(request.file, cast(int, error.errno))
         return i32(NOT_FOUND) if error.errno == errno.ENOENT else i32(NOT_EXECUTABLE)
     except MemoryError:
         complain(request.file, errno.ENOMEM)

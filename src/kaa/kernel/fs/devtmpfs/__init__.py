@@ -54,11 +54,11 @@ class DevDirectory(TmpfsDirectory):
             return
         target = device.link
         if target is not None:
-            self._add(name, TmpfsSymlink(self.tmpfs, target))
+            self.add_entry(name, TmpfsSymlink(self.tmpfs, target))
             return
         node = TmpfsSpecial(self.tmpfs, device.mode)
         node.rdev = device.number
-        self._add(name, node)
+        self.add_entry(name, node)
 
     def directory(self, name: bytes) -> DevDirectory:
         """The subdirectory, made if need be."""
@@ -67,7 +67,7 @@ class DevDirectory(TmpfsDirectory):
             assert isinstance(found, DevDirectory)
             return found
         made = DevDirectory(self.instance, S_IFDIR | 0o755)
-        self._add(name, made)
+        self.add_entry(name, made)
         self.nlink += 1
         return made
 
@@ -134,9 +134,9 @@ def mount_devtmpfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
 
 
 def _standard_names(instance: DevTmpfs, root: DevDirectory) -> None:
-    root._add(b"fd", TmpfsSymlink(instance, b"/proc/self/fd"))
-    root._add(b"stdin", TmpfsSymlink(instance, b"/proc/self/fd/0"))
-    root._add(b"stdout", TmpfsSymlink(instance, b"/proc/self/fd/1"))
-    root._add(b"stderr", TmpfsSymlink(instance, b"/proc/self/fd/2"))
+    root.add_entry(b"fd", TmpfsSymlink(instance, b"/proc/self/fd"))
+    root.add_entry(b"stdin", TmpfsSymlink(instance, b"/proc/self/fd/0"))
+    root.add_entry(b"stdout", TmpfsSymlink(instance, b"/proc/self/fd/1"))
+    root.add_entry(b"stderr", TmpfsSymlink(instance, b"/proc/self/fd/2"))
     root.directory(b"pts")
     root.directory(b"shm").mode = S_IFDIR | 0o1777

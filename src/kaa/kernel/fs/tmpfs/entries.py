@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.lang import Bytes, u64, usize
+from kaa.lang import Bytes, inline, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -53,9 +53,13 @@ class EntryList:
         """Whether the name is taken."""
         return name in self.names
 
+    @inline
+    def _entry(self, name: Bytes) -> Entry | None:
+        return self.names.get(name)  # pyright: ignore[reportArgumentType] - a dict of bytes is asked by view
+
     def find(self, name: Bytes) -> Inode:
         """Raises FileNotFoundError."""
-        entry = self.names.get(name)
+        entry = self._entry(name)
         if entry is None:
             raise FileNotFoundError
         inode = entry.inode
@@ -76,16 +80,16 @@ class EntryList:
 
     def replace(self, name: Bytes, inode: Inode) -> None:
         """Let an existing name mean another inode."""
-        entry = self.names.get(name)
+        entry = self._entry(name)
         assert entry is not None
         entry.inode = inode
 
     def remove(self, name: Bytes) -> None:
         """Take a name out."""
-        entry = self.names.get(name)
+        entry = self._entry(name)
         assert entry is not None
         entry.inode = None
-        del self.names[name]
+        del self.names[name]  # pyright: ignore[reportArgumentType] - as above
         self.husks += 1
         while len(self.order) > 0 and self.order[len(self.order) - 1].inode is None:
             self.order.pop()

@@ -53,7 +53,7 @@ class TmpfsInode(Inode):
         attributes = self.xattrs
         if attributes is None or name not in attributes:
             raise OSError(errno.ENODATA)
-        return attributes[name]
+        return attributes[name]  # pyright: ignore[reportArgumentType] - a dict of bytes is asked by view
 
     def xattr_set(self, name: bytes, value: bytes, flags: u32) -> None:
         """setxattr(2)."""
@@ -117,14 +117,15 @@ class TmpfsDirectory(TmpfsInode):
         """By name."""
         return self.entries.find(name)
 
-    def _add(self, name: bytes, inode: Inode) -> None:
+    def add_entry(self, name: bytes, inode: Inode) -> None:
+        """One more name; counting the link is the caller's."""
         self.entries.add(name, inode)
         self.size += ENTRY_SIZE
         self.touch_modified()
 
     def _adopt(self, name: bytes, inode: Inode) -> Inode:
         own_new(inode, self, machine.percpu.current().credentials)
-        self._add(name, inode)
+        self.add_entry(name, inode)
         return inode
 
     def _take_out(self, name: Bytes) -> None:
@@ -161,7 +162,7 @@ class TmpfsDirectory(TmpfsInode):
 
     def link(self, name: bytes, inode: Inode) -> None:
         """One more name."""
-        self._add(name, inode)
+        self.add_entry(name, inode)
         inode.nlink += 1
         inode.touch_changed()
 
@@ -191,7 +192,7 @@ class TmpfsDirectory(TmpfsInode):
         if new_parent.entries.has(new_name):
             self._replace(new_parent, new_name, moved)
         else:
-            new_parent._add(new_name, moved)
+            new_parent.add_entry(new_name, moved)
             if moved.is_directory():
                 new_parent.nlink += 1
         self._take_out(name)
