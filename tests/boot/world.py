@@ -110,7 +110,7 @@ class Boot:
 
     def __call__(self, *argv: str, entries: Sequence[cpio.Entry] = (), after: bytes = b"", append: str = "",
                  memory: str = "128M", machine: str = "microvm", stdin: bytes = b"", timeout: float = BOOT_SECONDS,
-                 uid: int = 0) -> Result:
+                 uid: int = 0, cpus: int = 1) -> Result:
         """`after` is appended to the archive as it is. The command's environment is ENVIRONMENT with PATH=/bin."""
         path = argv[0] if "/" in argv[0] else f"/bin/{argv[0]}"
         environment = {**ENVIRONMENT, "PATH": "/bin"}
@@ -119,7 +119,7 @@ class Boot:
         archive = cpio.write([*folders, *entries]) + request.archive() + after
         words = f"console=ttyS0 kaa.exit=debug kaa.run panic=-1 {append}".strip()
         with Machine(self.kernel, initrd=archive, append=words, memory=memory, machine=machine,
-                     timeout=timeout) as guest:
+                     cpus=cpus, timeout=timeout) as guest:
             return guest.run(stdin)
 
 

@@ -26,6 +26,9 @@ from kaa.host.errors import Refusal
     (["run", "--machine", "pdp11", "ls"], 2, "choose one of"),
     (["run", "--timeout", "-1", "ls"], 2, "above zero"),
     (["run", "--timeout", "soon", "ls"], 2, "valid number"),
+    (["run", "--cpus", "0", "ls"], 2, "a number from 1 to 64"),
+    (["run", "--cpus", "65", "ls"], 2, "a number from 1 to 64"),
+    (["run", "--cpus", "two", "ls"], 2, "valid integer"),
     (["bench", "weather"], 2, "choose language or linux"),
     (["frobnicate"], 2, "no such command"),
 ])

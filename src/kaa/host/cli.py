@@ -13,7 +13,7 @@ import typer
 from kaa.host import run as running
 from kaa.host.accelerator import CHOICES
 from kaa.host.errors import INTERRUPTED, USAGE, Refusal
-from kaa.host.qemu import MACHINES
+from kaa.host.qemu import MACHINES, MOST_CPUS
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True,
                   help="Kaa: a Linux-compatible kernel in Python, compiled ahead of time.")
@@ -32,29 +32,32 @@ Kind = Annotated[str, typer.Option("--machine", help="QEMU's machine", metavar="
 Append = Annotated[str, typer.Option("--append", help="more words for the kernel's command line")]
 Accelerator = Annotated[str, typer.Option("--accel", help="QEMU's accelerator", metavar="|".join(CHOICES))]
 Kernel = Annotated[pathlib.Path | None, typer.Option("--kernel", help="boot this image and build nothing")]
+Cpus = Annotated[int, typer.Option("--cpus", help="how many processors the machine has", metavar="N")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="show the kernel's log and what was chosen")]
 Command = Annotated[list[str], typer.Argument(metavar="CMD", help="the command and its arguments")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="passed on")]
 
 
 def options(root: pathlib.Path | None, writable: bool, memory: str, timeout: float | None, machine: str, append: str,
-            accelerator: str, verbose: bool) -> running.Options:
+            accelerator: str, verbose: bool, cpus: int = 1) -> running.Options:
     if machine not in MACHINES:
         raise Refusal(f"--machine {machine}: choose one of {', '.join(MACHINES)}", USAGE)
     if accelerator not in CHOICES:
         raise Refusal(f"--accel {accelerator}: choose one of {', '.join(CHOICES)}", USAGE)
     if timeout is not None and timeout <= 0:
         raise Refusal(f"--timeout {timeout:g}: a time above zero is needed", USAGE)
-    return running.Options(root, writable, memory, timeout, machine, append, accelerator, verbose)
+    if not 1 <= cpus <= MOST_CPUS:
+        raise Refusal(f"--cpus {cpus}: a number from 1 to {MOST_CPUS} is needed", USAGE)
+    return running.Options(root, writable, memory, timeout, machine, append, accelerator, verbose, cpus)
 
 
 @app.command(context_settings=REST)
 def run(command: Command, root: Root = None, rw: Writable = False, mem: Memory = "512M", timeout: Timeout = None,
         machine: Kind = "microvm", append: Append = "", accel: Accelerator = "auto", kernel: Kernel = None,
-        verbose: Verbose = False) -> int:
+        cpus: Cpus = 1, verbose: Verbose = False) -> int:
     """Run a command of this machine on the kernel."""
     from kaa.host import build
-    chosen = options(root, rw, mem, timeout, machine, append, accel, verbose)
+    chosen = options(root, rw, mem, timeout, machine, append, accel, verbose, cpus)
     running.refuse_early(command, chosen)
     return running.run(command, chosen, kernel or build.ensure())
 

@@ -16,6 +16,8 @@ EXIT_PORT = 0x501
 """isa-debug-exit: a write of s ends QEMU with (s << 1 | 1) mod 256."""
 STATUS_PORT = 0x505
 """isa-debugcon: the whole status byte, of which isa-debug-exit loses bit 7 (docs/run-request.md)."""
+MOST_CPUS = 64
+"""The kernel's own limit."""
 MACHINES = {
     "microvm": "microvm,acpi=off",
     "q35": "q35",
@@ -63,6 +65,13 @@ def find() -> str:
     return path
 
 
+def _accelerator(hardware: Hardware) -> str:
+    """TCG runs each CPU in a thread of its own, but not while it counts instructions: those are one after the other."""
+    if hardware.accelerator == "tcg" and hardware.cpus > 1 and "-icount" not in hardware.extra:
+        return "tcg,thread=multi"
+    return hardware.accelerator
+
+
 def _device(kind: str, machine: str, properties: str = "") -> list[str]:
     """A virtio device on the machine's bus: mmio on microvm, modern PCI elsewhere."""
     bus = f"virtio-{kind}-device" if machine == "microvm" else f"virtio-{kind}-pci,disable-legacy=on"
@@ -86,7 +95,7 @@ def command(hardware: Hardware, *, log_fd: int, status_fd: int, ports: Sequence[
     """The words of QEMU's command line, without the kernel's (`-kernel -initrd -append`)."""
     kind = hardware.machine
     words = [find(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", MACHINES[kind],
-             "-accel", hardware.accelerator, "-cpu", "host" if hardware.accelerator == "kvm" else "max",
+             "-accel", _accelerator(hardware), "-cpu", "host" if hardware.accelerator == "kvm" else "max",
              "-m", hardware.memory, "-smp", str(hardware.cpus), "-global", "virtio-mmio.force-legacy=false",
              "-chardev", f"socket,id=log,fd={log_fd}", "-serial", "chardev:log",
              "-chardev", f"socket,id=status,fd={status_fd}",

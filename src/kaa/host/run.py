@@ -41,6 +41,7 @@ class Options:
     append: str = ""
     accelerator: str = "auto"
     verbose: bool = False
+    cpus: int = 1
 
 
 @dataclasses.dataclass
@@ -138,7 +139,7 @@ def run(words: list[str], options: Options, kernel: pathlib.Path) -> int:
     say(options, f"{memory} of memory; tmpfs on {' '.join(request.tmpfs)}")
     append = " ".join(filter(None, (COMMAND_LINE, root.words(), options.append)))
     with Machine(kernel, initrd=root.archive + request.archive(), append=append, memory=memory, machine=options.machine,
-                 shares=shares, accelerator=kind, timeout=options.timeout,
+                 shares=shares, cpus=options.cpus, accelerator=kind, timeout=options.timeout,
                  streams="tty" if request.terminal is not None else "ports") as machine:
         try:
             with terminal.raw() if request.terminal is not None else contextlib.nullcontext():
