@@ -30,7 +30,7 @@ def test_a_thread_that_does_not_block_it_is_chosen() -> None:
     group, (leader, other) = process(2)
     leader.blocked = bit(10)
     send.send_group(group, 10, SigInfo(10))
-    assert leader.work == 0 and other.work == WORK_SIGNAL
+    assert leader.work.load() == 0 and other.work.load() == WORK_SIGNAL
     assert group.pending.mask == bit(10)
 
 
