@@ -112,6 +112,7 @@ class Instr:
 
     line: int = 0
     file: str = ""
+    site: int = 0  # in an expanded body: the function's own line that it was expanded at
 
     def uses(self) -> list[Value]:
         return []
@@ -277,6 +278,21 @@ class Effect(Instr):
 
     def __str__(self) -> str:
         return f"effect {self.key}"
+
+
+@dataclass(eq=False)
+class Event(Instr):
+    """No code: something that the proofs follow happens here. `what` is the note of the function that does it
+    (kaa.lang.proofs), `subject` the lock or the saved interrupt state, `result` what the function gave. They are not
+    uses: a variable may be dead, or hold something else, by now; its definition says what it was."""
+
+    what: tuple[Any, ...]
+    subject: Value | None = None
+    result: Value | None = None
+
+    def __str__(self) -> str:
+        shown = " ".join(str(w) for w in self.what if w not in (False, ""))
+        return f"event {shown}{'' if self.subject is None else f' {self.subject}'}"
 
 
 @dataclass(eq=False)

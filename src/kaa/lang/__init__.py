@@ -31,6 +31,23 @@ from kaa.lang.integers import (
     wrapping_sub,
 )
 from kaa.lang.markers import borrowed, cold, export, inline, naked, noinline, unreachable, width
+from kaa.lang.proofs import (
+    acquires,
+    entry,
+    fault_handler,
+    handling,
+    interrupts,
+    lock,
+    may_fault,
+    may_sleep,
+    preemption,
+    rcu_reader,
+    recursive,
+    releases,
+    requires,
+    sleepable,
+    trusted,
+)
 from kaa.lang.sequences import Array, Bytes, Slice
 from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu, fence
 from kaa.lang.structs import ZERO, as_bytes, copy, struct
@@ -39,6 +56,8 @@ from kaa.lang.trampoline import Trampoline
 __all__ = [
     "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
     "ZERO",
+    "acquires", "entry", "fault_handler", "handling", "interrupts", "lock", "may_fault", "may_sleep", "preemption",
+    "rcu_reader", "recursive", "releases", "requires", "sleepable", "trusted",
     "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence",
     "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",

@@ -56,8 +56,9 @@ class FunctionEmitter:
             if block in targets:
                 self.out(f"{block.name}:;")
             for instr in block.instrs:
-                self._mark(instr)
-                self._instr(instr)
+                if not isinstance(instr, ir.Event):
+                    self._mark(instr)
+                    self._instr(instr)
             assert block.end is not None
             self._mark(block.end)
             self._end(block.end, blocks[i + 1] if i + 1 < len(blocks) else None)

@@ -48,7 +48,10 @@ from kaa.compiler.types import (
     WeakType,
     strip,
 )
+from kaa.lang.proofs import EVENT
 
+AFTERWARDS = ("acquire", "ask", "interrupts")
+"""Events that have happened when the function returns; the others are told before it is called."""
 WITH_MORE = {("pop", 1): "pop_at", ("pop", 2): "pop_default", ("get", 2): "get_default"}
 MakeCall = Callable[[list[Var]], ir.Call | ir.CallVirtual | ir.CallPointer]
 
@@ -353,9 +356,24 @@ class Calls(Expansion):
         extra = {v: t for v, t in typevars.items() if owner is None or v not in owner.typevars}
         if fn.is_generator:
             return GeneratorValue(py, owner, extra, values, node)
+        what = fn.marks.get(EVENT)
+        if what is None or self.primitive:
+            return self._enter(fn, values, extra, node)
+        subject = next(iter(values.values()), None)
+        if what[0] not in AFTERWARDS:
+            self.emit(ir.Event(what, subject))
+        self.primitive = True
+        out = self._enter(fn, values, extra, node)
+        self.primitive = False
+        if what[0] in AFTERWARDS:
+            self.emit(ir.Event(what, subject, out))
+        return out
+
+    def _enter(self, fn: Function, values: dict[str, Value], extra: dict[object, Type], node: ast.AST) -> Value:
+        """The call itself, or the body in its place."""
         if "inline" in fn.marks:
             return self.expand(fn, values, node)
-        real = self.program.function(py, owner, extra)
+        real = self.program.function(fn.py, fn.owner, extra)
         args = [values[p.name] for p in real.signature()[0]]
         bad = next((a for a in args if isinstance(a, (LambdaValue, GeneratorValue))), None)
         if bad is not None:

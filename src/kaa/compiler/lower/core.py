@@ -89,6 +89,8 @@ class Core:
             function.module, function.filename, function.typevars, function.owner, function.node, ()
         )
         self.inline_stack: list[object] = []
+        self.site = 0  # in an expanded body: the line of the function itself that it is expanded at
+        self.primitive = "event" in function.marks  # inside what an event stands for: its parts are none
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
@@ -103,6 +105,8 @@ class Core:
 
     def emit(self, instr: ir.Instr) -> None:
         instr.line, instr.file = self.line, self.file
+        if self.site:
+            instr.site = self.site
         if isinstance(instr, ir.Fresh):
             instr.dst.fresh = True
         if self.reachable:

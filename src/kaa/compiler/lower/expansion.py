@@ -81,6 +81,7 @@ class Expansion(ArgumentBinding):
         line, file = self.line, self.file
         self.file = fn.filename
         self.inline_stack.append(fn.py)
+        site, self.site = self.site, self.site or line
         result = strip(fn.result)
         frame.result_type = result
         frame.result_depth = len(self.cleanups)
@@ -94,7 +95,7 @@ class Expansion(ArgumentBinding):
         self.temps = temps + self.temps
         self.facts = {k: v for k, v in facts.items() if self.facts.get(k) == v}
         self.inline_stack.pop()
-        self.frame, self.line, self.file = outer, line, file
+        self.frame, self.line, self.file, self.site = outer, line, file, site
         return out
 
     def _keep_place(self, value: Value, result: Type) -> Value:

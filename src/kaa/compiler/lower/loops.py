@@ -354,6 +354,7 @@ class Loops(Methods):
         line, file = self.line, self.file
         self.file = fn.filename
         self.inline_stack.append(fn.py)
+        site, self.site = self.site, self.site or line
         frame.result_block = self.new_block("exhausted")
         frame.result_depth = len(self.cleanups)
         from kaa.compiler.types import VOID
@@ -363,8 +364,9 @@ class Loops(Methods):
         def resumed(value: Value, node: ast.AST) -> None:
             inner_line, inner_file, stack = self.line, self.file, self.inline_stack
             self.inline_stack = stack[:-1]  # the consumer's body may use the same generator
+            inner_site, self.site = self.site, site
             on_yield(value, node)
-            self.inline_stack = stack
+            self.inline_stack, self.site = stack, inner_site
             self.line, self.file = inner_line, inner_file
 
         frame.on_yield = resumed
@@ -377,7 +379,7 @@ class Loops(Methods):
             self.place_block(frame.result_block)
         self.end_locals(frame, g.arguments)
         self.inline_stack.pop()
-        self.frame, self.line, self.file = outer, line, file
+        self.frame, self.line, self.file, self.site = outer, line, file, site
 
     # ---- comprehensions ----------------------------------------------------------------------------------------------
 
