@@ -1,36 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spinlocks: for sections of a few microseconds in which nobody sleeps.
+"""Spinlocks: for sections of a few microseconds in which nobody sleeps. The holder cannot be preempted.
 
-The holder cannot be preempted, so on one CPU a spinlock is never found taken except by a bug; the word is there for the
-second CPU. A lock's name is for the compiler's lock classes and costs nothing at run time.
+| | preemption | interrupts | for |
+| --- | --- | --- | --- |
+| `SpinLock` | off | as they are | what tasks share |
+| `IrqSpinLock` | off | off | what interrupt handlers touch too |
+| `LeafLock` | cannot happen | off | the allocators: sections that take no other lock and wake nobody |
+
+All are fair (spin_word.py). A processor that must wait for one of the latter two first waits outside the queue with
+interrupts as they were, since an interrupt handler that wanted the same lock would queue up behind the very task that
+it interrupted; after OPEN_SPINS, it queues with interrupts off. It never overtakes who is in the queue.
+
+The `flags` of a lock are written and read by its holder only. A lock's name is for its class (lock order, statistics)
+and costs nothing at run time.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from kaa.kernel.arch import machine
-from kaa.lang import Atomic, cold, inline, u32, u64
+from kaa.kernel.locking import record
+from kaa.kernel.locking.spin_word import SpinWord
+from kaa.lang import cold, inline, noinline, u64
+
+OPEN_SPINS: Final = 2000
 
 
-class SpinLock:
+class SpinLock(SpinWord):
     """Mutual exclusion with preemption off. Not for data that interrupt handlers touch: see `IrqSpinLock`."""
 
-    held: Atomic[u32]
-
     def __init__(self, name: str = "spinlock") -> None:
-        self.held = Atomic(0)
+        super().__init__()
+        record.named(self, name)
 
     @inline
     def acquire(self) -> None:
-        """Take the lock; spins while another CPU has it."""
+        """Take the lock; spins while another processor has it."""
         machine.percpu.preempt_disable()
-        if self.held.exchange(1) != 0:
-            self._spin()
+        if not self.try_take_word():
+            self._wait()
+        record.acquired(self)
 
     @inline
     def try_acquire(self) -> bool:
         """Take the lock if it is free; True if it was."""
         machine.percpu.preempt_disable()
-        if self.held.exchange(1) == 0:
+        if self.try_take_word():
+            record.acquired(self)
             return True
         machine.percpu.preempt_enable()
         return False
@@ -38,14 +55,16 @@ class SpinLock:
     @inline
     def release(self) -> None:
         """Give the lock back; may reschedule."""
-        self.held.store(0)
+        record.releasing(self)
+        self.give_word()
         machine.percpu.preempt_enable()
 
+    @noinline
     @cold
-    def _spin(self) -> None:
-        while self.held.exchange(1) != 0:
-            while self.held.load_relaxed() != 0:
-                pass
+    def _wait(self) -> None:
+        began = record.begin_wait()
+        self.queue_up()
+        record.end_wait(self, began)
 
     @inline
     def __enter__(self) -> None:
@@ -56,73 +75,101 @@ class SpinLock:
         self.release()
 
 
-class LeafLock:
+class ClosedWord(SpinWord):
+    """A word that is held with interrupts off, and the holder's interrupt state."""
+
+    flags: u64 = 0
+
+    @noinline
+    @cold
+    def wait_closed(self, flags: u64) -> None:
+        """Take the word. Interrupts are off, now and at the end; `flags` is what they were before."""
+        began = record.begin_wait()
+        if not self._wait_open(flags):
+            self.queue_up()
+        record.end_wait(self, began)
+
+    @inline
+    def _wait_open(self, flags: u64) -> bool:
+        """Try for a while with interrupts as they were. True if the word was taken (interrupts are off either way)."""
+        machine.irq.restore(flags)
+        if machine.irq.enabled():
+            for _ in range(OPEN_SPINS):
+                if self.word.load_relaxed() == 0:
+                    machine.irq.disable()
+                    if self.try_take_word():
+                        return True
+                    machine.irq.restore(flags)
+                machine.irq.relax()
+            machine.irq.disable()
+        return False
+
+
+class LeafLock(ClosedWord):
     """Mutual exclusion with interrupts off, for sections that take no other lock and wake nobody: the allocators'. With
     interrupts off nothing can preempt, so preemption is not counted. Taken by hand (not `with`): nothing inside
     raises."""
 
-    held: Atomic[u32]
-    flags: u64
-
     def __init__(self, name: str = "leaf lock") -> None:
-        self.held = Atomic(0)
-        self.flags = 0
+        super().__init__()
+        record.named(self, name)
 
     @inline
     def acquire(self) -> None:
         """Take the lock; interrupts stay off until release."""
         flags = machine.irq.save()
-        if self.held.exchange(1) != 0:
-            self._spin()
+        if not self.try_take_word():
+            self.wait_closed(flags)
         self.flags = flags
+        record.acquired(self)
 
     @inline
     def release(self) -> None:
         """Give the lock back and restore the interrupt state of before."""
+        record.releasing(self)
         flags = self.flags
-        self.held.store(0)
+        self.give_word()
         machine.irq.restore(flags)
 
-    @cold
-    def _spin(self) -> None:
-        while self.held.exchange(1) != 0:
-            while self.held.load_relaxed() != 0:
-                pass
 
-
-class IrqSpinLock:
+class IrqSpinLock(ClosedWord):
     """Mutual exclusion with interrupts and preemption off: for what an interrupt handler also touches."""
 
-    held: Atomic[u32]
-    flags: u64
-    """The holder's interrupt state, restored at release."""
-
     def __init__(self, name: str = "irq spinlock") -> None:
-        self.held = Atomic(0)
-        self.flags = 0
+        super().__init__()
+        record.named(self, name)
 
     @inline
     def acquire(self) -> None:
         """Take the lock; interrupts stay off until release."""
         flags = machine.irq.save()
         machine.percpu.preempt_disable()
-        if self.held.exchange(1) != 0:
-            self._spin()
+        if not self.try_take_word():
+            self.wait_closed(flags)
         self.flags = flags
+        record.acquired(self)
+
+    @inline
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free; True if it was, with interrupts off until release."""
+        flags = machine.irq.save()
+        machine.percpu.preempt_disable()
+        if self.try_take_word():
+            self.flags = flags
+            record.acquired(self)
+            return True
+        machine.irq.restore(flags)
+        machine.percpu.preempt_enable()
+        return False
 
     @inline
     def release(self) -> None:
         """Give the lock back and restore the interrupt state of before; may reschedule."""
+        record.releasing(self)
         flags = self.flags
-        self.held.store(0)
+        self.give_word()
         machine.irq.restore(flags)
         machine.percpu.preempt_enable()
-
-    @cold
-    def _spin(self) -> None:
-        while self.held.exchange(1) != 0:
-            while self.held.load_relaxed() != 0:
-                pass
 
     @inline
     def __enter__(self) -> None:

@@ -52,6 +52,11 @@ def halt() -> None:
     simulated["on"] = True
 
 
+@asm("pause", out=None, ins=[], clobber="memory")
+def relax() -> None:
+    """A hint that this processor spins: it may let others go first."""
+
+
 def restore(saved: u64) -> None:
     """Back to what save() found."""
     if saved & FLAG != 0:
