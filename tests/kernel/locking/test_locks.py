@@ -16,6 +16,7 @@ from kaa.kernel.locking.spinlock import IrqSpinLock, SpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core
+from kaa.lang import Atomic
 
 
 class Machine:
@@ -29,7 +30,7 @@ class Machine:
     def task(self) -> Any:
         task: Any = object.__new__(Task)
         task.kernel_stack = 0
-        task.work = 0
+        task.work = Atomic(0)
         task.state = core.RUNNING
         task.waiter = Waiter(task)
         task.lock_waiter = Waiter(task)
@@ -200,7 +201,7 @@ def test_a_signal_ends_an_interruptible_wait_and_leaves_no_waiter(world: Machine
     queue = WaitQueue("q")
 
     def signal() -> None:
-        task.work |= 1
+        task.work.fetch_or(1)
         world.wake(task)
 
     world.meanwhile = [signal]
