@@ -8,12 +8,12 @@ own) they come from `trace.lock_counts` and count per lock class: the name that 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from kaa.lang import inline, u64
+from kaa.lang.flavour import LOCK_STATS
 
-if TYPE_CHECKING or "KAA_LOCK_STATS" not in os.environ:
+if TYPE_CHECKING or not LOCK_STATS:
 
     class LockRecord:
         """What a lock remembers of itself for the statistics."""
