@@ -52,6 +52,8 @@ class PageTable:
     """Tables in use, for accounts (VmPTE)."""
     last_region: u64
     last_table: u64
+    detached: u64
+    """First of the tables that are out of the tree but not freed yet, linked through their frames' descriptors."""
 
     def __init__(self) -> None:
         """An empty user half beside the kernel's half. Raises MemoryError."""
@@ -60,6 +62,7 @@ class PageTable:
         self.tables = u64(1)
         self.last_region = u64(NO_REGION)
         self.last_table = u64(0)
+        self.detached = u64(0)
         self.root = buddy.allocate_zeroed() << 12
         upper = paging.direct_map(self.root) + ROOT_HALF
         copy_bytes(upper, paging.direct_map(paging.kernel.root) + ROOT_HALF, ROOT_HALF)
@@ -162,6 +165,15 @@ class PageTable:
 
     # -- walks
 
+    def next_table(self, start: u64, end: u64) -> u64:
+        """The first address from `start` on that has a last-level table; `end` if none below has."""
+        va = start
+        while va < end:
+            if self._find(va):
+                return va
+            va = self._next(va)
+        return end
+
     def _next(self, va: u64) -> u64:
         """Where to look on when `va` has no last-level table: past the missing table's span."""
         entry = Ptr[u64](paging.direct_map(self.root))[(va >> 39) & 511]
@@ -241,13 +253,17 @@ class PageTable:
     # -- giving tables back
 
     def free_range(self, start: u64, end: u64) -> None:
-        """Free each table whose whole span lies in the range. The caller took all entries out before, and flushes
-        after."""
+        """Free each table whose whole span lies in the range, once no processor walks it any more. The caller took all
+        entries out before."""
         self.last_region = u64(NO_REGION)
-        self._free_level(Ptr[u64](paging.direct_map(self.root)), u64(39), start, end, u64(0))
+        self._detach_level(Ptr[u64](paging.direct_map(self.root)), u64(39), start, end, u64(0))
+        if self.detached != 0:
+            paging.shoot_down(self, start, end)
+            self._free_detached()
 
-    def _free_level(self, table: Ptr[u64], shift: u64, start: u64, end: u64, base: u64) -> None:
-        """Free what hangs below `table` (whose span starts at `base`) within the range. Three levels deep at most."""
+    def _detach_level(self, table: Ptr[u64], shift: u64, start: u64, end: u64, base: u64) -> None:
+        """Take what hangs below `table` (whose span starts at `base`) within the range out of the tree. Three levels
+        deep at most."""
         span: u64 = u64(1) << shift
         index = (max(start, base) - base) >> shift
         va = base + (index << shift)
@@ -255,13 +271,30 @@ class PageTable:
             entry = table[index]
             if entry != 0:
                 if shift > REGION_SHIFT:
-                    self._free_level(_below(entry), shift - 9, start, end, va)
+                    self._detach_level(_below(entry), shift - 9, start, end, va)
                 if start <= va and va + span <= end:
                     table[index] = 0
-                    _free_table(entry)
-                    self.tables -= 1
+                    self._detach(entry)
             index += 1
             va += span
+
+    def _detach(self, entry: u64) -> None:
+        from kaa.kernel.mm import frame
+
+        pfn = (entry & ADDRESS) >> 12
+        frame.page(pfn).next = self.detached
+        self.detached = pfn
+        self.tables -= 1
+
+    def _free_detached(self) -> None:
+        from kaa.kernel.mm import buddy, frame
+
+        pfn = self.detached
+        self.detached = u64(0)
+        while pfn != 0:
+            following = u64(frame.page(pfn).next)
+            buddy.free_pages(pfn, 0)
+            pfn = following
 
 
 def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:

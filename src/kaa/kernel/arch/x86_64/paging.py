@@ -10,7 +10,7 @@ The tables of user address spaces are in page_table.py.
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import instructions
+from kaa.kernel.arch.x86_64 import instructions, percpu
 from kaa.kernel.arch.x86_64.page_table import PageTable
 from kaa.lang import u64, usize
 from kaa.lang.unsafe import Ptr
@@ -33,6 +33,8 @@ ACCESSED = 1 << 5
 DIRTY = 1 << 6
 LARGE = 1 << 7
 GLOBAL = 1 << 8
+SOFTWARE = 1 << 9
+"""Ignored by the processor: mm's own (Intel SDM 3 table 4-20)."""
 NO_EXECUTE = 1 << 63
 ADDRESS = 0x000F_FFFF_FFFF_F000
 EVERYTHING = 0xFFFF_FFFF_FFFF_FFFF
@@ -124,6 +126,16 @@ def make_entry(pfn: u64, writable: bool, executable: bool, user: bool) -> u64:
 def flush_page(address: u64) -> None:
     """Forget the translation of one page on this processor."""
     instructions.invalidate_page(address)
+
+
+def shoot_down(table: PageTable, start: u64, end: u64) -> None:
+    """Forget the translations of [start, end) in an address space on every processor that may have some; back when all
+    have. Under the table's lock; never with interrupts off."""
+    if percpu.local().active_root == table.root:
+        if end - start <= PAGE_SIZE:
+            flush_page(start)
+        else:
+            flush_all()
 
 
 def flush_all() -> None:
