@@ -117,6 +117,10 @@ class Sources:
             self._modules[name] = Module(sys.modules[name])
         return self._modules[name]
 
+    def modules(self) -> list[Module]:
+        """All of them."""
+        return list(self._modules.values())
+
     def tree(self, fn: Callable[..., Any]) -> ast.FunctionDef:
         """The definition of a live function. Raises CompileError if it has none in a file."""
         code = fn.__code__
