@@ -59,7 +59,7 @@ def dump(what: str, target: str) -> str:
         raise Unusable(f"{name} has no code of its own: it is expanded where it is called")
     if what == "types":
         return _types(found)
-    analyse(program)
+    analyse(program).finish(found)
     if what == "ir":
         return ir.format_function(found)
     return FunctionEmitter(found, Emitter(program, str(Path.cwd())).file_name).text()

@@ -23,7 +23,7 @@ class Effects:
         self.writes: dict[Function, int] = {}
         self.drops: dict[ClassInfo, int] = {}
         self.parts: dict[Function, tuple[int, set[Function], set[ClassInfo]]] = {}
-        self.drops_version = 0
+        self.held: dict[Function, list[ClassInfo]] = {}
         self.owned: dict[Function, set[ir.Var]] = {}  # locals known to own; grows as ownership finds them
 
     def bit(self, key: str) -> int:
@@ -84,7 +84,6 @@ class Effects:
                     self.writes[fn] = total
                     changed = True
             changed_ever |= changed
-        self.drops_version = hash(tuple(self.drops.values()))
         return changed_ever
 
     def seen_by(self, fn: Function) -> tuple[int, ...]:
@@ -93,7 +92,16 @@ class Effects:
         total = 0
         for callee in calls:
             total |= self.writes.get(callee, 0)
-        return (total, len(self.owned.get(fn, ())), self.drops_version)
+        if fn not in self.held:
+            self.held[fn] = self._held(fn)
+        return (total, len(self.owned.get(fn, ())), *[self.drops.get(info, 0) for info in self.held[fn]])
+
+    def _held(self, fn: Function) -> list[ClassInfo]:
+        """The classes whose instances `fn` may release."""
+        found: set[ClassInfo] = set(self.parts[fn][2])
+        for t in {v.type for block in fn.blocks for instr in block.instrs for v in instr.defs()}:
+            self._add_release(t.element if isinstance(t, ArrayType) else t, found)
+        return sorted(found, key=lambda info: info.cname)
 
     def _drop_once(self, info: ClassInfo) -> bool:
         total = self.drops.get(info, 0)

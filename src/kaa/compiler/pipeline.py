@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kaa.compiler.definite import unassigned
 from kaa.compiler.emit.module import Emitter
 from kaa.compiler.errors import CompileError
+from kaa.compiler.parallel import ALONE, Pair, together
 from kaa.compiler.program import Program
 from kaa.compiler.raises import infer_raises
-from kaa.compiler.rewriting import insert_counts
+from kaa.compiler.rewriting import Counts
 from kaa.compiler.toolchain import Unit
 from kaa.compiler.views import check_views
 
@@ -51,15 +53,25 @@ def lower(
     return program
 
 
-def analyse(program: Program) -> None:
-    """Raises and ownership."""
+def analyse(program: Program, pair: Pair = ALONE) -> Counts:
+    """Definite assignment, raises and ownership; what remains is to let the result `finish` each function. Raises
+    Refused."""
+    functions = [f for f in program.functions.values() if f.blocks]
+    errors = [error for half in pair.exchange(unassigned(pair.mine(functions))) for error in half]
+    if errors:
+        raise Refused(errors)
     infer_raises(program)
+    counts = Counts(program, pair)
+    counts.classify()
+    if counts.errors:
+        raise Refused(counts.errors)
     try:
-        insert_counts(program, check_views)
+        check_views(program, counts.effects)
     except CompileError as error:
         raise Refused([error]) from None
     if program.errors:
         raise Refused(program.errors)
+    return counts
 
 
 def compile_program(
@@ -69,13 +81,18 @@ def compile_program(
     thunks: Iterable[Callable[..., Any]] = (),
 ) -> Compiled:
     """Entry points → C texts. Raises Refused."""
-    marks = [time.perf_counter()]
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
     program = lower(entries, roots, thunks)
-    marks.append(time.perf_counter())
-    analyse(program)
-    marks.append(time.perf_counter())
-    files = Emitter(program, root).files()
-    marks.append(time.perf_counter())
-    names = ("lower", "analyse", "emit")
-    seconds = {n: b - a for n, a, b in zip(names, marks, marks[1:], strict=False)}
-    return Compiled(program, [Unit(n, t) for n, t in files.items()], seconds)
+    seconds["lower"] = time.perf_counter() - began
+
+    def share(pair: Pair) -> dict[str, str]:
+        began = time.perf_counter()
+        counts = analyse(program, pair)
+        seconds["analyse"] = time.perf_counter() - began
+        return Emitter(program, root, counts.finish).files(pair)
+
+    began = time.perf_counter()
+    files = together(share)
+    seconds["emit"] = time.perf_counter() - began - seconds["analyse"]
+    return Compiled(program, [Unit(n, files[n]) for n in sorted(files)], seconds)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from kaa.compiler import ir
 from kaa.compiler.effects import Effects, unowned
+from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.ownership import Ownership
+from kaa.compiler.parallel import ALONE, Pair
 from kaa.compiler.program import Function, Program
 from kaa.compiler.types import OptionalType, is_counted, strip
 
@@ -250,30 +252,75 @@ def _at(instr: Instr, where: Instr) -> Instr:
     return instr
 
 
+class Counts:
+    """The counts of a whole program: what is owned is found in two processes, each function rewritten when it is
+    asked for."""
+
+    def __init__(self, program: Program, pair: Pair = ALONE) -> None:
+        self.program = program
+        self.pair = pair
+        self.effects = Effects(program)
+        self.functions = [f for f in program.functions.values() if f.blocks]
+        self.found: dict[Function, Rewriting] = {}
+        self.finished: set[Function] = set()
+        self.errors: list[CompileError] = []
+
+    def classify(self) -> None:
+        """Finds out which locals own, to a fixpoint with the effects; or the errors."""
+        seen: dict[Function, tuple[int, ...]] = {}
+        mine = self.pair.mine(list(enumerate(self.functions)))
+        grown = True
+        while grown:
+            self.effects.solve()
+            news: list[tuple[int, list[int]]] = []
+            for number, fn in mine:
+                if seen.get(fn) != self.effects.seen_by(fn):
+                    try:
+                        news += self._classify(number, fn)
+                    except CompileError as error:
+                        self.errors.append(error)
+                    seen[fn] = self.effects.seen_by(fn)
+            grown = any([self._learn(part) for part in self.pair.exchange(news)])
+        self.errors = [error for half in self.pair.exchange(self.errors) for error in half]
+
+    def _classify(self, number: int, fn: Function) -> list[tuple[int, list[int]]]:
+        """The function's number and owned locals, if these are more than was known."""
+        rewriting = self.found[fn] = Rewriting(fn, self.effects)
+        owned = rewriting.classify()
+        if len(owned) == len(self.effects.owned.get(fn, ())):
+            return []
+        self.effects.owned[fn] = set(owned)
+        return [(number, [rewriting.index[v] for v in owned])]
+
+    def _learn(self, news: list[tuple[int, list[int]]]) -> bool:
+        for number, owned in news:
+            fn = self.functions[number]
+            if fn not in self.found:
+                variables = Ownership(fn, self.effects).vars
+                self.effects.owned[fn] = {variables[i] for i in owned}
+        return bool(news)
+
+    def finish(self, fn: Function) -> None:
+        """Inserts the function's retains and releases, once."""
+        if fn in self.finished or not fn.blocks:
+            return
+        self.finished.add(fn)
+        rewriting = self.found.get(fn)
+        if rewriting is None:
+            rewriting = Rewriting(fn, self.effects)
+            rewriting.classify()
+        rewriting.rewrite()
+
+
 def insert_counts(program: Program, check: Callable[[Program, Effects], None] | None = None) -> Effects:
     """Runs the analysis over the whole program and rewrites every function. `check` may refuse what the analysis
-    found."""
-    effects = Effects(program)
-    functions = [f for f in program.functions.values() if f.blocks]
-    seen: dict[Function, tuple[int, ...]] = {}
-    while True:
-        effects.solve()
-        grown = False
-        for fn in functions:
-            state = effects.seen_by(fn)
-            if seen.get(fn) == state:
-                continue
-            seen[fn] = state
-            owned = Ownership(fn, effects).classify()
-            if len(owned) != len(effects.owned.get(fn, ())):
-                effects.owned[fn] = set(owned)
-                grown = True
-        if not grown:
-            break
+    found. Raises CompileError."""
+    counts = Counts(program)
+    counts.classify()
+    for error in counts.errors:
+        raise error
     if check is not None:
-        check(program, effects)
-    for fn in functions:
-        rewriting = Rewriting(fn, effects)
-        rewriting.classify()
-        rewriting.rewrite()
-    return effects
+        check(program, counts.effects)
+    for fn in counts.functions:
+        counts.finish(fn)
+    return counts.effects

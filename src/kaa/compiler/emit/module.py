@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from collections.abc import Callable
 
-from kaa.compiler import parallel
 from kaa.compiler.classes import ClassInfo
 from kaa.compiler.emit import values
 from kaa.compiler.emit.function import FunctionEmitter
 from kaa.compiler.emit.values import c_result, ctype, extra_params, prototype, resolved, result_kind
 from kaa.compiler.ir import Call, Instr, Var
+from kaa.compiler.parallel import ALONE, Pair
 from kaa.compiler.program import Function, Program
 from kaa.compiler.types import (
     ArrayType,
@@ -41,8 +42,10 @@ SYMBOL = re.compile(r"\bk([zcdts])_(\w+)")
 class Emitter:
     """All C files of a program."""
 
-    def __init__(self, program: Program, root: str) -> None:
+    def __init__(self, program: Program, root: str, finish: Callable[[Function], None] | None = None) -> None:
+        """`finish` inserts a function's counts when it is first looked at, if that is not done yet."""
         self.program = program
+        self.finish = finish or (lambda fn: None)
         self.root = root
         self.by_cname: dict[str, ClassInfo] = {c.cname: c for c in program.classes.values()}
         self.frozen = {f.name: f for f in program.freezer.objects.values()}
@@ -58,8 +61,8 @@ class Emitter:
             self.cache[path] = path if relative.startswith("..") else relative
         return self.cache[path]
 
-    def files(self) -> dict[str, str]:
-        """File name (without .c) → C text."""
+    def files(self, pair: Pair = ALONE) -> dict[str, str]:
+        """File name (without .c) → C text: this process's half."""
         self._number_classes()
         self._find_local()
         groups: dict[str, list[Function]] = defaultdict(list)
@@ -72,7 +75,8 @@ class Emitter:
                 return self._static()
             return self._module(name, sorted(groups[name], key=lambda f: (f.node.lineno, f.cname)))
 
-        return parallel.texts([STATIC, *sorted(groups)], make)
+        by_size = sorted(groups, key=lambda name: (-sum(len(fn.blocks) for fn in groups[name]), name))
+        return {name: make(name) for name in pair.mine([STATIC, *by_size])}
 
     # ---- one module --------------------------------------------------------------------------------------------------
 
@@ -99,6 +103,7 @@ class Emitter:
         """A function's C text; copies of the same function are made once."""
         key = (names.get(fn, ""), fn, tuple(names.get(c, "") for c in self._callees(fn)))
         if key not in self.bodies:
+            self.finish(fn)
             self.bodies[key] = FunctionEmitter(fn, self.file_name, names).text()
         return self.bodies[key]
 
@@ -126,10 +131,12 @@ class Emitter:
             self.small[fn] = self._measure(fn)
         return self.small[fn]
 
-    @staticmethod
-    def _measure(fn: Function) -> bool:
+    def _measure(self, fn: Function) -> bool:
         if not fn.blocks or len(fn.blocks) > SMALL_BLOCKS or {"noinline", "cold", "export"} & fn.marks.keys():
             return False
+        if sum(len(b.instrs) for b in fn.blocks) > SMALL_INSTRUCTIONS:
+            return False
+        self.finish(fn)
         if sum(len(b.instrs) for b in fn.blocks) > SMALL_INSTRUCTIONS:
             return False
         position = {b: n for n, b in enumerate(fn.blocks)}

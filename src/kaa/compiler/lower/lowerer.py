@@ -7,7 +7,6 @@ import ast
 
 from kaa.compiler import ir
 from kaa.compiler.constants import check_constants
-from kaa.compiler.definite import check_assigned
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Value, Var
 from kaa.compiler.lower.core import PLACES, Restart
@@ -83,11 +82,7 @@ class Lowerer(Text):
             if b.end is None:
                 b.end = ir.Unreachable()
             stack += b.successors()
-        out: list[ir.Block] = []
-        for b in self.blocks:
-            if id(b) in seen and b not in out:
-                out.append(b)
-        return out
+        return [b for b in dict.fromkeys(self.blocks) if id(b) in seen]
 
 
 def _docstring(s: ast.stmt) -> bool:
@@ -108,7 +103,6 @@ def lower_function(fn: Function) -> None:
                 error.filename = lowerer.frame.filename
                 error.line = error.line or lowerer.line
             raise
-        check_assigned(fn)
         check_constants(fn)
         check_remade(fn)
         return
