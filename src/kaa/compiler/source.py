@@ -13,7 +13,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from kaa.compiler.errors import CompileError
 
@@ -23,7 +23,7 @@ FunctionNode = ast.FunctionDef | ast.Lambda
 class Module:
     """One source file: its tree, its function definitions by line, its type-checking-only imports."""
 
-    any_walrus = False  # whether any file read so far may contain an assignment expression
+    with_walrus: ClassVar[set[ast.AST]] = set()  # of all files: assignment expressions, and what they stand in
 
     def __init__(self, module: types.ModuleType) -> None:
         self.live = module
@@ -31,8 +31,9 @@ class Module:
         assert module.__file__ is not None
         self.filename = module.__file__
         text = Path(self.filename).read_text()
-        Module.any_walrus |= ":=" in text
         self.tree = ast.parse(text, self.filename)
+        if ":=" in text:
+            _mark_walrus(self.tree, [n for n, line in enumerate(text.splitlines(), 1) if ":=" in line])
         self.functions: dict[tuple[int, str], ast.FunctionDef] = {}
         self.classes: dict[str, ast.ClassDef] = {}
         self.annotations: dict[str, ast.expr] = {}
@@ -78,6 +79,19 @@ class Module:
         if name in self._deferred:
             return import_object(*self._deferred[name])
         return builtins.__dict__[name]
+
+
+def _mark_walrus(node: ast.AST, lines: list[int]) -> bool:
+    """Enters a node into Module.with_walrus if an assignment expression is in it; `lines` are those that have `:=`."""
+    found = isinstance(node, ast.NamedExpr)
+    for child in ast.iter_child_nodes(node):
+        first: int = getattr(child, "lineno", 0)
+        last: int = getattr(child, "end_lineno", None) or lines[-1]
+        if any(first <= line <= last for line in lines) and _mark_walrus(child, lines):
+            found = True
+    if found:
+        Module.with_walrus.add(node)
+    return found
 
 
 def _statements(node: ast.AST) -> list[ast.stmt]:

@@ -7,7 +7,7 @@ import ast
 from typing import Any
 
 from kaa.compiler.ir import Const, Value, Var
-from kaa.compiler.lower.frame import has_walrus
+from kaa.compiler.lower.bindings import has_walrus
 from kaa.compiler.lower.operators import Operators
 from kaa.compiler.lower.values import (
     CompileTime,

@@ -8,8 +8,9 @@ import ast
 from kaa.compiler import ir
 from kaa.compiler.ir import Const, Value, Var
 from kaa.compiler.lower.arguments import ArgumentBinding
+from kaa.compiler.lower.bindings import assigned_names
 from kaa.compiler.lower.core import PLACES
-from kaa.compiler.lower.frame import Frame, assigned_names
+from kaa.compiler.lower.frame import Frame
 from kaa.compiler.lower.values import (
     CompileTime,
     LambdaValue,

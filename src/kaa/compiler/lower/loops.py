@@ -9,8 +9,9 @@ from typing import Any
 
 from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, Value, Var
+from kaa.compiler.lower.bindings import assigned_attributes, assigned_names, has_call
 from kaa.compiler.lower.core import Cleanup, Restart
-from kaa.compiler.lower.frame import Frame, Loop, assigned_attributes, assigned_names, has_call
+from kaa.compiler.lower.frame import Frame, Loop
 from kaa.compiler.lower.methods import Methods
 from kaa.compiler.lower.values import (
     BoundMethod,

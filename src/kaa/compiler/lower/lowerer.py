@@ -9,8 +9,8 @@ from kaa.compiler import ir
 from kaa.compiler.constants import check_constants
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Value, Var
+from kaa.compiler.lower.bindings import assigned_names
 from kaa.compiler.lower.core import PLACES, Restart
-from kaa.compiler.lower.frame import assigned_names
 from kaa.compiler.lower.text import Text
 from kaa.compiler.lower.values import Live
 from kaa.compiler.program import Function

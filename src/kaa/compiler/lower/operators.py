@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from kaa.compiler import ir
 from kaa.compiler.ir import Block, Const, Value, Var
+from kaa.compiler.lower.bindings import has_walrus
 from kaa.compiler.lower.core import Facts
 from kaa.compiler.lower.expressions import Expressions
-from kaa.compiler.lower.frame import has_walrus
 from kaa.compiler.lower.values import CompileTime, Live, TupleValue
 from kaa.compiler.types import (
     BOOL,

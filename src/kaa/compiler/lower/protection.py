@@ -234,7 +234,7 @@ class Protection(Matching):
             outs.append(self.facts)
             self.goto(end)
         if cleanup.used:
-            from kaa.compiler.lower.frame import assigned_attributes, assigned_names
+            from kaa.compiler.lower.bindings import assigned_attributes, assigned_names
 
             assigned = set[str]().union(*(assigned_names(s) for s in node.body)) if node.body else set[str]()
             attributes = assigned_attributes(node.body)
