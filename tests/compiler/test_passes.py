@@ -12,7 +12,8 @@ from kaa.compiler import ir
 from kaa.compiler.effects import Effects
 from kaa.compiler.emit.module import Emitter
 from kaa.compiler.hostrun import load
-from kaa.compiler.pipeline import Refused, lower
+from kaa.compiler.parallel import ALONE, Lost, Pair, together
+from kaa.compiler.pipeline import Refused, analyse, lower
 from kaa.compiler.program import Function, Program
 from kaa.compiler.raises import infer_raises
 from kaa.compiler.rewriting import insert_counts
@@ -170,7 +171,7 @@ def calm(n: int) -> int:
 
 def refusal(lowered: Lowered, text: str) -> str:
     with pytest.raises(Refused) as caught:
-        lowered(text)
+        analyse(lowered(text))
     return caught.value.errors[0].message
 
 
@@ -228,3 +229,32 @@ def test_c_names_the_python_line(lowered: Lowered, tmp_path: Path) -> None:
     line = (HEAD + WALK).splitlines().index("    node = root.first") + 1
     assert f'# {line} "program.py"' in text
     assert "KAA_RETAIN" not in text.split("__total(")[-1].split("\n}")[0]
+
+
+def test_two_processes_write_what_one_does(lowered: Lowered, tmp_path: Path) -> None:
+    text = WALK + """
+def first(root: Root) -> Node | None:
+    return root.first
+
+
+def replace(root: Root, node: Node) -> int:
+    old = root.first
+    root.first = node
+    return old.value if old is not None else 0
+"""
+
+    def share(pair: Pair) -> dict[str, str]:
+        program = lowered(text)
+        return Emitter(program, str(tmp_path), analyse(program, pair).finish).files(pair)
+
+    assert together(share) == share(ALONE)
+
+
+def test_an_error_in_the_other_process_is_told(lowered: Lowered) -> None:
+    def share(pair: Pair) -> dict[str, str]:
+        if pair.index == 1:
+            raise ValueError("no such thing")
+        return {text: text for text in pair.exchange("")}
+
+    with pytest.raises(Lost, match="no such thing"):
+        together(share)

@@ -64,7 +64,7 @@ def analyse(program: Program, pair: Pair = ALONE) -> Counts:
     counts = Counts(program, pair)
     counts.classify()
     if counts.errors:
-        raise Refused(counts.errors)
+        raise Refused(sorted(counts.errors, key=lambda error: (error.filename, error.line)))
     try:
         check_views(program, counts.effects)
     except CompileError as error:
