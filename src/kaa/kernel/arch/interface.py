@@ -42,6 +42,15 @@ user: ranges that do not lie below USER_END are refused whole
 clock
   cycles(), monotonic_ns(), realtime_ns(), set_realtime(ns)
   set_deadline(ns): one timer interrupt at that monotonic time; 0 switches the timer off
+  shoot_down(table, start, end): the entries of a user range were changed; back when no processor uses the old ones.
+    Interrupts are on; preemption may be off. Pages are freed after it.
+  shoot_down_kernel(): the same for map_kernel's
+smp: processors are numbered from 0, the one that boots; a set of them is one u64
+  count() -> u32: how many there are; online_mask() -> u64: those that run; start_others(): once, in process 1
+  send_reschedule(cpu): it chooses anew who runs; kick(cpu): it comes into the kernel and goes back
+  call(set, function: Callable[[u64], None], argument): runs on each of the set with interrupts off, this one too if it
+    is in it; back when all have. Never with interrupts off, from an interrupt, or under what they may spin for with
+    interrupts off
 power: off(status), reboot(), panic_stop()
 signal_frame
   push(regs, delivery: Delivery, info: Slice[u8]) and pop(regs, delivery); both raise OSError(EFAULT)

@@ -189,7 +189,8 @@ def _show_context() -> None:
         from kaa.kernel.process import task as tasks
 
         task = machine.percpu.current()
-        log.raw(f"task {tasks.program_name(task)}, pid {task.pid}, cr3 {instructions.read_cr3():#x}")
+        number = machine.percpu.cpu_id()
+        log.raw(f"CPU {number}, task {tasks.program_name(task)}, pid {task.pid}, cr3 {instructions.read_cr3():#x}")
     log.raw("Last lines of the log:")
 
 

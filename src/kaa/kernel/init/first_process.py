@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Process 1, from its beginning in the kernel to the program it becomes.
 
-Devices first, then the root: an initramfs if the boot loader gave one, and on request (`root=`) a file system over it.
-What is then run: with `kaa.run`, what `./kaa run` asks for (run.py); else rdinit= in an initramfs (default /init), or
-init=, or the first of /sbin/init, /etc/init, /bin/init, /bin/sh that starts. Its arguments and environment:
-command_line.py. """
+Devices first, then the other processors, then the root: an initramfs if the boot loader gave one, and on request
+(`root=`) a file system over it. What is then run: with `kaa.run`, what `./kaa run` asks for (run.py); else rdinit= in
+an initramfs (default /init), or init=, or the first of /sbin/init, /etc/init, /bin/init, /bin/sh that starts. Its
+arguments and environment: command_line.py.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +87,7 @@ def run(unused: u64) -> None:
     _make_console_node()
     _unpack()
     drivers.start(command_line.text())
+    machine.smp.start_others()
     planted_bugs.check()
     if choice.requested:
         run_request.serve()

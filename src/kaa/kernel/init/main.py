@@ -3,7 +3,7 @@
 
 The boot thread has the image's boot stack and must not sleep; once there is a scheduler it is the idle task. What may
 sleep (file systems, drivers, starting a program) happens in process 1, which begins here in the kernel:
-first_process.py. """
+first_process.py."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from kaa.kernel.arch.x86_64 import (
     fpu,
     ioapic,
     kernel_map,
+    mp_table,
     percpu,
     power,
+    processors,
     smap,
     vdso,
 )  # fmt: skip
@@ -97,6 +99,9 @@ def start_devices_of_the_processor() -> None:
     if choices.acpi and tables.initialise(memory_map.info.rsdp):
         madt.read()
         acpi_power.read()
+    if processors.processors.count == 0:
+        mp_table.read()
+    processors.initialise()
     ioapic.initialise()
     clock.initialise()
     vdso.initialise()

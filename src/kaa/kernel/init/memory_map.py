@@ -9,6 +9,7 @@ the initrd are named to mm.boot_memory, the RSDP's address is kept.
 from __future__ import annotations
 
 from kaa.kernel.arch import machine
+from kaa.kernel.arch.x86_64 import trampoline
 from kaa.kernel.init import command_line
 from kaa.kernel.mm import boot_memory
 from kaa.lang import ZERO, Bytes, Slice, borrowed, inline, struct, u8, u32, u64, usize
@@ -108,6 +109,7 @@ def read(physical: u64) -> None:
     image_end = machine.paging.image_physical(symbol("kaa_image_end"))
     boot_memory.reserve(machine.paging.image_physical(symbol("kaa_text_start")), image_end)
     boot_memory.reserve(0, FIRST_USED)
+    trampoline.reserve()
 
 
 def _read_map(start: StartInfo) -> None:

@@ -100,6 +100,16 @@ def take(size: u64, below: u64) -> u64:
     return u64(0)
 
 
+def take_below(size: u64, lowest: u64, end: u64) -> u64:
+    """Physical address of `size` bytes (whole pages) within [lowest, end), contents undefined; 0 when there is none."""
+    for at in range(usable.count):
+        low, high = max(usable.starts[at], lowest), min(usable.ends[at], end)
+        if high >= low + size:
+            reserve(high - size, high)
+            return u64(high - size)
+    return u64(0)
+
+
 def highest() -> u64:
     """The end of the highest range."""
     return u64(0) if usable.count == 0 else usable.ends[usable.count - 1]

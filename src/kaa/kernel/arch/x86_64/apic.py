@@ -23,6 +23,8 @@ LVT_PERFORMANCE = 0x340
 LVT_LINT0 = 0x350
 LVT_LINT1 = 0x360
 LVT_ERROR = 0x370
+COMMAND_LOW = 0x300
+COMMAND_HIGH = 0x310
 TIMER_INITIAL = 0x380
 TIMER_CURRENT = 0x390
 TIMER_DIVIDE = 0x3E0
@@ -32,13 +34,23 @@ DEADLINE_MODE = 2 << 17
 DELIVER_NMI = 4 << 8
 DIVIDE_BY_ONE = 0xB
 
+COMMAND_PENDING = 1 << 12
+INIT = 0x4500
+STARTUP = 0x4600
+NMI = 0x4400
+FIXED = 0x4000
+"""What a command delivers (11.6.1); with FIXED goes a vector, with STARTUP a page number below 1 MiB."""
+
 TIMER_VECTOR = 240
+RESCHEDULE_VECTOR = 241
+CALL_VECTOR = 242
+KICK_VECTOR = 243
 ERROR_VECTOR = 254
 SPURIOUS_VECTOR = 255
 
 
 class LocalApic:
-    """Its registers; an empty window before initialise()."""
+    """Its registers, at the same address on each processor; an empty window before initialise()."""
 
     registers: Window
 
@@ -70,11 +82,16 @@ def identity() -> u32:
 
 
 def initialise() -> None:
-    """Mask the old controllers, switch the local APIC on with its timer masked. Raises MemoryError (mapping)."""
+    """Mask the old controllers, switch the boot processor's local APIC on. Raises MemoryError (mapping)."""
     _mask_pic()
     base = instructions.read_msr(MSR_APIC_BASE)
-    instructions.write_msr(MSR_APIC_BASE, base | ENABLED)
     local_apic.registers = open_window(base & 0xF_FFFF_F000, 4096)
+    enable()
+
+
+def enable() -> None:
+    """Switch this processor's on, its timer masked."""
+    instructions.write_msr(MSR_APIC_BASE, instructions.read_msr(MSR_APIC_BASE) | ENABLED)
     write(TASK_PRIORITY, 0)
     write(LVT_TIMER, MASKED)
     write(LVT_PERFORMANCE, MASKED)
@@ -83,6 +100,14 @@ def initialise() -> None:
     write(LVT_ERROR, ERROR_VECTOR)
     write(SPURIOUS, SPURIOUS_VECTOR | 0x100)
     write(TIMER_DIVIDE, DIVIDE_BY_ONE)
+
+
+def send(destination: u32, command: u32) -> None:
+    """Give a command to the processor with that APIC id. Interrupts are off: the command's halves belong together."""
+    while read(COMMAND_LOW) & COMMAND_PENDING != 0:
+        instructions.pause()
+    write(COMMAND_HIGH, destination << 24)
+    write(COMMAND_LOW, command)
 
 
 def _mask_pic() -> None:

@@ -111,7 +111,6 @@ kaa_gdt:
         .quad 0x00cff3000000ffff
         .quad 0x00affb000000ffff
         .quad 0
-        .quad 0, 0
         .popsection
         .pushsection .bss
         .balign 4096
@@ -131,12 +130,12 @@ kaa_nmi_stack_top:
 kaa_machine_check_stack_top:
         .skip 16384
 kaa_boot_stack_top:
-        .globl kaa_boot_cpu, kaa_tss
-        .balign 64
-kaa_boot_cpu: .skip 128
-kaa_tss: .skip 128
+        .globl kaa_boot_cpu
+        .balign 4096
+kaa_boot_cpu: .skip 4096
         .popsection
 """)
 def boot_storage() -> None:
-    """Descriptor tables, early page tables and the stacks that exist from the start. Segments as Linux's user ABI has
-    them: 0x10/0x18 kernel, 0x2b user data, 0x33 user code, 0x40 the task state segment."""
+    """Descriptor tables, early page tables, the boot processor's area (percpu.py) and its stacks. Segments as Linux's
+    user ABI has them: 0x10/0x18 kernel, 0x2b user data, 0x33 user code; each processor's own table goes on (0x40 the
+    task state segment, 0x53 the number: descriptors.py)."""

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptor tables: the task state segment with its stacks, the interrupt table, and the MSRs of SYSCALL (Intel SDM 3,
-6 and 7)."""
+6 and 7).
+
+Each processor has a task state segment and a table of segments of its own, in its area (percpu.py); the interrupt table
+is everyone's. The last segment's limit is the processor's number: LSL tells it to user programs (the vDSO's getcpu)."""
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import instructions
+from kaa.kernel.arch.x86_64 import instructions, percpu
 from kaa.kernel.arch.x86_64.regs import KERNEL_CODE
-from kaa.lang import ZERO, Array, borrowed, inline, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, struct, u8, u16, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 MSR_STAR = 0xC0000081
@@ -16,6 +19,10 @@ SYSCALL_CLEARS = 0x257FD5
 """Flags that SYSCALL clears: all but the reserved one and the identification bit's neighbours; so TF, IF, DF, NT, AC
 too."""
 TSS_SELECTOR = 0x40
+COMMON_SEGMENTS = 8
+TABLE_LIMIT = 11 * 8 - 1
+NUMBER_SEGMENT = 0x0040_F100_0000_0000
+"""Present, privilege 3, read-only data, limit in bytes; selector 0x53."""
 INTERRUPT_GATE = 0x8E
 USER_GATE = 0xEE
 STUB_SIZE = 16
@@ -62,32 +69,39 @@ def _ltr(selector: u16) -> None:
     pass
 
 
-@inline
-@borrowed
-def task_state() -> TaskState:
-    """The boot processor's task state segment."""
-    return Ptr[TaskState](symbol("kaa_tss")).place()
-
-
+@asm("movq %0, %%gs:132", out=None, ins=["r"], clobber="memory")
 def set_kernel_stack(top: u64) -> None:
-    """Where interrupts from user mode start to push."""
-    Ptr[TaskState](symbol("kaa_tss"))[0].ring0_stack = top
+    """Where interrupts from user mode start to push on this processor: its task state segment's ring0_stack."""
 
 
-def _load_task_state() -> None:
-    tss = symbol("kaa_tss")
-    state = task_state()
+def prepare(area: u64, number: u32, fault_stack: u64, nmi_stack: u64, machine_check_stack: u64) -> None:
+    """Fill a processor's task state segment and table of segments."""
+    tss = area + percpu.TASK_STATE
+    state = Ptr[TaskState](tss).place()
     state.io_map = 104
-    state.ring0_stack = symbol("kaa_boot_stack_top")
-    state.interrupt_stacks[FAULT_STACK - 1] = symbol("kaa_fault_stack_top")
-    state.interrupt_stacks[NMI_STACK - 1] = symbol("kaa_nmi_stack_top")
-    state.interrupt_stacks[MACHINE_CHECK_STACK - 1] = symbol("kaa_machine_check_stack_top")
-    gdt = Ptr[u64](symbol("kaa_gdt"))
+    state.interrupt_stacks[FAULT_STACK - 1] = fault_stack
+    state.interrupt_stacks[NMI_STACK - 1] = nmi_stack
+    state.interrupt_stacks[MACHINE_CHECK_STACK - 1] = machine_check_stack
+    gdt = Ptr[u64](area + percpu.DESCRIPTORS)
+    common = Ptr[u64](symbol("kaa_gdt"))
+    for index in range(COMMON_SEGMENTS):
+        gdt[index] = common[index]
     gdt[8] = 103 | (tss & 0xFFFFFF) << 16 | 0x89 << 40 | ((tss >> 24) & 0xFF) << 56
     gdt[9] = tss >> 32
-    pointer = TablePointer(79, symbol("kaa_gdt"))
+    gdt[10] = NUMBER_SEGMENT | u64(number)
+
+
+def load(area: u64) -> None:
+    """Let this processor use its prepared area's tables and the interrupt table, and tell SYSCALL where to go.
+    Interrupts are off."""
+    pointer = TablePointer(TABLE_LIMIT, area + percpu.DESCRIPTORS)
     _lgdt(address_of(pointer))
     _ltr(TSS_SELECTOR)
+    interrupts = TablePointer(4095, symbol("kaa_idt"))
+    _lidt(address_of(interrupts))
+    instructions.write_msr(MSR_STAR, 0x0023_0010 << 32)
+    instructions.write_msr(MSR_LSTAR, symbol("kaa_syscall_entry"))
+    instructions.write_msr(MSR_SYSCALL_MASK, SYSCALL_CLEARS)
 
 
 def _gate(vector: u32, kind: u8, stack: u8) -> None:
@@ -99,7 +113,7 @@ def _gate(vector: u32, kind: u8, stack: u8) -> None:
     entry[1] = target >> 32
 
 
-def _load_interrupts() -> None:
+def _fill_interrupts() -> None:
     for vector in range(256):
         _gate(u32(vector), INTERRUPT_GATE, 0)
     _gate(2, INTERRUPT_GATE, NMI_STACK)
@@ -107,14 +121,13 @@ def _load_interrupts() -> None:
     _gate(4, USER_GATE, 0)
     _gate(8, INTERRUPT_GATE, FAULT_STACK)
     _gate(18, INTERRUPT_GATE, MACHINE_CHECK_STACK)
-    pointer = TablePointer(4095, symbol("kaa_idt"))
-    _lidt(address_of(pointer))
 
 
 def initialise() -> None:
-    """Load all tables, and tell SYSCALL where to go. Interrupts are off."""
-    _load_task_state()
-    _load_interrupts()
-    instructions.write_msr(MSR_STAR, 0x0023_0010 << 32)
-    instructions.write_msr(MSR_LSTAR, symbol("kaa_syscall_entry"))
-    instructions.write_msr(MSR_SYSCALL_MASK, SYSCALL_CLEARS)
+    """The boot processor's tables, and the interrupt table for all."""
+    area = symbol("kaa_boot_cpu")
+    faults, interrupts = symbol("kaa_fault_stack_top"), symbol("kaa_nmi_stack_top")
+    prepare(area, u32(0), faults, interrupts, symbol("kaa_machine_check_stack_top"))
+    _fill_interrupts()
+    load(area)
+    set_kernel_stack(symbol("kaa_boot_stack_top"))

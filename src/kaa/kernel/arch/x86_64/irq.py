@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kaa.kernel.arch.x86_64 import apic, percpu
-from kaa.lang import Array, u32, u64
+from kaa.lang import Array, Atomic, u32, u64
 from kaa.lang.unsafe import asm
 
 FIRST_VECTOR = 48
@@ -78,12 +78,12 @@ class Vectors:
 
     handlers: Array[Callable[[u32], None] | None, 256]
     next_free: u32
-    unexpected: u64
+    unexpected: Atomic[u64]
 
     def __init__(self) -> None:
         self.handlers = Array[Callable[[u32], None] | None, 256]()
         self.next_free = u32(FIRST_VECTOR)
-        self.unexpected = u64(0)
+        self.unexpected = Atomic(0)
 
 
 vectors = Vectors()
@@ -123,14 +123,15 @@ def _call(handler: Callable[[u32], None], vector: u32) -> None:
     try:
         handler(vector)
     except Exception:
-        vectors.unexpected += 1
+        vectors.unexpected.fetch_add(1)
 
 
 def dispatch(vector: u32) -> None:
     """Run the handler of `vector`, then tell the local APIC that it ended."""
+    percpu.count_interrupt(u64(vector))
     handler = vectors.handlers[vector]
     if handler is None:
-        vectors.unexpected += 1
+        vectors.unexpected.fetch_add(1)
     else:
         _call(handler, vector)
     apic.end_of_interrupt()

@@ -3,7 +3,10 @@
 walks.
 
 The lock is mm's: all methods but activate() want the address space's page-table lock. No method touches page counts:
-mm does so for the entries it gets. Flushing the TLB is the caller's, since it knows what it changed and how much.
+mm does so for the entries it gets. Flushing the TLB (tlb.py) is the caller's, since it knows what it changed and how
+much; and it comes before pages that other processors may still see are freed.
+The processor itself sets accessed and dirty bits in entries, on any processor that has the table loaded: entries are
+taken out and changed by atomic instructions, so that none is lost.
 `last_region`/`last_table` remember the last-level table used last: faults and walks are mostly sequential.
 """
 
@@ -11,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaa.kernel.arch.x86_64 import instructions, paging, percpu
-from kaa.lang import cold, u64
-from kaa.lang.unsafe import Ptr, copy_bytes
+from kaa.kernel.arch.x86_64 import instructions, paging, percpu, tlb
+from kaa.lang import Atomic, cold, u64
+from kaa.lang.unsafe import Ptr, address_of, asm, class_at, copy_bytes
 
 NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
 TABLE_FLAGS = 0x67
@@ -24,6 +27,23 @@ REGION_MASK = (1 << REGION_SHIFT) - 1
 ROOT_HALF = 2048
 NOT_WRITE = 0xFFFF_FFFF_FFFF_FFFD
 NOT_EXECUTE = 0x7FFF_FFFF_FFFF_FFFF
+
+
+@asm("xchgq %0, (%2)", out="=r", ins=["0", "r"], clobber="memory")
+def _swap(value: u64, address: u64) -> u64:
+    """Store `value`; gives what was there, at once."""
+    was = Ptr[u64](address)[0]
+    Ptr[u64](address)[0] = value
+    return was
+
+
+@asm("lock; cmpxchgq %3, (%2)", out="=a", ins=["0", "r", "r"], clobber="memory,cc")
+def _swap_if(old: u64, address: u64, new: u64) -> u64:
+    """Store `new` if `old` is there, at once; gives what was there."""
+    was = Ptr[u64](address)[0]
+    if was == old:
+        Ptr[u64](address)[0] = new
+    return was
 
 
 def _below(entry: u64) -> Ptr[u64]:
@@ -48,6 +68,8 @@ class PageTable:
     """A root, and the tables below its user half, which it owns (not the pages)."""
 
     root: u64
+    active: Atomic[u64]
+    """The processors on which the table is loaded: tlb.py says in which order."""
     tables: u64
     """Tables in use, for accounts (VmPTE)."""
     last_region: u64
@@ -59,6 +81,7 @@ class PageTable:
         """An empty user half beside the kernel's half. Raises MemoryError."""
         from kaa.kernel.mm import buddy
 
+        self.active = Atomic(0)
         self.tables = u64(1)
         self.last_region = u64(NO_REGION)
         self.last_table = u64(0)
@@ -71,17 +94,22 @@ class PageTable:
         """Free all tables. The pages they named are mm's affair, and gone by now."""
         if self.root == 0:
             return
-        if percpu.local().active_root == self.root:
-            activate_kernel()
+        if self.active.load() != 0:
+            tlb.leave_everywhere(self)
         self.free_range(u64(0), u64(1 << 47))
         _free_table(self.root)
 
     def activate(self) -> None:
-        """Make this the processor's address space; nothing to do when it is already."""
+        """Make this the processor's address space; nothing to do when it is already. Interrupts or preemption are
+        off."""
         local = percpu.local()
         if local.active_root != self.root:
+            self.active.fetch_or(local.bit)
+            previous = local.active_table
+            local.active_table = address_of(self)
             local.active_root = self.root
             instructions.write_cr3(self.root)
+            _leave(previous, local.bit)
 
     # -- single pages
 
@@ -150,18 +178,19 @@ class PageTable:
         table = self._find(va)
         if not table:
             return u64(0)
-        index = (va >> 12) & 511
-        entry = table[index]
-        table[index] = 0
-        return entry
+        return _swap(u64(0), (table + ((va >> 12) & 511)).address)
 
     def protect(self, va: u64, writable: bool, executable: bool) -> None:
         """Change what one present page allows."""
         table = self._find(va)
         if table:
-            index = (va >> 12) & 511
-            if table[index] != 0:
-                table[index] = _with_protection(table[index], writable, executable)
+            _change(table + ((va >> 12) & 511), writable, executable)
+
+    def replace(self, va: u64, old: u64, new: u64) -> bool:
+        """Put `new` in place of the entry `old`; False if the entry is not `old` (the processor may have set its
+        accessed or dirty bit meanwhile)."""
+        table = self._find(va)
+        return bool(table) and _swap_if(old, (table + ((va >> 12) & 511)).address, new) == old
 
     # -- walks
 
@@ -215,8 +244,7 @@ class PageTable:
             while va < stop:
                 entry = table[(va >> 12) & 511]
                 if entry != 0:
-                    table[(va >> 12) & 511] = 0
-                    yield va, entry
+                    yield va, _swap(u64(0), (table + ((va >> 12) & 511)).address)
                 va += 4096
 
     def copy_range(self, child: PageTable, start: u64, end: u64, share: bool) -> Iterator[u64]:
@@ -233,8 +261,7 @@ class PageTable:
                 entry = table[index]
                 if entry != 0:
                     if not share and entry & 2 != 0:
-                        entry &= NOT_WRITE
-                        table[index] = entry
+                        entry = _fetch_and((table + index).address, u64(NOT_WRITE)) & NOT_WRITE
                     other[index] = entry
                     yield entry
                 va += 4096
@@ -245,9 +272,7 @@ class PageTable:
             table = Ptr[u64](address)
             va = first
             while va < stop:
-                index = (va >> 12) & 511
-                if table[index] != 0:
-                    table[index] = _with_protection(table[index], writable, executable)
+                _change(table + ((va >> 12) & 511), writable, executable)
                 va += 4096
 
     # -- giving tables back
@@ -297,6 +322,26 @@ class PageTable:
             pfn = following
 
 
+def _change(slot: Ptr[u64], writable: bool, executable: bool) -> None:
+    """Give the entry, if there is one, other rights."""
+    entry = slot[0]
+    while entry != 0:
+        found = _swap_if(entry, slot.address, _with_protection(entry, writable, executable))
+        if found == entry:
+            return
+        entry = found
+
+
+def _fetch_and(address: u64, mask: u64) -> u64:
+    """Keep only the bits of `mask`, at once; gives what was there."""
+    found = Ptr[u64](address)[0]
+    while True:
+        was = _swap_if(found, address, found & mask)
+        if was == found:
+            return was
+        found = was
+
+
 def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:
     """The entry with other rights."""
     entry &= NOT_WRITE & NOT_EXECUTE
@@ -308,8 +353,18 @@ def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:
 
 
 def activate_kernel() -> None:
-    """Leave user address spaces: run on the kernel's own root."""
+    """Leave user address spaces: run on the kernel's own root. Interrupts are off."""
     local = percpu.local()
     if local.active_root != paging.kernel.root:
+        previous = local.active_table
+        local.active_table = 0
         local.active_root = paging.kernel.root
         instructions.write_cr3(paging.kernel.root)
+        _leave(previous, local.bit)
+
+
+def _leave(previous: u64, bit: u64) -> None:
+    """The processor has loaded another root than this PageTable's (0: it was the kernel's). The table is alive: it has
+    had the processor in its set until here."""
+    if previous != 0:
+        class_at(PageTable, previous).active.fetch_and(~bit)

@@ -10,8 +10,9 @@ The tables of user address spaces are in page_table.py.
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import instructions, percpu
+from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.arch.x86_64.page_table import PageTable
+from kaa.kernel.arch.x86_64.tlb import shoot_down, shoot_down_kernel
 from kaa.lang import u64, usize
 from kaa.lang.unsafe import Ptr
 
@@ -39,7 +40,7 @@ NO_EXECUTE = 1 << 63
 ADDRESS = 0x000F_FFFF_FFFF_F000
 EVERYTHING = 0xFFFF_FFFF_FFFF_FFFF
 
-__all__ = ["PageTable"]
+__all__ = ["PageTable", "shoot_down", "shoot_down_kernel"]
 
 
 def direct_map(physical_address: u64) -> u64:
@@ -126,16 +127,6 @@ def make_entry(pfn: u64, writable: bool, executable: bool, user: bool) -> u64:
 def flush_page(address: u64) -> None:
     """Forget the translation of one page on this processor."""
     instructions.invalidate_page(address)
-
-
-def shoot_down(table: PageTable, start: u64, end: u64) -> None:
-    """Forget the translations of [start, end) in an address space on every processor that may have some; back when all
-    have. Under the table's lock; never with interrupts off."""
-    if percpu.local().active_root == table.root:
-        if end - start <= PAGE_SIZE:
-            flush_page(start)
-        else:
-            flush_all()
 
 
 def flush_all() -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each processor has for itself, reached through the gs segment while in the kernel.
 
-entry.py knows these offsets: 0 self, 8 current, 16 entry stack, 24 user stack, 32 preempt count, 36 need_resched.
-preempt count and need_resched are neighbours so that preempt_enable() looks at both with one load. The boot processor's
-area is in the image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu
-that the area names: `here()`.
+A page per processor holds its CpuLocal, then (descriptors.py) its task state segment at TASK_STATE and its descriptor
+table at DESCRIPTORS, then how often each vector came, at COUNTS. entry.py knows these offsets: 0 self, 8 current, 16
+entry stack, 24 user stack, 32 preempt count, 36 need_resched. preempt count and need_resched are neighbours so that
+preempt_enable() looks at both with one load. The boot processor's area is in the image (boot.py); smp.py makes the
+others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area names: `here()`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import instructions, irq
-from kaa.lang import borrowed, cold, inline, struct, u32, u64
+from kaa.lang import Array, borrowed, cold, inline, struct, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from kaa.kernel.sched.cpu import Cpu
 
 MSR_GS_BASE = 0xC0000101
+AREA_SIZE = 4096
+TASK_STATE = 128
+DESCRIPTORS = 256
+COUNTS = 1024
 RESCHEDULE_NOW = 1 << 32
 """The word of preempt count and need_resched that says: count zero, a switch is due."""
 
@@ -39,6 +44,14 @@ class CpuLocal:
     active_root: u64 = 0
     nmi_count: u64 = 0
     cpu_object: u64 = 0
+    bit: u64 = 0
+    """This processor in a set of processors."""
+    active_table: u64 = 0
+    """The PageTable loaded here (page_table.py), 0 for the kernel's own; uncounted, as its set of processors has us."""
+    idle_stack: u64 = 0
+    """What the processor starts on: the top."""
+    interrupted_user: u32 = 0
+    """Whether the last interrupt came in user mode."""
 
 
 simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0}
@@ -98,6 +111,11 @@ def leave_interrupt() -> None:
     simulated["depth"] -= 1
 
 
+@asm("incq %%gs:1024(,%0,8)", out=None, ins=["r"], clobber="memory,cc")
+def count_interrupt(vector: u64) -> None:
+    """One more interrupt of that vector came to this processor."""
+
+
 @asm("movl %%gs:44, %0", out="=r", ins=[], clobber="memory")
 def interrupt_depth() -> u32:
     """How many interrupt handlers are nested on this processor."""
@@ -121,6 +139,22 @@ def _store_cpu_object(address: u64) -> None:
 @asm("movq %%gs:0, %0", out="=r", ins=[])
 def _area() -> u64:
     return symbol("kaa_boot_cpu")
+
+
+@asm("movl %0, %%gs:104", out=None, ins=["r"], clobber="memory")
+def note_interrupted(user: u32) -> None:
+    """An interrupt came in user mode (1) or in the kernel (0)."""
+    simulated["user"] = int(user)
+
+
+@asm("movl %%gs:104, %0", out="=r", ins=[], clobber="memory")
+def _interrupted() -> u32:
+    return u32(simulated.get("user", 0))
+
+
+def interrupted_user() -> bool:
+    """In an interrupt's handler: did it come in user mode?"""
+    return _interrupted() != 0
 
 
 @inline
@@ -208,11 +242,54 @@ def cpu_id() -> u32:
     return _cpu()
 
 
+class Areas:
+    """Where each processor's area is, by number; 0: there is none. Written before the processor starts."""
+
+    address: Array[u64, 64]
+
+    def __init__(self) -> None:
+        self.address = Array[u64, 64]()
+
+
+areas = Areas()
+
+
+def prepare(area: u64, cpu: Cpu) -> None:
+    """Fill the (zeroed) area of a processor that has not started."""
+    local = Ptr[CpuLocal](area).place()
+    local.self_address = area
+    local.cpu = cpu.number
+    local.bit = u64(1) << cpu.number
+    local.cpu_object = address_of(cpu)
+    areas.address[cpu.number] = area
+
+
+def enter(area: u64) -> None:
+    """Point gs at this processor's prepared area. Nothing that uses this module works earlier."""
+    instructions.write_msr(MSR_GS_BASE, area)
+
+
+@inline
+@borrowed
+def remote(number: u32) -> CpuLocal:
+    """The area of a processor that has one."""
+    return Ptr[CpuLocal](areas.address[number]).place()
+
+
+def set_remote_current(number: u32, task: Task) -> None:
+    """Name the task that a processor, which has not started, starts with."""
+    remote(number).current = address_of(task)
+
+
+def interrupt_count(number: u32, vector: u32) -> u64:
+    """How many interrupts of a vector came to a processor."""
+    area = areas.address[number]
+    return u64(0) if area == 0 else Ptr[u64](area + COUNTS)[vector]
+
+
 def initialise() -> None:
-    """Point gs at the boot processor's area. Nothing that uses this module works earlier."""
+    """The boot processor's area, in the image."""
     from kaa.kernel.sched import cpu
 
-    area = symbol("kaa_boot_cpu")
-    instructions.write_msr(MSR_GS_BASE, area)
-    Ptr[CpuLocal](area).place().self_address = area
-    set_here(cpu.boot)
+    prepare(symbol("kaa_boot_cpu"), cpu.boot)
+    enter(symbol("kaa_boot_cpu"))

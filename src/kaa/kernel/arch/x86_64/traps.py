@@ -3,11 +3,11 @@
 
 Exceptions of user mode become signals; those of the kernel are looked up among the landing places of user copies, and
 are a bug otherwise. All gates are interrupt gates: handlers start with interrupts off; exceptions turn them on when
-they were. """
+they were."""
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import instructions, irq, paging, percpu
+from kaa.kernel.arch.x86_64 import instructions, ipi, irq, paging, percpu
 from kaa.kernel.arch.x86_64.fixups import landing
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.lang import cold, export, i32, u32, u64
@@ -33,6 +33,7 @@ def interrupt(vector: u64, regs: Registers) -> None:
         page_fault(regs)
     elif vector >= FIRST_INTERRUPT:
         percpu.enter_interrupt()
+        percpu.note_interrupted(u32(1) if regs.user_mode() else u32(0))
         irq.dispatch(u32(vector))
         percpu.leave_interrupt()
     elif regs.user_mode():
@@ -173,6 +174,7 @@ def paranoid(vector: u64, regs: Registers) -> None:
     """NMI, double fault, machine check: on a stack of its own, anything may be half done. An NMI is counted; the others
     are the end."""
     if vector == NMI:
+        ipi.stop_if_wanted()
         percpu.local().nmi_count += 1
         return
     kernel_fault(u32(vector), regs, instructions.read_cr2() if vector == DOUBLE_FAULT else u64(0))

@@ -11,6 +11,8 @@ from kaa.kernel.arch.x86_64 import paging
 from kaa.lang import Bytes, inline, struct, u8, u16, u32, u64, usize
 from kaa.lang.unsafe import Ptr, volatile_load, volatile_store
 
+MEBIBYTE = 1 << 20
+
 
 @struct
 class Window:
@@ -56,6 +58,12 @@ class Window:
 def open_window(physical: u64, size: u64) -> Window:
     """Map device registers, for ever. Raises MemoryError."""
     return Window(paging.map_device(physical, size), size)
+
+
+def base_memory(physical: u64, size: usize) -> Bytes:
+    """What firmware left below 1 MiB: the direct map has it."""
+    assert physical <= MEBIBYTE and size <= MEBIBYTE - physical
+    return Ptr[u8](paging.direct_map(physical)).slice(size)
 
 
 def firmware_bytes(physical: u64, size: usize) -> Bytes:
