@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a process is in the tree: its root and current directories, and its umask. Shared by clone(2) with CLONE_FS.
 
-Lock: `lock`, a spinlock, for the three fields; a reader takes a counted reference under it.
+Lock: `lock`, a spinlock, for the two paths; a reader takes a counted reference under it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class FsContext:
     root_path: Guarded[Path, "lock"]
     cwd_path: Guarded[Path, "lock"]
     umask: u32
+    """A word of its own: whoever sets it last wins."""
 
     def __init__(self, root: Path, cwd: Path, umask: u32) -> None:
         self.lock = SpinLock("fs context")
@@ -40,18 +41,25 @@ class FsContext:
             return self.cwd_path
 
     def set_root(self, path: Path) -> None:
-        """chroot(2). The old path is dropped after the lock."""
-        with self.lock:
-            old = self.root_path
-            self.root_path = path
-        del old
+        """chroot(2)."""
+        self._exchange_root(path)
 
     def set_cwd(self, path: Path) -> None:
         """chdir(2)."""
+        self._exchange_cwd(path)
+
+    def _exchange_root(self, path: Path) -> Path:
+        """The old path is returned so that it is dropped after the lock."""
+        with self.lock:
+            old = self.root_path
+            self.root_path = path
+            return old
+
+    def _exchange_cwd(self, path: Path) -> Path:
         with self.lock:
             old = self.cwd_path
             self.cwd_path = path
-        del old
+            return old
 
     def fork(self) -> FsContext:
         """A copy for a child that does not share."""

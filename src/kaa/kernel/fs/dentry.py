@@ -5,9 +5,12 @@ The cache owns the dentries in it; a dentry owns its parent. So an ancestor of a
 there is no ring. A dentry taken out of the cache (unlinked, evicted) lives as long as somebody holds it.
 A negative dentry (inode None) answers ENOENT without asking the file system.
 
-Lock: `cache.lock`, a spinlock, guards the chains and every dentry's name, parent, inode and mark bits; it is held over
+Lock: `cache.lock`, a spinlock, guards the chains and every dentry's name, parent and mark bits; it is held over
 whole runs of components (namei.py), so that a path that is all in the cache costs one lock. Dentries are dropped
-outside it, as that may release inodes. The lock of the parent's inode is taken first.
+outside it, as that may release inodes. The lock of the parent's inode is taken first. `inode` goes from None to an inode
+once, under both; what it has become it stays, so it may be read without a lock.
+
+Memory that is short takes unused dentries away (`reclaim`), least recently used first, roughly.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm import buddy
-from kaa.lang import Array, Atomic, Bytes, inline, u32, u64, wrapping_add, wrapping_mul
+from kaa.lang import Array, Atomic, Bytes, Guarded, inline, u32, u64, wrapping_add, wrapping_mul
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -27,6 +30,8 @@ HASH_START = 0x811C9DC5
 HASH_FACTOR = 0x01000193
 """FNV-1a's constants (Fowler, Noll, Vo), 32 bits wide."""
 EVICT_BATCH = 64
+STRIDE = 128
+"""Buckets looked at while the lock is held."""
 LEAST = 256
 MOST = 20000
 
@@ -48,6 +53,8 @@ class Dentry:
     hashed: bool = False
     dead: bool = False
     """Its name was taken away by unlink, rmdir or a rename over it."""
+    evicted: bool = False
+    """Taken out of the cache though its name is there still: see `settle`."""
     recent: bool = True
 
     def __init__(self, name: bytes, hash_: u32, parent: Dentry | None, inode: Inode | None) -> None:
@@ -90,10 +97,10 @@ class DentryCache:
     """All hashed dentries, by parent and name."""
 
     lock: Final[SpinLock]
-    buckets: Array[Dentry | None, BUCKETS]
+    buckets: Guarded[Array[Dentry | None, BUCKETS], "lock"]
     count: u32
     limit: u32
-    hand: u32
+    hand: Guarded[u32, "lock"]
     serial: Atomic[u32]
 
     def __init__(self) -> None:
@@ -167,6 +174,27 @@ class DentryCache:
         dentry.hashed = False
         self.count -= 1
 
+    def settle(self, dentry: Dentry) -> Dentry:
+        """A walk stands at a dentry that was evicted meanwhile: it goes back into the cache, unless another of its name
+        is there by now; that is the one to stand at. The caller pins what it gets before it lets go of either."""
+        with self.lock:
+            parent = dentry.parent
+            if dentry.dead or dentry.hashed or parent is None:
+                dentry.evicted = False
+                return dentry
+            known = self.find_locked(parent, dentry.name, dentry.hash)
+            if known is not None and known.inode is dentry.inode:
+                return known
+            if known is None:
+                dentry.evicted = False
+                self._link(dentry)
+            return dentry
+
+    def parent_of(self, dentry: Dentry) -> Dentry | None:
+        """What it is in now; renames may change that at any time."""
+        with self.lock:
+            return dentry.parent
+
     def remove(self, dentry: Dentry) -> None:
         """The name is gone: out of the cache, and marked so for getcwd and /proc."""
         with self.lock:
@@ -217,25 +245,41 @@ class DentryCache:
             self._link(other)
 
     def shrink(self, wanted: u32) -> u32:
-        """Evict up to `wanted` unused dentries by second chance (clock). Returns how many. Takes the lock."""
+        """Evict up to `wanted` unused dentries by second chance (clock), some buckets at a time. Returns how many.
+        Takes the lock."""
+        freed: u32 = u32(0)
+        for _ in range(2 * BUCKETS // STRIDE):
+            freed += self._shrink_some(wanted - freed)
+            if freed >= wanted:
+                break
+        return freed
+
+    def _shrink_some(self, wanted: u32) -> u32:
+        """The next STRIDE buckets, or fewer when enough are found. A pin that came while the entry was taken out keeps
+        it: who pins looks at `evicted` afterwards (settle)."""
         victims: Dentry | None = None
         freed: u32 = u32(0)
-        steps: u32 = u32(0)
         with self.lock:
-            while freed < wanted and steps < 2 * BUCKETS:
+            for _ in range(STRIDE):
                 entry = self.buckets[self.hand]
-                while entry is not None:
+                while entry is not None and freed < wanted:
                     following = entry.next
                     if entry.recent:
                         entry.recent = False
                     elif evictable(entry):
+                        entry.evicted = True
                         self._unlink(entry)
-                        entry.next = victims
-                        victims = entry
-                        freed += 1
+                        if entry.pins.fetch_add(0) != 0 or entry.children.load() != 0:
+                            entry.evicted = False
+                            self._link(entry)
+                        else:
+                            entry.next = victims
+                            victims = entry
+                            freed += 1
                     entry = following
+                if freed >= wanted:
+                    break
                 self.hand = (self.hand + 1) % BUCKETS
-                steps += 1
         drop_chain(victims)
         return freed
 

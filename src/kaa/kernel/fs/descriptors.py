@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Guarded, i32, inline, u32, u64, usize
+from kaa.lang import Atomic, Guarded, i32, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -31,12 +31,15 @@ class FileTable:
     """Close-on-exec, one bit per slot."""
     lowest: Guarded[u32, "lock"]
     """No free slot is below it."""
+    users: Atomic[u32]
+    """Tasks that have it: the last to end closes everything, and execve(2) copies a table that it is not alone with."""
 
     def __init__(self) -> None:
         self.lock = SpinLock("descriptor table")
         self.slots = []
         self.on_exec = []
         self.lowest = 0
+        self.users = Atomic(1)
 
     def get(self, fd: i32) -> File:
         """The open file. Raises OSError(EBADF), also for O_PATH files' users: see `File`."""
@@ -53,6 +56,12 @@ class FileTable:
             if usize(fd) < len(self.slots):
                 return self.slots[usize(fd)]
         return None
+
+    def require_room(self) -> None:
+        """Before a file is made that is to be installed: raises OSError(EMFILE) when there is no descriptor for it."""
+        with self.lock:
+            if self._free_from(self.lowest) >= descriptor_limit():
+                raise OSError(errno.EMFILE)
 
     def install(self, file: File, close_on_exec: bool = False) -> i32:
         """Give `file` the lowest free descriptor. Raises OSError(EMFILE) at the process's limit, MemoryError."""
@@ -95,6 +104,14 @@ class FileTable:
             self.on_exec[fd >> 6] |= bit
         else:
             self.on_exec[fd >> 6] &= ~bit
+
+    def withdraw(self, fd: i32, file: File) -> None:
+        """Undo an install, for a call that fails after all: the descriptor may be another's by now."""
+        with self.lock:
+            if usize(fd) < len(self.slots) and self.slots[usize(fd)] is file:
+                self.slots[usize(fd)] = None
+                if u32(fd) < self.lowest:
+                    self.lowest = u32(fd)
 
     def take(self, fd: i32) -> File | None:
         """Empty the slot and hand over its file; None if there is none."""

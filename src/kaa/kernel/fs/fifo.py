@@ -18,29 +18,31 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
 
 
-def pipe_of(inode: Inode) -> Pipe:
-    """The FIFO's pipe, made when nobody has it open."""
-    with inode.lock:
-        pipe = inode.pipe
-        if pipe is None:
-            pipe = Pipe()
-            inode.pipe = pipe
-        return pipe
+def open_end(inode: Inode, flags: u32, path: Path) -> PipeFile:
+    """One more open file of the FIFO's pipe, which is made when nobody has it open. The inode's lock is held. Raises
+    OSError(ENXIO), MemoryError."""
+    found = inode.pipe
+    if found is not None:
+        if flags & O_ACCMODE == O_WRONLY and flags & O_NONBLOCK and found.readers == 0:
+            raise OSError(errno.ENXIO)
+        return PipeFile(found, inode, path, flags)
+    if flags & O_ACCMODE == O_WRONLY and flags & O_NONBLOCK:
+        raise OSError(errno.ENXIO)
+    fresh = Pipe()
+    file = PipeFile(fresh, inode, path, flags)
+    inode.pipe = fresh
+    return file
 
 
 def open_fifo(inode: Inode, flags: u32, path: Path) -> File:
     """Open one end or (O_RDWR, a Linux extension) both. Raises OSError(ENXIO), Restart."""
-    pipe = pipe_of(inode)
     access = flags & O_ACCMODE
-    if access == O_WRONLY and flags & O_NONBLOCK and pipe.readers == 0:
-        raise OSError(errno.ENXIO)
-    # Counts first, partners second, both before this end counts: whoever this end's arrival lets go on may have written
-    # and closed before this task runs again, and must not be waited for.
-    readers_before = pipe.opened_readers
-    writers_before = pipe.opened_writers
-    met = pipe.readers > 0 if access == O_WRONLY else pipe.writers > 0
-    file = PipeFile(pipe, inode, path, flags)
-    inode.pipe = pipe
+    with inode.lock:
+        file = open_end(inode, flags, path)
+    pipe = file.pipe
+    met = file.met
+    readers_before = file.readers_before
+    writers_before = file.writers_before
     if access == O_RDONLY:
         pipe.writable.wake_all()
         if not met and flags & O_NONBLOCK == 0:

@@ -6,18 +6,23 @@ counted: descriptors, mappings and calls in progress hold it, and `__del__` of a
 `flush` runs at each close(2) of a descriptor.
 
 Invariant: `flags & O_ACCMODE` never changes after open; of the others only O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME and
-O_NONBLOCK do (fcntl(2), F_SETFL). The caller of read, write and so on has checked the access mode.
+O_NONBLOCK do (fcntl(2), F_SETFL), by `change_flags`. The caller of read, write and so on has checked the access mode.
+
+Locks: `flag_changes`, a spinlock for all files, for changes of `flags`, which readers take as one word.
+`SeekableFile.position_lock` makes what moves the position atomic; it comes before the inode's lock.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_WRONLY
 from kaa.kernel.abi.poll import READABLE, WRITABLE
 from kaa.kernel.fs import lock_calls
-from kaa.lang import Bytes, i32, i64, inline, u32, u64, usize
+from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.lang import Atomic, Bytes, i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -28,25 +33,37 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.vma import Vma
 
 
+flag_changes = SpinLock("file flags")
+
+
 class File:
     """An open file of any kind."""
 
-    path: Path | None
+    path: Final[Path | None]
     flags: u32
     position: u64
     owner: i32 = 0
     owner_signal: i32 = 0
-    lock_owner: u64 = 0
+    lock_owner: Atomic[u64]
     """Its number as an owner of flock and OFD locks; 0 while it never had one."""
+    poll_generation: u32 = 0
+    """Counts changes of the queues that `poll` stands on (a socket that connects): who stood on the old ones registers
+    anew."""
 
     def __init__(self, path: Path | None, flags: u32) -> None:
         self.path = path
         self.flags = flags
         self.position = 0
+        self.lock_owner = Atomic(0)
 
     def __del__(self) -> None:
-        if self.lock_owner != 0:
+        if self.lock_owner.load_relaxed() != 0:
             lock_calls.forget_file(self)
+
+    def change_flags(self, cleared: u32, added: u32) -> None:
+        """Take bits out and put bits in."""
+        with flag_changes:
+            self.flags = (self.flags & (0xFFFFFFFF - cleared)) | added
 
     @inline
     def readable(self) -> bool:
@@ -77,6 +94,10 @@ class File:
     def write(self, buf: UserBuf) -> usize:
         """write(2) at the file's own position, or to a stream."""
         raise OSError(errno.EINVAL)
+
+    def append(self, buf: UserBuf) -> usize:
+        """pwritev2(2) with RWF_APPEND: at the end, wherever the position is. Streams have only one."""
+        return self.write(buf)
 
     def read_at(self, buf: UserBuf, offset: u64) -> usize:
         """pread(2)."""
@@ -128,6 +149,20 @@ class File:
     def seekable(self) -> bool:
         """Whether lseek(2) works on it: pipes, sockets and terminals say no."""
         return False
+
+
+class SeekableFile(File):
+    """One with a position that its calls share: POSIX 2.9.7 wants read, write and lseek atomic among threads."""
+
+    position_lock: Final[Mutex]
+
+    def __init__(self, path: Path | None, flags: u32) -> None:
+        super().__init__(path, flags)
+        self.position_lock = Mutex("file position")
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
 
 
 class PathFile(File):

@@ -6,7 +6,10 @@ Names arrive as one component without '/', never empty, never "." or "..", at mo
 
 Locks: `lock` of a directory is held by the VFS around lookup, create, mkdir, mknod, symlink, link, unlink, rmdir and
 rename in it (several: ancestors first, else by number); `lock` of a regular file around write, truncate and setattr.
-Attributes are words: readers take them without the lock, as stat(2) promises no snapshot.
+Around link, unlink, rmdir, and rename over it, the lock of the file that is named is held too, inside the directories':
+it covers `nlink`, `removed`, and whether something is mounted there.
+Attributes are words: readers take them without the lock, as stat(2) promises no snapshot. `cache` is set when the inode
+is made, `locks` once, under the lock; `pipe` under the lock.
 Times are nanoseconds since the Epoch.
 """
 
@@ -70,6 +73,8 @@ class Inode:
     locks: LockList | None = None
     pipe: Pipe | None = None
     """Of a FIFO, while anyone has it open."""
+    removed: bool = False
+    """Of a directory: its name is gone, and nothing can be made in it any more."""
 
     def __init__(self, superblock: SuperBlock, number: u64, mode: u32) -> None:
         self.superblock = superblock

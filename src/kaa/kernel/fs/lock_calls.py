@@ -50,9 +50,9 @@ owner_numbers = OwnerNumbers()
 
 def owner_of(file: File) -> u64:
     """The file's number as an owner of locks."""
-    if file.lock_owner == 0:
-        file.lock_owner = owner_numbers.last.fetch_add(1)
-    return file.lock_owner
+    if file.lock_owner.load() == 0:
+        file.lock_owner.compare_exchange(0, owner_numbers.last.fetch_add(1))
+    return file.lock_owner.load()
 
 
 def inode_of(file: File) -> Inode:
@@ -75,9 +75,11 @@ def parse(file: File, request: Flock, of_file: bool) -> Lock:
     if request.l_start > MAX_FILE_SIZE - base:
         raise OSError(errno.EOVERFLOW)
     start = base + request.l_start
+    if start < 0:
+        raise OSError(errno.EINVAL)
     end: i64 = i64(MAX_FILE_SIZE)
     if request.l_len > 0:
-        if request.l_len - 1 > MAX_FILE_SIZE - max(start, 0):
+        if request.l_len - 1 > MAX_FILE_SIZE - start:
             raise OSError(errno.EOVERFLOW)
         end = start + request.l_len - 1
     elif request.l_len < 0:
@@ -109,14 +111,14 @@ def get_lock(file: File, argument: u64, of_file: bool) -> None:
     found = locks.locks_of(inode_of(file))
     with found.lock:
         blocker = found.blocker(wanted)
-    if blocker is None:
-        request.l_type = i16(F_UNLCK)
-    else:
-        request.l_type = i16(locks.type_number(blocker))
-        request.l_whence = i16(SEEK_SET)
-        request.l_start = i64(blocker.start)
-        request.l_len = i64(0) if blocker.end == u64(MAX_FILE_SIZE) else i64(blocker.end - blocker.start + 1)
-        request.l_pid = blocker.pid
+        if blocker is None:
+            request.l_type = i16(F_UNLCK)
+        else:
+            request.l_type = i16(locks.type_number(blocker))
+            request.l_whence = i16(SEEK_SET)
+            request.l_start = i64(blocker.start)
+            request.l_len = i64(0) if blocker.end == u64(MAX_FILE_SIZE) else i64(blocker.end - blocker.start + 1)
+            request.l_pid = blocker.pid
     place.write(request)
 
 
@@ -153,5 +155,6 @@ def forget_file(file: File) -> None:
     """The last close: the open file's own locks go."""
     inode = file.inode()
     if inode is not None:
-        locks.release(inode, FLOCK, file.lock_owner, u64(0), u64(MAX_FILE_SIZE))
-        locks.release(inode, OPEN_FILE, file.lock_owner, u64(0), u64(MAX_FILE_SIZE))
+        owner = file.lock_owner.load()
+        locks.release(inode, FLOCK, owner, u64(0), u64(MAX_FILE_SIZE))
+        locks.release(inode, OPEN_FILE, owner, u64(0), u64(MAX_FILE_SIZE))

@@ -5,7 +5,7 @@ One list per inode, made when first needed, of all three kinds; ranges of one ow
 merged. A waiter looks again whenever anything is released. Deadlock among POSIX locks is found by following who waits
 for whom.
 
-Lock: `lock` of the list, a mutex; the list lives as long as the inode.
+Lock: `lock` of the list, a mutex; the list lives as long as the inode, whose `locks` is set once, under its lock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.fcntl import F_RDLCK, F_WRLCK, MAX_FILE_SIZE
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import i32, u32, u64, usize
+from kaa.lang import Guarded, i32, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -59,7 +59,7 @@ class LockList:
 
     lock: Final[Mutex]
     released: Final[WaitQueue]
-    held: list[Lock]
+    held: Guarded[list[Lock], "lock"]
     generation: u64
     """Counts releases: what waiters watch."""
 
@@ -86,9 +86,35 @@ class LockList:
         self.told()
 
     def clear(self, kind: u32, owner: u64, start: u64, end: u64) -> None:
-        """Release the range. Raises MemoryError (a lock split in two)."""
-        self.held = self.without(kind, owner, start, end)
+        """Release the range. Raises MemoryError only where a lock is split in two: what is closed is always released."""
+        if self.splits(kind, owner, start, end):
+            self.held = self.without(kind, owner, start, end)
+        else:
+            self.trim(kind, owner, start, end)
         self.told()
+
+    def splits(self, kind: u32, owner: u64, start: u64, end: u64) -> bool:
+        """Whether a lock of that owner reaches beyond the range at both ends."""
+        for lock in self.held:
+            if lock.kind == kind and lock.owner == owner and lock.start < start and lock.end > end:
+                return True
+        return False
+
+    def trim(self, kind: u32, owner: u64, start: u64, end: u64) -> None:
+        """Cut the range out, in place."""
+        index: usize = usize(0)
+        while index < len(self.held):
+            lock = self.held[index]
+            if lock.kind != kind or lock.owner != owner or lock.end < start or lock.start > end:
+                index += 1
+            elif lock.start >= start and lock.end <= end:
+                self.held.pop(index)
+            else:
+                if lock.start < start:
+                    lock.end = start - 1
+                else:
+                    lock.start = end + 1
+                index += 1
 
     def told(self) -> None:
         """Wake waiters."""
@@ -224,8 +250,10 @@ def release(inode: Inode, kind: u32, owner: u64, start: u64, end: u64) -> None:
 def release_process_locks(inode: Inode, pid: i32) -> None:
     """A process closed some descriptor of the file: all its record locks on it go (POSIX)."""
     locks = inode.locks
-    if locks is not None and locks.owns_any(POSIX, u64(pid)):
-        release(inode, POSIX, u64(pid), u64(0), u64(END))
+    if locks is not None:
+        with locks.lock:
+            if locks.owns_any(POSIX, u64(pid)):
+                locks.clear(POSIX, u64(pid), u64(0), u64(END))
 
 
 def type_number(lock: Lock) -> i32:

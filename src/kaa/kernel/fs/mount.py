@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts: which file system, or part of one, is seen at which place.
 
-Lock: the dentry cache's lock guards the table and every `Dentry.mounts`, so that a walk crosses mounts under the one
-lock it has. `change`, a mutex, is held over a whole mount, unmount or move, and taken first.
+Lock: the dentry cache's lock guards the table, every `Dentry.mounts`, and each mount's place, so that a walk crosses
+mounts under the one lock it has. `change`, a mutex, is held over a whole mount, unmount or move, and taken first: who
+holds it reads all of these without the other. The lock of the inode that is covered is held while it becomes so: what
+takes its name away holds that too.
 A mount owns its parent and the dentry it stands on; `table` owns all mounts that are attached.
 """
 
@@ -43,12 +45,11 @@ class Mount:
         self.number = table.numbers.fetch_add(1)
         self.users = Atomic(0)
         root.pins.fetch_add(1)
-        superblock.mounts += 1
+        superblock.mounts.fetch_add(1)
 
     def __del__(self) -> None:
         self.root.pins.fetch_sub(1)
-        self.superblock.mounts -= 1
-        if self.superblock.mounts == 0:
+        if self.superblock.mounts.fetch_sub(1) == 1:
             cache.purge(self.superblock)
             self.superblock.shutdown()
 
@@ -83,18 +84,23 @@ class MountTable:
             return self.on_locked(mount, dentry)
 
     def attach(self, mount: Mount, at: Path) -> None:
-        """Make `mount` cover `at`. Raises FileNotFoundError when `at` was removed meanwhile."""
-        if at.dentry.dead:
-            raise FileNotFoundError
-        with cache.lock:
-            self.mounts.append(mount)
-            mount.parent = at.mount
-            mount.point = at.dentry
-            at.dentry.mounts += 1
-            at.mount.children += 1
+        """Make `mount` cover `at`. Raises FileNotFoundError when `at` was removed meanwhile, MemoryError."""
+        with at.inode().lock:
+            with cache.lock:
+                if at.dentry.dead:
+                    raise FileNotFoundError
+                self.mounts.append(mount)
+                mount.parent = at.mount
+                mount.point = at.dentry
+                at.dentry.mounts += 1
+                at.mount.children += 1
 
     def detach(self, mount: Mount) -> None:
         """Uncover. Open files keep the file system alive until they are closed."""
+        self._detach(mount)
+
+    def _detach(self, mount: Mount) -> tuple[Dentry | None, Mount | None]:
+        """Gives where it stood, to be dropped after the lock."""
         with cache.lock:
             point = mount.point
             parent = mount.parent
@@ -104,22 +110,29 @@ class MountTable:
             mount.point = None
             mount.parent = None
             self.mounts.remove(mount)
-        del point, parent
+            return point, parent
 
     def move(self, mount: Mount, at: Path) -> None:
-        """MS_MOVE: cover another place."""
+        """MS_MOVE: cover another place. Raises OSError(EINVAL) for the root, FileNotFoundError."""
+        with at.inode().lock:
+            self._move(mount, at)
+
+    def _move(self, mount: Mount, at: Path) -> tuple[Dentry, Mount]:
+        """Gives where it stood, to be dropped after the lock."""
         with cache.lock:
             point = mount.point
             parent = mount.parent
             if point is None or parent is None:
                 raise OSError(errno.EINVAL)
+            if at.dentry.dead:
+                raise FileNotFoundError
             point.mounts -= 1
             parent.children -= 1
             mount.parent = at.mount
             mount.point = at.dentry
             at.dentry.mounts += 1
             at.mount.children += 1
-        del point, parent
+            return point, parent
 
     def unmount(self, mount: Mount, lazily: bool) -> None:
         """umount2(2). Raises OSError(EBUSY) when in use and not `lazily`, OSError(EINVAL) for the root."""
@@ -172,9 +185,10 @@ def mount_first(superblock: SuperBlock, source: bytes, flags: u64) -> Path:
 
 def is_below(dentry: Dentry, above: Dentry) -> bool:
     """Whether `dentry` is `above` or under it, within a file system."""
-    walker: Dentry | None = dentry
-    while walker is not None:
-        if walker is above:
-            return True
-        walker = walker.parent
+    with cache.lock:
+        walker: Dentry | None = dentry
+        while walker is not None:
+            if walker is above:
+                return True
+            walker = walker.parent
     return False

@@ -95,7 +95,14 @@ class Walk:
 
     def path(self) -> Path:
         """Where the walk stands."""
-        return Path(self.mount, self.dentry)
+        place = Path(self.mount, self.dentry)
+        while place.dentry.evicted:
+            before = self.dentry
+            self.dentry = cache.settle(before)
+            if self.dentry is before:
+                break
+            place = Path(self.mount, self.dentry)
+        return place
 
     def inode(self) -> Inode:
         """The inode there; never None where a walk stands."""
@@ -313,20 +320,21 @@ class Walk:
 
 
 def find_or_load(parent: Dentry, name: Bytes, hash_: u32) -> Dentry:
-    """The dentry of `name`, from the cache or the file system. The lock of the parent's inode is held."""
+    """The dentry of `name`, from the cache or the file system. The lock of the parent's inode is held. Raises
+    FileNotFoundError in a directory that was removed."""
+    directory = parent.inode
+    if directory is None or directory.removed:
+        raise FileNotFoundError
     found = cache.find(parent, name, hash_)
     if found is not None:
         return found
-    directory = parent.inode
-    if directory is None or parent.dead:
-        raise FileNotFoundError
     inode: Inode | None = None
     try:
         inode = directory.lookup(name)
     except FileNotFoundError:
         pass
     dentry = Dentry(bytes(name), hash_, parent, inode)
-    if directory.superblock.caches_names:
+    if directory.superblock.caches_names and not parent.evicted:
         cache.insert(dentry)
     return dentry
 

@@ -35,8 +35,12 @@ class ReopenedPipe(Inode):
         self.gid = node.gid
 
     def open(self, flags: u32, path: Path) -> File:
-        """One more open file of the same ring."""
-        return PipeFile(self.original.pipe, self.original.node, None, flags)
+        """One more open file of the same ring. Who waits for such an end to be opened goes on (fifo.py)."""
+        pipe = self.original.pipe
+        file = PipeFile(pipe, self.original.node, None, flags)
+        pipe.readable.wake_all()
+        pipe.writable.wake_all()
+        return file
 
 
 def place(file: File) -> Path:

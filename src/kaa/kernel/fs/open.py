@@ -99,7 +99,7 @@ def _open_existing(walk: Walk, child: Dentry, flags: u32) -> File:
 def _refuse_planted(walk: Walk, inode: Inode) -> None:
     """As sysctl fs.protected_regular and protected_fifos at 1: in a sticky directory that others may write, O_CREAT
     does not open another user's file (proc(5))."""
-    parent = walk.dentry.parent
+    parent = cache.parent_of(walk.dentry)
     kind = inode.mode & S_IFMT
     if parent is None or (kind != S_IFREG and kind != S_IFIFO):
         return
@@ -118,7 +118,7 @@ def _create(walk: Walk, child: Dentry, flags: u32, mode: u32) -> File:
     directory = walk.inode()
     with directory.lock:
         dentry = child
-        if dentry.inode is not None or not dentry.hashed:
+        if dentry.inode is not None or not dentry.hashed or directory.removed:
             dentry = find_or_load(parent, walk.component(), walk.hash)
         if dentry.inode is None:
             require(directory, WRITE | EXEC, walk.who)
@@ -147,6 +147,8 @@ def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
     require_writable(walk.mount)
     require(directory, WRITE | EXEC, walk.who)
     masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask)
+    if directory.removed:
+        raise FileNotFoundError
     inode = directory.temporary(S_IFREG | masked)
     dentry = Dentry(b"#temporary", 0, walk.dentry, inode)
     dentry.dead = True

@@ -7,6 +7,8 @@ only by a stream that drains much at a time.
 
 Writes of up to PIPE_BUF bytes are atomic: they wait until they fit. Lock: `lock`, a mutex, since copying may fault;
 queues are woken after it is released. `readers` and `writers` count open files; `opened_…` count opens ever, for FIFOs.
+Conditions of waits and poll(2) read single words (`used`, `readers`…) without it, and must live with words of different
+moments.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm import buddy, frame
 from kaa.kernel.signal import send
-from kaa.lang import u32, u64, usize
+from kaa.lang import Guarded, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.poll import PollTable
@@ -40,11 +42,11 @@ class Pipe:
     lock: Final[Mutex]
     readable: Final[WaitQueue]
     writable: Final[WaitQueue]
-    frames: list[u64]
+    frames: Guarded[list[u64], "lock"]
     """Frame of each page of the ring; 0 where none was needed yet."""
     capacity: usize = 0
     """0 until the constructor has all it needs."""
-    head: usize
+    head: Guarded[usize, "lock"]
     """Position of the oldest byte."""
     used: usize
     readers: u32
@@ -183,7 +185,7 @@ class Pipe:
     def _await_room(self, need: usize, started: bool) -> bool:
         """Sleep until `need` bytes fit. False when a signal came and something was written already."""
         try:
-            self.writable.wait_interruptible(lambda: self.capacity - self.used >= need or self.readers == 0)
+            self.writable.wait_interruptible(lambda: self.room() >= need or self.readers == 0)
         except Restart:
             if started:
                 return False
@@ -218,6 +220,11 @@ class Pipe:
                 raise
         return done
 
+    def room(self) -> usize:
+        """Bytes that fit, for those who look without the lock: the two words may be of different moments."""
+        used = self.used
+        return self.capacity - min(used, self.capacity)
+
     def poll_read(self, table: PollTable | None) -> u32:
         """Events of the reading end."""
         if table is not None:
@@ -234,7 +241,7 @@ class Pipe:
         if table is not None:
             table.add(self.writable)
         events: u32 = u32(0)
-        if self.capacity - self.used >= PIPE_BUF:
+        if self.room() >= PIPE_BUF:
             events = u32(WRITABLE)
         if self.readers == 0:
             events |= POLLERR

@@ -29,12 +29,21 @@ class PipeFile(File):
 
     pipe: Final[Pipe]
     node: Final[Inode]
+    readers_before: Final[u32]
+    writers_before: Final[u32]
+    """How often either end had been opened before this one was."""
+    met: Final[bool]
+    """Whether the other end was open then: whoever this end's arrival lets go on may have written and closed before its
+    opener runs again, and must not be waited for."""
 
     def __init__(self, pipe: Pipe, node: Inode, path: Path | None, flags: u32) -> None:
         super().__init__(path, flags)
         self.pipe = pipe
         self.node = node
         with pipe.lock:
+            self.readers_before = pipe.opened_readers
+            self.writers_before = pipe.opened_writers
+            self.met = pipe.writers > 0 if self.readable() else pipe.readers > 0
             if self.readable():
                 pipe.readers += 1
                 pipe.opened_readers += 1
@@ -44,17 +53,26 @@ class PipeFile(File):
 
     def __del__(self) -> None:
         pipe = self.pipe
+        node = self.node
+        if node.pipe is None:
+            self._leave(pipe)
+        else:
+            # A FIFO, which has its pipe while anyone has it open: this file until here.
+            with node.lock:
+                if self._leave(pipe):
+                    node.pipe = None
+        pipe.readable.wake_all()
+        pipe.writable.wake_all()
+        super().__del__()
+
+    def _leave(self, pipe: Pipe) -> bool:
+        """Count no more; True when nobody else does."""
         with pipe.lock:
             if self.readable():
                 pipe.readers -= 1
             if self.writable():
                 pipe.writers -= 1
-            unused = pipe.readers == 0 and pipe.writers == 0
-        pipe.readable.wake_all()
-        pipe.writable.wake_all()
-        if unused and self.node.pipe is pipe:
-            self.node.pipe = None
-        super().__del__()
+            return pipe.readers == 0 and pipe.writers == 0
 
     def inode(self) -> Inode | None:
         """The FIFO's, or a nameless one."""
@@ -100,14 +118,14 @@ def pipe2(ends: UserPtr[i32], flags: u32) -> None:
     try:
         second = files.install(writer, close_on_exec)
     except (OSError, MemoryError):
-        files.close(first)
+        files.withdraw(first, reader)
         raise
     try:
         ends.write(first)
         ends.offset(1).write(second)
     except OSError:
-        files.close(first)
-        files.close(second)
+        files.withdraw(first, reader)
+        files.withdraw(second, writer)
         raise
 
 

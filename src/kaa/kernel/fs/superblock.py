@@ -43,7 +43,7 @@ class SuperBlock:
     flags: u64
     block_size: u32 = 4096
     root: Inode | None = None
-    mounts: u32 = 0
+    mounts: Atomic[u32]
     caches_names: bool = True
     """Whether looked-up names may stay in the dentry cache; False where files come and go by themselves (procfs)."""
     revalidates: bool = False
@@ -54,6 +54,7 @@ class SuperBlock:
         self.device = u64(numbers.last.fetch_add(1) + 1)
         self.magic = magic
         self.flags = flags
+        self.mounts = Atomic(0)
 
     def statfs(self, into: Statfs) -> None:
         """statfs(2): fill in counts; type, block size and name length are there already."""

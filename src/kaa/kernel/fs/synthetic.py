@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.dirent import type_of
 from kaa.kernel.abi.stat import S_IFDIR, S_IFLNK, S_IFREG
-from kaa.kernel.fs.file import File
+from kaa.kernel.fs.file import File, SeekableFile
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.fs.paged import seek_in
 from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
 from kaa.kernel.fs.tmpfs.file import emit_dots
-from kaa.lang import Array, Bytes, i64, u8, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, i64, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -115,11 +115,11 @@ class Tree:
         self.directory(parent).children.append(node)
 
 
-class GeneratedFile(File):
+class GeneratedFile(SeekableFile):
     """An open file with a text of its own. Subclasses say what the text is, and what becomes of writes."""
 
     node: Final[Inode]
-    text: TextBuffer | None = None
+    text: Guarded[TextBuffer | None, "position_lock"] = None
 
     def __init__(self, node: Inode, path: Path, flags: u32) -> None:
         super().__init__(path, flags)
@@ -136,17 +136,19 @@ class GeneratedFile(File):
         """The name's."""
         return self.node
 
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
     def read(self, buf: UserBuf) -> usize:
         """At the position."""
-        done = self.read_at(buf, self.position)
-        self.position += done
-        return done
+        with self.position_lock:
+            done = self._read(buf, self.position)
+            self.position += done
+            return done
 
     def read_at(self, buf: UserBuf, offset: u64) -> usize:
+        """pread(2)."""
+        with self.position_lock:
+            return self._read(buf, offset)
+
+    def _read(self, buf: UserBuf, offset: u64) -> usize:
         """From the text, which is made anew for a read from the start."""
         text = self.text
         if text is None:
@@ -186,7 +188,8 @@ class GeneratedFile(File):
         """lseek(2); there is no end to seek from."""
         if whence > 1:
             raise OSError(errno.EINVAL)
-        return seek_in(self, offset, whence, u64(UNSEEN_END))
+        with self.position_lock:
+            return seek_in(self, offset, whence, u64(UNSEEN_END))
 
     def truncate(self, size: u64) -> None:
         """Programs open such files with O_TRUNC; it means nothing."""
@@ -261,7 +264,7 @@ def emit_children(node: Node, file: File, sink: DirSink) -> bool:
     return True
 
 
-class DirectoryFile(File):
+class DirectoryFile(SeekableFile):
     """An open directory whose entries are made up: positions 0 and 1 are the dots, `entries` does the rest."""
 
     node: Final[Inode]
@@ -273,10 +276,6 @@ class DirectoryFile(File):
     def inode(self) -> Inode | None:
         """The directory."""
         return self.node
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
     def read(self, buf: UserBuf) -> usize:
         """Refused."""
@@ -290,12 +289,14 @@ class DirectoryFile(File):
         """To a position that getdents told."""
         if whence > 1:
             raise OSError(errno.EINVAL)
-        return seek_in(self, offset, whence, u64(UNSEEN_END))
+        with self.position_lock:
+            return seek_in(self, offset, whence, u64(UNSEEN_END))
 
     def readdir(self, sink: DirSink) -> None:
         """The dots, then the entries."""
-        if emit_dots(self, sink):
-            self.entries(sink)
+        with self.position_lock:
+            if emit_dots(self, sink):
+                self.entries(sink)
 
     def entries(self, sink: DirSink) -> None:
         """Emit from `position` (2 and up) on, moving it."""

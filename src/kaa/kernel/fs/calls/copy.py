@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.fcntl import MAX_RW_COUNT, O_APPEND, O_NONBLOCK, O_PATH, SPLICE_F_NONBLOCK
+from kaa.kernel.abi.fcntl import MAX_FILE_SIZE, MAX_RW_COUNT, O_APPEND, O_NONBLOCK, O_PATH, SPLICE_F_NONBLOCK
 from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.abi.uio import Iovec
 from kaa.kernel.arch import machine
-from kaa.kernel.fs.calls.read_write import readable_file, readv, writable_file, writev
+from kaa.kernel.fs.calls.read_write import bounded, readable_file, readv, writable_file, writev
 from kaa.kernel.fs.pipe_file import PipeFile
 from kaa.kernel.mm import buddy, frame
 from kaa.kernel.mm.user import UserPtr, kernel_buffer
@@ -36,13 +36,18 @@ def _write_piece(target: File, pfn: u64, count: usize, offset: i64) -> usize:
 
 
 def move(source: File, from_offset: i64, target: File, to_offset: i64, count: usize) -> usize:
-    """Copy up to `count` bytes; an offset of -1 means the file's own position. What was read but not taken by the
-    target is given back to a seekable source. Raises OSError only when nothing was moved."""
+    """Copy up to `count` bytes, none beyond the last offset; an offset of -1 means the file's own position. What was
+    read but not taken by the target is given back to a seekable source. Raises OSError only when nothing was moved."""
     pfn = u64(buddy.allocate_page())
+    left = count
+    if from_offset >= 0:
+        left = min(left, MAX_FILE_SIZE - u64(from_offset))
+    if to_offset >= 0:
+        left = min(left, MAX_FILE_SIZE - u64(to_offset))
     done: usize = usize(0)
     try:
-        while done < count:
-            wanted = min(count - done, PAGE)
+        while done < left:
+            wanted = min(left - done, PAGE)
             if done > 0 and not source.seekable() and source.poll(None) & 1 == 0:
                 break
             got = _read_piece(source, pfn, wanted, from_offset if from_offset < 0 else from_offset + i64(done))
@@ -52,7 +57,7 @@ def move(source: File, from_offset: i64, target: File, to_offset: i64, count: us
             done += put
             if put < got:
                 if from_offset < 0 and source.seekable():
-                    source.position -= got - put
+                    source.position -= min(got - put, source.position)
                 break
     except (OSError, MemoryError):
         if done == 0:
@@ -69,15 +74,15 @@ def sendfile(out_fd: Fd, in_fd: Fd, offset: UserPtr[i64], count: usize) -> usize
     target = writable_file(out_fd)
     if target.flags & O_APPEND:
         raise OSError(errno.EINVAL)
-    bounded = min(count, MAX_RW_COUNT)
+    length = bounded(count)
     if not source.seekable():
         raise OSError(errno.ESPIPE if not offset.is_null() else errno.EINVAL)
     if offset.is_null():
-        return move(source, i64(-1), target, i64(-1), bounded)
+        return move(source, i64(-1), target, i64(-1), length)
     start = offset.read()
     if start < 0:
         raise OSError(errno.EINVAL)
-    done = move(source, start, target, i64(-1), bounded)
+    done = move(source, start, target, i64(-1), length)
     offset.write(start + i64(done))
     return done
 
@@ -99,10 +104,12 @@ def copy_file_range(
     to = i64(target.position) if out_offset.is_null() else out_offset.read()
     if start < 0 or to < 0:
         raise OSError(errno.EINVAL)
-    bounded = min(count, MAX_RW_COUNT)
-    if source.inode() is target.inode() and start < to + i64(bounded) and to < start + i64(bounded):
+    if count > MAX_FILE_SIZE - u64(start) or count > MAX_FILE_SIZE - u64(to):
+        raise OSError(errno.EOVERFLOW)
+    length = min(count, MAX_RW_COUNT)
+    if source.inode() is target.inode() and start < to + i64(length) and to < start + i64(length):
         raise OSError(errno.EINVAL)
-    done = move(source, start, target, to, bounded)
+    done = move(source, start, target, to, length)
     if in_offset.is_null():
         source.position = u64(start) + done
     else:
@@ -139,14 +146,14 @@ def splice(
     to_pipe = isinstance(target, PipeFile)
     if not from_pipe and not to_pipe:
         raise OSError(errno.EINVAL)
-    if from_pipe and not in_offset.is_null() or to_pipe and not out_offset.is_null():
-        raise OSError(errno.ESPIPE)
-    if target.flags & O_APPEND:
+    if isinstance(source, PipeFile) and isinstance(target, PipeFile) and source.pipe is target.pipe:
+        raise OSError(errno.EINVAL)
+    start = _splice_offset(source, in_offset, from_pipe)
+    to = _splice_offset(target, out_offset, to_pipe)
+    if not to_pipe and target.flags & O_APPEND:
         raise OSError(errno.EINVAL)
     if flags & SPLICE_F_NONBLOCK and _would_wait(source, target):
         raise BlockingIOError
-    start = i64(-1) if in_offset.is_null() else in_offset.read()
-    to = i64(-1) if out_offset.is_null() else out_offset.read()
     done = move(source, start, target, to, _fitting(target, min(count, MAX_RW_COUNT)))
     if start >= 0:
         in_offset.write(start + i64(done))
@@ -155,11 +162,22 @@ def splice(
     return done
 
 
+def _splice_offset(file: File, offset: UserPtr[i64], is_pipe: bool) -> i64:
+    """Where that end starts; -1: at its position. Raises OSError(ESPIPE), OSError(EINVAL), OSError(EFAULT)."""
+    if offset.is_null():
+        return i64(-1)
+    if is_pipe or not file.seekable():
+        raise OSError(errno.ESPIPE)
+    start = offset.read()
+    if start < 0:
+        raise OSError(errno.EINVAL)
+    return start
+
+
 def _fitting(target: File, count: usize) -> usize:
     """Into a pipe no more than there is room for (at least one page, for which it waits)."""
     if isinstance(target, PipeFile):
-        room = target.pipe.capacity - target.pipe.used
-        return min(count, max(room, PAGE))
+        return min(count, max(target.pipe.room(), PAGE))
     return count
 
 
@@ -170,6 +188,8 @@ def _would_wait(source: File, target: File) -> bool:
 @syscall(x86_64=276, arm64=77)
 def tee(in_fd: Fd, out_fd: Fd, count: usize, flags: u32) -> usize:
     """tee(2): copy from pipe to pipe without consuming."""
+    if flags & 0xFFFFFFF0:
+        raise OSError(errno.EINVAL)
     source = readable_file(in_fd)
     target = writable_file(out_fd)
     if not isinstance(source, PipeFile) or not isinstance(target, PipeFile) or source.pipe is target.pipe:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 SETTABLE = O_APPEND | O_ASYNC | O_NONBLOCK | O_NOATIME
 CAP_SYS_RESOURCE = 24
 INT_MAX = 0x7FFFFFFF
+INT_MIN = -0x80000000
 
 
 @syscall(x86_64=32, arm64=23)
@@ -114,7 +115,7 @@ def _on_file(file: File, command: u32, argument: u64) -> i64:
     if command == F_SETFL:
         if argument & O_DIRECT:
             raise OSError(errno.EINVAL)
-        file.flags = (file.flags & (0xFFFFFFFF - SETTABLE)) | (u32(argument) & SETTABLE)
+        file.change_flags(SETTABLE, u32(argument) & SETTABLE)
         return i64(0)
     if command == F_GETLK or command == F_OFD_GETLK:
         lock_calls.get_lock(file, argument, command == F_OFD_GETLK)
@@ -137,6 +138,8 @@ def _owner(file: File, command: u32, argument: u64) -> i64:
     if command == F_GETOWN:
         return i64(file.owner)
     if command == F_SETOWN:
+        if i32(argument) == INT_MIN:
+            raise OSError(errno.EINVAL)
         file.owner = i32(argument)
     elif command == F_SETSIG:
         if argument > 64:
@@ -148,10 +151,13 @@ def _owner(file: File, command: u32, argument: u64) -> i64:
         owner = UserPtr[OwnerEx](argument).read()
         if owner.type < 0 or owner.type > F_OWNER_PGRP:
             raise OSError(errno.EINVAL)
+        if owner.pid < 0:
+            raise ProcessLookupError
         file.owner = -owner.pid if owner.type == F_OWNER_PGRP else owner.pid
     elif command == F_GETOWN_EX:
-        kind = i32(F_OWNER_PGRP) if file.owner < 0 else i32(F_OWNER_PID)
-        UserPtr[OwnerEx](argument).write(OwnerEx(kind, abs(file.owner)))
+        number = file.owner
+        kind = i32(F_OWNER_PGRP) if number < 0 else i32(F_OWNER_PID)
+        UserPtr[OwnerEx](argument).write(OwnerEx(kind, abs(number)))
     elif command == F_GETLEASE:
         return i64(F_UNLCK)
     else:
@@ -176,11 +182,14 @@ def _seals(file: File, command: u32, argument: u64) -> i64:
         raise OSError(errno.EINVAL)
     if command == F_GET_SEALS:
         return i64(inode.seals)
-    if not file.writable() or inode.seals & 1:
+    if not file.writable():
         raise OSError(errno.EPERM)
     if argument & 0xFFFFFFE0:
         raise OSError(errno.EINVAL)
-    inode.seals |= u32(argument)
+    with inode.lock:
+        if inode.seals & 1:
+            raise OSError(errno.EPERM)
+        inode.seals |= u32(argument)
     return i64(0)
 
 
@@ -197,7 +206,7 @@ def ioctl(fd: Fd, command: u32, argument: u64) -> i64:
     if command == FIONBIO or command == FIOASYNC:
         bit = u32(O_NONBLOCK) if command == FIONBIO else u32(O_ASYNC)
         on = UserPtr[i32](argument).read() != 0
-        file.flags = file.flags | bit if on else file.flags & (0xFFFFFFFF - bit)
+        file.change_flags(bit, bit if on else u32(0))
         return i64(0)
     inode = file.inode()
     if inode is not None and (inode.is_regular() or inode.is_directory()):

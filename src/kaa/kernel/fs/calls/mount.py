@@ -97,10 +97,10 @@ def pivot_root(new_root: UserString, put_old: UserString) -> None:
 @syscall(x86_64=162, arm64=81)
 def sync() -> None:
     """sync(2): write everything back; errors are for fsync to tell."""
-    for index in range(len(table.mounts)):
-        if index < len(table.mounts):
+    with table.change:
+        for mounted in table.mounts:
             try:
-                table.mounts[index].superblock.sync()
+                mounted.superblock.sync()
             except OSError:
                 continue
 

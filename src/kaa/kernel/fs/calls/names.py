@@ -48,7 +48,7 @@ def umasked(mode: u32) -> u32:
 
 def vacant(walk: Walk) -> Dentry:
     """The negative dentry of a walk's last component, ready to be filled. The directory's lock is held.
-    Raises FileExistsError, OSError(ENOENT) for a trailing slash is the caller's."""
+    Raises FileExistsError, FileNotFoundError in a removed directory; OSError(ENOENT) for a slash is the caller's."""
     directory = walk.inode()
     dentry = find_or_load(walk.dentry, walk.component(), walk.hash)
     if dentry.inode is not None:
@@ -167,11 +167,12 @@ def make_link(inode: Inode, source: Walk, walk: Walk) -> None:
             raise OSError(errno.EXDEV)
         if inode.is_directory():
             raise OSError(errno.EPERM)
-        if inode.nlink == 0:
-            raise FileNotFoundError
-        if inode.nlink >= LINK_MAX:
-            raise OSError(errno.EMLINK)
-        directory.link(dentry.name, inode)
+        with inode.lock:
+            if inode.nlink == 0:
+                raise FileNotFoundError
+            if inode.nlink >= LINK_MAX:
+                raise OSError(errno.EMLINK)
+            directory.link(dentry.name, inode)
         cache.instantiate(dentry, inode)
 
 
@@ -217,10 +218,11 @@ def remove_file(walk: Walk) -> None:
         may_delete(directory, inode, walk.who)
         if inode.is_directory():
             raise IsADirectoryError
-        if dentry.mounts != 0:
-            raise OSError(errno.EBUSY)
-        directory.unlink(dentry.name, inode)
-        cache.remove(dentry)
+        with inode.lock:
+            if dentry.mounts != 0:
+                raise OSError(errno.EBUSY)
+            directory.unlink(dentry.name, inode)
+            cache.remove(dentry)
 
 
 def remove_directory(walk: Walk) -> None:
@@ -242,11 +244,15 @@ def remove_directory(walk: Walk) -> None:
         may_delete(directory, inode, walk.who)
         if not inode.is_directory():
             raise NotADirectoryError
-        if dentry.mounts != 0:
+        if inode is directory:
+            # A server that shows a directory inside itself.
             raise OSError(errno.EBUSY)
         with inode.lock:
+            if dentry.mounts != 0:
+                raise OSError(errno.EBUSY)
             directory.rmdir(dentry.name, inode)
-        cache.remove(dentry)
+            inode.removed = True
+            cache.remove(dentry)
     cache.prune(dentry)
 
 

@@ -6,15 +6,23 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.fcntl import IOV_MAX, MAX_FILE_SIZE, MAX_RW_COUNT, O_APPEND
+from kaa.kernel.abi.fcntl import IOV_MAX, MAX_FILE_SIZE, MAX_RW_COUNT
 from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.abi.uio import RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, RWF_SUPPORTED, RWF_SYNC, Iovec
 from kaa.kernel.arch import machine
-from kaa.kernel.mm.user import UserBuf, UserPtr
+from kaa.kernel.mm import buddy, frame
+from kaa.kernel.mm.user import UserBuf, UserPtr, kernel_buffer
+from kaa.kernel.net.pieces import vectored
+from kaa.kernel.net.unix.socket import UnixSocket
 from kaa.lang import i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
+
+PAGE = 4096
+AT_POSITION = -1
+AT_END = -2
+"""Offsets that are none: where read and write go, where RWF_APPEND does."""
 
 
 @inline
@@ -45,6 +53,13 @@ def bounded(count: usize) -> usize:
     return count
 
 
+@inline
+def require_span(offset: i64, count: usize) -> None:
+    """Raises OSError(EINVAL) for bytes beyond the last offset there is (a loff_t)."""
+    if u64(offset) > MAX_FILE_SIZE - count:
+        raise OSError(errno.EINVAL)
+
+
 @syscall(x86_64=0, arm64=63)
 def read(fd: Fd, buf: UserBuf, count: usize) -> usize:
     """read(2): up to `count` bytes from the file's position; 0 at its end."""
@@ -65,7 +80,9 @@ def pread64(fd: Fd, buf: UserBuf, count: usize, offset: i64) -> usize:
     if offset < 0:
         raise OSError(errno.EINVAL)
     file = readable_file(fd)
-    return file.read_at(buf.first(bounded(count)), u64(offset))
+    length = bounded(count)
+    require_span(offset, length)
+    return file.read_at(buf.first(length), u64(offset))
 
 
 @syscall(x86_64=18, arm64=68)
@@ -74,7 +91,9 @@ def pwrite64(fd: Fd, buf: UserBuf, count: usize, offset: i64) -> usize:
     if offset < 0:
         raise OSError(errno.EINVAL)
     file = writable_file(fd)
-    return file.write_at(buf.first(bounded(count)), u64(offset))
+    length = bounded(count)
+    require_span(offset, length)
+    return file.write_at(buf.first(length), u64(offset))
 
 
 @syscall(x86_64=8, arm64=62)
@@ -83,8 +102,8 @@ def lseek(fd: Fd, offset: i64, whence: u32) -> u64:
     return machine.percpu.current().files.get(fd).seek(offset, whence)
 
 
-def _check_vector(vector: UserPtr[Iovec], count: usize) -> None:
-    """As readv(2): at most IOV_MAX pieces, none negative, the sum within ssize_t."""
+def _check_vector(vector: UserPtr[Iovec], count: usize) -> usize:
+    """As readv(2): at most IOV_MAX pieces, none negative, the sum within ssize_t. How much one call moves of it."""
     if count > IOV_MAX:
         raise OSError(errno.EINVAL)
     total: u64 = u64(0)
@@ -93,22 +112,59 @@ def _check_vector(vector: UserPtr[Iovec], count: usize) -> None:
         if length > MAX_FILE_SIZE or total + length > MAX_FILE_SIZE:
             raise OSError(errno.EINVAL)
         total += length
+    return min(total, MAX_RW_COUNT)
 
 
 def _move(file: File, piece: UserBuf, writing: bool, offset: i64) -> usize:
-    """One piece: at the position when offset is -1."""
-    if offset < 0:
+    """One piece."""
+    if offset == AT_POSITION:
         return file.write(piece) if writing else file.read(piece)
+    if offset == AT_END:
+        return file.append(piece)
     return file.write_at(piece, u64(offset)) if writing else file.read_at(piece, u64(offset))
 
 
 def _vectored(file: File, vector: UserPtr[Iovec], count: usize, writing: bool, offset: i64) -> usize:
-    """Piece after piece until one comes short. An error after some bytes gives the bytes."""
-    _check_vector(vector, count)
+    """The vector forms. An error after some bytes gives the bytes."""
+    total = _check_vector(vector, count)
+    if offset >= 0:
+        require_span(offset, total)
+    if offset == AT_POSITION and isinstance(file, UnixSocket):
+        pieces = vectored(vector, count)
+        return file.send(pieces) if writing else file.receive(pieces)
+    if writing and count > 1 and 0 < total <= PAGE:
+        return _gathered(file, vector, count, total, offset)
+    return _one_by_one(file, vector, count, total, writing, offset)
+
+
+def _gathered(file: File, vector: UserPtr[Iovec], count: usize, total: usize, offset: i64) -> usize:
+    """Up to a page is written as one piece: small writes to pipes and to the end of a file are atomic (pipe(7),
+    write(2)). When the caller's memory faults, or changes its mind, the pieces go one by one."""
+    pfn = u64(buddy.allocate_page())
+    try:
+        page = frame.contents(pfn)
+        done: usize = usize(0)
+        for index in range(count):
+            piece = vector.offset(index).read()
+            length = min(piece.iov_len, total - done)
+            try:
+                UserBuf(piece.iov_base, length).copy_in(page[done : done + length])
+            except OSError:
+                return _one_by_one(file, vector, count, total, True, offset)
+            done += length
+        return _move(file, kernel_buffer(page[0:done]), True, offset)
+    finally:
+        frame.put_page(pfn)
+
+
+def _one_by_one(
+    file: File, vector: UserPtr[Iovec], count: usize, total: usize, writing: bool, offset: i64
+) -> usize:
+    """Piece after piece until one comes short. No more than `total`, whatever the vector holds by now."""
     done: usize = usize(0)
     for index in range(count):
         piece = vector.offset(index).read()
-        length = min(piece.iov_len, MAX_RW_COUNT - done)
+        length = min(piece.iov_len, total - done)
         if length == 0 and not (count == 1 or (done == 0 and index + 1 == count)):
             continue
         try:
@@ -134,13 +190,13 @@ def _has_more(file: File) -> bool:
 @syscall(x86_64=19, arm64=65)
 def readv(fd: Fd, vector: UserPtr[Iovec], count: usize) -> usize:
     """readv(2): read into several buffers."""
-    return _vectored(readable_file(fd), vector, count, False, i64(-1))
+    return _vectored(readable_file(fd), vector, count, False, i64(AT_POSITION))
 
 
 @syscall(x86_64=20, arm64=66)
 def writev(fd: Fd, vector: UserPtr[Iovec], count: usize) -> usize:
     """writev(2): write from several buffers."""
-    return _vectored(writable_file(fd), vector, count, True, i64(-1))
+    return _vectored(writable_file(fd), vector, count, True, i64(AT_POSITION))
 
 
 @syscall(x86_64=295, arm64=69)
@@ -164,8 +220,8 @@ def preadv2(fd: Fd, vector: UserPtr[Iovec], count: usize, offset: i64, high: u64
     """preadv2(2): preadv with flags; -1 means the file's position. RWF_NOWAIT is refused."""
     _check_flags(flags)
     file = readable_file(fd)
-    if offset == -1:
-        return _vectored(file, vector, count, False, i64(-1))
+    if offset == AT_POSITION:
+        return _vectored(file, vector, count, False, i64(AT_POSITION))
     if offset < 0:
         raise OSError(errno.EINVAL)
     return _vectored(_positioned(file), vector, count, False, offset)
@@ -176,15 +232,11 @@ def pwritev2(fd: Fd, vector: UserPtr[Iovec], count: usize, offset: i64, high: u6
     """pwritev2(2): pwritev with flags; RWF_APPEND writes at the end, RWF_SYNC and RWF_DSYNC wait for the medium."""
     _check_flags(flags)
     file = writable_file(fd)
-    if offset != -1 and offset < 0:
+    if offset < 0 and offset != AT_POSITION:
         raise OSError(errno.EINVAL)
-    was = file.flags
-    if flags & RWF_APPEND:
-        file.flags = was | O_APPEND
-    try:
-        done = _vectored(file if offset == -1 else _positioned(file), vector, count, True, offset)
-    finally:
-        file.flags = was
+    if offset != AT_POSITION:
+        _positioned(file)
+    done = _vectored(file, vector, count, True, i64(AT_END) if flags & RWF_APPEND else offset)
     if flags & (RWF_SYNC | RWF_DSYNC):
         file.fsync()
     return done

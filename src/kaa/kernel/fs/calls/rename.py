@@ -3,7 +3,7 @@
 
 Two directories are locked together: an ancestor before its descendant, else by inode number; and renames that move
 something to another directory exclude each other (`across`), so that nobody can move a directory under itself
-meanwhile.
+meanwhile. What is replaced is locked last: a directory must stay empty, a file's links are counted.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ def _two_directories(old: Walk, new: Walk, flags: u32) -> None:
     if is_below(old.dentry, new.dentry) or (not is_below(new.dentry, old.dentry) and first.number > second.number):
         first = new.inode()
         second = old.inode()
+    if first is second:
+        # Two names of one directory, as only a server can show it.
+        raise OSError(errno.EBUSY)
     with first.lock:
         with second.lock:
             _locked(old, new, flags)
@@ -96,11 +99,20 @@ def _locked(old: Walk, new: Walk, flags: u32) -> None:
         return
     may_delete(old.inode(), moved, old.who)
     _check_target(new, moved, victim, flags)
-    if source.mounts != 0 or victim.mounts != 0:
-        raise OSError(errno.EBUSY)
     if moved.is_directory() and old.dentry is not new.dentry:
         require(moved, WRITE, old.who)
-    _carry_out(old, new, source, victim, flags)
+    other = victim.inode
+    if other is None:
+        _carry_out(old, new, source, victim, flags)
+        return
+    if other is old.inode() or other is new.inode():
+        raise OSError(errno.EBUSY)
+    with other.lock:
+        _carry_out(old, new, source, victim, flags)
+        if other.is_directory() and flags & RENAME_EXCHANGE == 0:
+            other.removed = True
+    if flags & RENAME_EXCHANGE == 0:
+        cache.prune(victim)
 
 
 def _check_slashes(old: Walk, new: Walk, moved: Inode, victim: Dentry, flags: u32) -> None:
@@ -126,11 +138,12 @@ def _check_target(new: Walk, moved: Inode, victim: Dentry, flags: u32) -> None:
 
 
 def _carry_out(old: Walk, new: Walk, source: Dentry, victim: Dentry, flags: u32) -> None:
+    if source.mounts != 0 or victim.mounts != 0:
+        raise OSError(errno.EBUSY)
     name = bytes(new.component())
     old.inode().rename(source.name, new.inode(), name, flags)
     if flags & RENAME_EXCHANGE:
         cache.exchange(source, victim)
         return
     cache.remove(victim)
-    cache.prune(victim)
     cache.move(source, new.dentry, name, new.hash)

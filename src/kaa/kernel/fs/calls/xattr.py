@@ -66,7 +66,8 @@ def _permit(inode: Inode, name: bytes, mask: u32) -> None:
 def _get(inode: Inode, name: UserString, value: UserBuf, size: usize) -> usize:
     text = read_name(name)
     _permit(inode, text, READ)
-    found = inode.xattr_get(text)
+    with inode.lock:
+        found = inode.xattr_get(text)
     if size == 0:
         return len(found)
     if len(found) > size:
@@ -94,9 +95,10 @@ def _set(inode: Inode, mount: Mount | None, name: UserString, value: UserBuf, si
 
 def _list(inode: Inode, into: UserBuf, size: usize) -> usize:
     text = TextBuffer()
-    for index in range(inode.xattr_count()):
-        text.add(inode.xattr_name(u32(index)))
-        text.byte(0)
+    with inode.lock:
+        for index in range(inode.xattr_count()):
+            text.add(inode.xattr_name(u32(index)))
+            text.byte(0)
     if size == 0:
         return text.length
     if text.length > size:

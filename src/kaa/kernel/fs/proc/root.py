@@ -17,6 +17,7 @@ from kaa.kernel.fs.superblock import SuperBlock, filesystem, find_type
 from kaa.kernel.fs.synthetic import DirectoryFile, NodeInode, emit_children
 from kaa.kernel.fs.text import TextBuffer, digit_value
 from kaa.kernel.process import ids
+from kaa.kernel.process.pid import PID_MAX
 from kaa.lang import Bytes, i32, u32, u64
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class ProcRootFile(DirectoryFile):
             if not emit_children(tree.root, self, sink) or not self._selves(sink):
                 return
             self.position = PID_BASE
+        if self.position - PID_BASE >= PID_MAX:
+            return
         group = ids.next_process(i32(self.position - PID_BASE))
         while group is not None:
             name = TextBuffer()

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open files of tmpfs: regular files and directories.
 
-Locks: `position_lock` makes read, write and lseek on one open file atomic as to its position (POSIX 2.9.7); the inode's
-lock is taken after it, by writers.
+Locks: `SeekableFile.position_lock`; the inode's lock is taken after it, by writers and by who lists a directory.
 """
 
 from __future__ import annotations
@@ -23,43 +22,48 @@ from kaa.kernel.abi.fcntl import (
     O_APPEND,
     O_NOATIME,
     SEEK_CUR,
+    SEEK_DATA,
+    SEEK_HOLE,
     SEEK_SET,
 )
+from kaa.kernel.abi.statfs import RAMFS_MAGIC
 from kaa.kernel.arch import machine
-from kaa.kernel.fs.file import File
+from kaa.kernel.fs.dentry import cache
+from kaa.kernel.fs.file import SeekableFile
 from kaa.kernel.fs.paged import PAGE, read_pages, seek_in
 from kaa.kernel.fs.permission import CAP_FSETID, without_privilege_bits
-from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm import frame
+from kaa.kernel.mm.page_cache import MAX_PAGES
+from kaa.kernel.signal import has_pending
 from kaa.lang import i64, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
+    from kaa.kernel.fs.file import File
     from kaa.kernel.fs.inode import Inode
     from kaa.kernel.fs.path import Path
+    from kaa.kernel.fs.tmpfs.entries import EntryList
     from kaa.kernel.fs.tmpfs.inode import TmpfsDirectory, TmpfsRegular
+    from kaa.kernel.mm.page_cache import PageCache
     from kaa.kernel.mm.user import UserBuf
     from kaa.kernel.mm.vma import Vma
 
+AT_ONCE = 1024
+"""Pages looked at while a cache's lock is held."""
 
-class TmpfsFile(File):
+
+class TmpfsFile(SeekableFile):
     """A regular file."""
 
     node: Final[TmpfsRegular]
-    position_lock: Final[Mutex]
 
     def __init__(self, node: TmpfsRegular, path: Path, flags: u32) -> None:
         super().__init__(path, flags)
         self.node = node
-        self.position_lock = Mutex("file position")
 
     def inode(self) -> Inode | None:
         """The file itself, whatever becomes of its name."""
         return self.node
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
     def read(self, buf: UserBuf) -> usize:
         """At the position."""
@@ -96,9 +100,18 @@ class TmpfsFile(File):
             at = node.size if self.flags & O_APPEND else offset
             return write_pages(node, buf, at)
 
+    def append(self, buf: UserBuf) -> usize:
+        """At the end."""
+        node = self.node
+        with node.lock:
+            return write_pages(node, buf, node.size)
+
     def seek(self, offset: i64, whence: u32) -> u64:
-        """lseek(2)."""
+        """lseek(2); holes are told page by page."""
         with self.position_lock:
+            if whence == SEEK_DATA or whence == SEEK_HOLE:
+                self.position = seek_hole(self.node, offset, whence == SEEK_DATA)
+                return self.position
             return seek_in(self, offset, whence, self.node.size)
 
     def mmap(self, vma: Vma) -> None:
@@ -120,6 +133,8 @@ class TmpfsFile(File):
         if mode & (0xFFFFFFFF - (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0:
             raise OSError(errno.EOPNOTSUPP)
         node = self.node
+        if node.tmpfs.magic == RAMFS_MAGIC:
+            raise OSError(errno.EOPNOTSUPP)
         with node.lock:
             if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE):
                 if node.seals & F_SEAL_WRITE:
@@ -143,11 +158,58 @@ def check_resize(node: TmpfsRegular, size: u64) -> None:
 
 
 def fill_holes(node: TmpfsRegular, offset: u64, length: u64) -> None:
-    """Make every page of the range present. Raises OSError(ENOSPC)."""
+    """Make every page of the range present. Raises OSError(ENOSPC), at once when there can be no room for all of them;
+    OSError(EINTR) when a signal comes: it may take long."""
     cache = node.cache
     assert cache is not None
-    for index in range(offset // PAGE, (offset + length + PAGE - 1) // PAGE):
+    first = offset // PAGE
+    end = (offset + length + PAGE - 1) // PAGE
+    if end > MAX_PAGES:
+        raise OSError(errno.EFBIG)
+    node.tmpfs.require_pages(end - first - min(end - first, cache.page_count()))
+    for index in range(first, end):
+        if index & 0xFF == 0xFF and has_pending(machine.percpu.current()):
+            raise OSError(errno.EINTR)
         frame.put_page(cache.read(index))
+
+
+def seek_hole(node: TmpfsRegular, offset: i64, data: bool) -> u64:
+    """lseek(2) with SEEK_DATA or SEEK_HOLE: the first byte from `offset` on that is in a page, or in none. Raises
+    OSError(ENXIO)."""
+    cache = node.cache
+    assert cache is not None
+    size = node.size
+    if offset < 0 or u64(offset) >= size:
+        raise OSError(errno.ENXIO)
+    start = u64(offset) // PAGE
+    end = size // PAGE + 1
+    index = next_present(cache, start, end) if data else next_absent(cache, start, end)
+    if data and index * PAGE >= size:
+        raise OSError(errno.ENXIO)
+    return min(max(index * PAGE, u64(offset)), size)
+
+
+def next_present(cache: PageCache, start: u64, end: u64) -> u64:
+    """The first page there is of [start, end); `end` if there is none."""
+    with cache.lock:
+        for index, _ in cache.tree.items(start, end):
+            return index
+    return end
+
+
+def next_absent(cache: PageCache, start: u64, end: u64) -> u64:
+    """The first page of [start, end) that is not there; some pages at a time, as a spinlock is held."""
+    at = start
+    while at < end:
+        stop = min(end, at + AT_ONCE)
+        with cache.lock:
+            for index, _ in cache.tree.items(at, stop):
+                if index != at:
+                    break
+                at += 1
+        if at != stop:
+            break
+    return at
 
 
 def erase(node: TmpfsRegular, offset: u64, length: u64) -> None:
@@ -158,9 +220,8 @@ def erase(node: TmpfsRegular, offset: u64, length: u64) -> None:
     first = (offset + PAGE - 1) // PAGE
     last = end // PAGE
     if first < last:
-        before = cache.page_count()
         cache.punch(first, last)
-        node.tmpfs.uncharge_pages(before - cache.page_count())
+        node.settle_pages()
     at = offset
     while at < end:
         stop = min(end, (at // PAGE + 1) * PAGE)
@@ -214,13 +275,13 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
     within = at & (PAGE - 1)
     pfn = cache.lookup(index)
     while pfn == 0:
-        node.tmpfs.charge_page()
+        node.charge_page()
         fresh = u64(0)
         try:
             fresh = cache.begin_fill(index)
         finally:
             if fresh == 0:
-                node.tmpfs.uncharge_pages(1)
+                node.uncharge_page()
         if fresh != 0:
             fill_fresh(node, index, fresh, buf, within, take)
             return
@@ -248,11 +309,11 @@ def fill_fresh(node: TmpfsRegular, index: u64, pfn: u64, buf: UserBuf, within: u
             cache.end_fill(pfn)
         else:
             cache.abandon(index, pfn)
-            node.tmpfs.uncharge_pages(1)
+            node.uncharge_page()
         frame.put_page(pfn)
 
 
-class TmpfsDirectoryFile(File):
+class TmpfsDirectoryFile(SeekableFile):
     """A directory, for getdents. The position is a cookie: see entries.py."""
 
     node: Final[TmpfsDirectory]
@@ -264,10 +325,6 @@ class TmpfsDirectoryFile(File):
     def inode(self) -> Inode | None:
         """The directory."""
         return self.node
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
     def read(self, buf: UserBuf) -> usize:
         """Refused."""
@@ -282,32 +339,30 @@ class TmpfsDirectoryFile(File):
 
     def seek(self, offset: i64, whence: u32) -> u64:
         """To a position that getdents told, or 0."""
-        target = offset
-        if whence == SEEK_CUR:
-            target = offset + i64(self.position)
-        elif whence != SEEK_SET:
+        if whence != SEEK_CUR and whence != SEEK_SET:
             raise OSError(errno.EINVAL)
-        if target < 0:
-            raise OSError(errno.EINVAL)
-        self.position = u64(target)
-        return self.position
+        with self.position_lock:
+            return seek_in(self, offset, whence, u64(0))
 
     def readdir(self, sink: DirSink) -> None:
         """".", "..", then the entries in the order in which they were made."""
         node = self.node
-        with node.lock:
-            if not emit_dots(self, sink):
-                return
-            entries = node.entries
-            order = entries.order
-            for at in range(entries.index_from(self.position), len(order)):
-                entry = order[at]
-                inode = entry.inode
-                if inode is not None:
-                    if not sink.emit(entry.name, inode.number, type_of(inode.mode), entry.cookie + 1):
-                        return
-                self.position = entry.cookie + 1
+        with self.position_lock:
+            with node.lock:
+                self._list(node.entries, sink)
         node.touch_accessed()
+
+    def _list(self, entries: EntryList, sink: DirSink) -> None:
+        if not emit_dots(self, sink):
+            return
+        order = entries.order
+        for at in range(entries.index_from(self.position), len(order)):
+            entry = order[at]
+            inode = entry.inode
+            if inode is not None:
+                if not sink.emit(entry.name, inode.number, type_of(inode.mode), entry.cookie + 1):
+                    return
+            self.position = entry.cookie + 1
 
 
 def emit_dots(file: File, sink: DirSink) -> bool:
@@ -319,7 +374,8 @@ def emit_dots(file: File, sink: DirSink) -> bool:
             return False
         file.position = 1
     if file.position == 1:
-        above = path.dentry.parent_or_self().inode
+        parent = cache.parent_of(path.dentry)
+        above = None if parent is None else parent.inode
         number = path.inode().number if above is None else above.number
         if not sink.emit(b"..", number, DT_DIR, 2):
             return False

@@ -16,7 +16,7 @@ from kaa.kernel.fs.special import open_special
 from kaa.kernel.fs.tmpfs.entries import EntryList
 from kaa.kernel.mm import frame
 from kaa.kernel.mm.page_cache import PageCache
-from kaa.lang import Bytes, u32, u64
+from kaa.lang import Atomic, Bytes, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -27,6 +27,8 @@ ENTRY_SIZE = 20
 """What a directory grows by per entry, as tools expect of tmpfs: st_size is no measure of anything here."""
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
+XATTRS_MAX = 128
+"""Attributes of one file: they are kernel memory that nothing else limits."""
 
 
 class TmpfsInode(Inode):
@@ -63,6 +65,8 @@ class TmpfsInode(Inode):
         attributes = self.xattrs
         assert attributes is not None
         present = name in attributes
+        if not present and len(attributes) >= XATTRS_MAX:
+            raise OSError(errno.ENOSPC)
         if present and flags & XATTR_CREATE:
             raise FileExistsError
         if not present and flags & XATTR_REPLACE:
@@ -260,17 +264,39 @@ class TmpfsRegular(TmpfsInode):
     """A regular file: its pages are `cache`, where absent ones are holes."""
 
     seals: u32 = 0
-    """F_SEAL_ bits (memfd_create(2))."""
+    """F_SEAL_ bits (memfd_create(2)); changed under `lock`."""
+    charged_pages: Atomic[u64]
+    """What of the instance's pages is used here: as many as the cache has, but for pages on their way in or out."""
 
     def __init__(self, superblock: Tmpfs, mode: u32) -> None:
         super().__init__(superblock, S_IFREG | (mode & 0o7777))
+        self.charged_pages = Atomic(0)
         self.cache = PageCache(self)
 
     def __del__(self) -> None:
-        cache = self.cache
-        if cache is not None:
-            self.tmpfs.uncharge_pages(cache.page_count())
+        if self.charged:
+            self.tmpfs.uncharge_pages(self.charged_pages.load())
         super().__del__()
+
+    def charge_page(self) -> None:
+        """One page more. Raises OSError(ENOSPC)."""
+        self.tmpfs.charge_page()
+        self.charged_pages.fetch_add(1)
+
+    def uncharge_page(self) -> None:
+        """It did not come to be."""
+        self.charged_pages.fetch_sub(1)
+        self.tmpfs.uncharge_pages(1)
+
+    def settle_pages(self) -> None:
+        """Pages were dropped: give back what is charged beyond those there are. `lock` is held, so none is written; a
+        page fault that puts one in is charged afterwards, and at worst charged for a page that is gone again."""
+        cache = self.cache
+        assert cache is not None
+        charged = self.charged_pages.load()
+        left = min(cache.page_count(), charged)
+        self.charged_pages.fetch_sub(charged - left)
+        self.tmpfs.uncharge_pages(charged - left)
 
     def open(self, flags: u32, path: Path) -> File:
         """For reading and writing through the cache."""
@@ -280,7 +306,7 @@ class TmpfsRegular(TmpfsInode):
 
     def read_page(self, index: u64, pfn: u64) -> None:
         """A hole that must become a page (mapped, or written to in part): zeroes, within the limit."""
-        self.tmpfs.charge_page()
+        self.charge_page()
         frame.clear(pfn)
 
     def truncate(self, size: u64) -> None:
@@ -288,10 +314,9 @@ class TmpfsRegular(TmpfsInode):
         cache = self.cache
         assert cache is not None
         if size < self.size:
-            before = cache.page_count()
             self.size = size
             cache.truncate(size)
-            self.tmpfs.uncharge_pages(before - cache.page_count())
+            self.settle_pages()
         self.size = size
         self.touch_modified()
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.text import TextBuffer
 
 PAGE = 4096
+LARGEST = 1 << 50
+"""What a size option says at most, whatever it says: sums with it do not overflow."""
 
 
 class Tmpfs(SuperBlock):
@@ -54,6 +56,11 @@ class Tmpfs(SuperBlock):
         """One more page is used. Raises OSError(ENOSPC)."""
         if self.pages.fetch_add(1) >= self.page_limit and self.page_limit != 0:
             self.pages.fetch_sub(1)
+            raise OSError(errno.ENOSPC)
+
+    def require_pages(self, count: u64) -> None:
+        """Whether so many could be had now. Raises OSError(ENOSPC)."""
+        if self.page_limit != 0 and count > self.page_limit - min(self.pages.load(), self.page_limit):
             raise OSError(errno.ENOSPC)
 
     def uncharge_pages(self, count: u64) -> None:
@@ -143,14 +150,20 @@ def parse_size(text: Bytes) -> u64:
         raise OSError(errno.EINVAL)
     last = text[len(text) - 1] | 0x20
     if text[len(text) - 1] == 0x25:
-        return parse_number(text[0 : len(text) - 1]) * total_memory() // 100
+        return scaled(text, total_memory() // 100)
     if last == 0x6B:
-        return parse_number(text[0 : len(text) - 1]) << 10
+        return scaled(text, u64(1) << 10)
     if last == 0x6D:
-        return parse_number(text[0 : len(text) - 1]) << 20
+        return scaled(text, u64(1) << 20)
     if last == 0x67:
-        return parse_number(text[0 : len(text) - 1]) << 30
-    return parse_number(text)
+        return scaled(text, u64(1) << 30)
+    return min(parse_number(text), u64(LARGEST))
+
+
+def scaled(text: Bytes, unit: u64) -> u64:
+    """The number before the unit's letter; LARGEST for more than that."""
+    number = parse_number(text[0 : len(text) - 1])
+    return number * unit if number <= LARGEST // max(unit, u64(1)) else u64(LARGEST)
 
 
 def total_memory() -> u64:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
     from kaa.kernel.fs.poll import PollTable
     from kaa.kernel.mm.user import UserBuf
+    from kaa.kernel.net.pieces import Pieces
     from kaa.kernel.net.unix.backlog import Backlog
     from kaa.kernel.net.unix.names import Port
 
@@ -136,14 +137,20 @@ class UnixSocket(File):
 
     def read(self, buf: UserBuf) -> usize:
         """recv(2) without flags."""
-        pieces = single(buf)
+        return self.receive(single(buf))
+
+    def receive(self, pieces: Pieces) -> usize:
+        """recv(2) without flags, into one buffer or several."""
         if self.kind == SOCK_STREAM:
             return transfer.receive_stream(self, pieces, 0, None)
         return transfer.receive_packet(self, pieces, 0, None)
 
     def write(self, buf: UserBuf) -> usize:
         """send(2) without flags."""
-        pieces = single(buf)
+        return self.send(single(buf))
+
+    def send(self, pieces: Pieces) -> usize:
+        """send(2) without flags, of one buffer or several."""
         if self.kind == SOCK_STREAM:
             return transfer.send_stream(self, pieces, 0, None)
         return transfer.send_packet(self, pieces, 0, None, None)
