@@ -6,6 +6,7 @@ from __future__ import annotations
 import abc
 import collections
 import errno
+import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -196,12 +197,7 @@ class Program:
 
     def container(self, base: Any) -> type | None:
         """The language's own class behind list, dict and deque."""
-        from kaa.lang.builtins.deque import Deque
-        from kaa.lang.builtins.dict import Dict
-        from kaa.lang.builtins.list import List
-
-        table: dict[Any, type] = {list: List, dict: Dict, collections.deque: Deque}
-        return table.get(base) if isinstance(base, type) else None
+        return _containers().get(base) if isinstance(base, type) else None
 
     def instantiate(self, info: ClassInfo) -> None:
         """Notes that instances of the class exist: its overriding methods and __del__ are needed."""
@@ -235,7 +231,7 @@ class Program:
         """The same, for its signature only: it is not compiled for this."""
         fn = unwrap(py)
         everything = {**(owner.typevars if owner is not None else {}), **(typevars or {})}
-        key = (fn, owner, tuple(everything.items()))
+        key = (fn, owner, tuple(everything.items()) if everything else ())
         if key not in self.functions:
             self.functions[key] = Function(self, fn, owner, everything)  # type: ignore[arg-type]
         return self.functions[key]
@@ -352,3 +348,12 @@ ERRNOS: dict[type, list[int]] = {
 
 def self_type(info: ClassInfo) -> Type:
     return StructType(info) if info.is_struct else ClassType(info)
+
+
+@functools.cache
+def _containers() -> dict[Any, type]:
+    from kaa.lang.builtins.deque import Deque
+    from kaa.lang.builtins.dict import Dict
+    from kaa.lang.builtins.list import List
+
+    return {list: List, dict: Dict, collections.deque: Deque}

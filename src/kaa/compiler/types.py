@@ -5,7 +5,7 @@ integer whose width the function has not said yet."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from kaa.compiler.classes import ClassInfo
@@ -55,8 +55,11 @@ class IntType(Type):
 class IntVar(Type):
     """An integer local without a width yet; `bound` once something has decided it."""
 
+    made: ClassVar[int] = 0  # how many there are: a function that made none has no constant that took its width late
+
     def __init__(self) -> None:
         self.bound: Type | None = None
+        IntVar.made += 1
 
     def resolve(self) -> Type:
         t: Type = self

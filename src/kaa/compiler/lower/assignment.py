@@ -261,13 +261,8 @@ class Assignment(Loops):
         frame = self.frame
         if not isinstance(frame.node, ast.FunctionDef) or frame.node.name != "__init__" or base is not frame.self_value:
             return False
-        for stmt in frame.node.body:
-            stores = [
-                n
-                for n in ast.walk(stmt)
-                if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and n.attr == name
-            ]
-            seen = any(isinstance(n, ast.Call) and _mentions_self(n, frame.node) for n in ast.walk(stmt))
+        for stmt, attributes, seen in _first_look(frame.node):
+            stores = [n for n in attributes if n.attr == name]
             if node in stores:
                 return (
                     isinstance(stmt, (ast.Assign, ast.AnnAssign))
@@ -358,6 +353,20 @@ class Assignment(Loops):
         left = self.load(place)
         result = self.binary(left, op, self.expr(node.value, place.type), node, place.type)
         self.emit(ir.Store(place, self.coerce(result, place.type, node)))
+
+
+_looks: dict[ast.FunctionDef, list[tuple[ast.stmt, list[ast.Attribute], bool]]] = {}
+
+
+def _first_look(init: ast.FunctionDef) -> list[tuple[ast.stmt, list[ast.Attribute], bool]]:
+    """Each statement of an __init__: what attributes it sets, and whether a call in it could see the new object."""
+    if init not in _looks:
+        _looks[init] = []
+        for stmt in init.body:
+            nodes = list(ast.walk(stmt))
+            stores = [n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
+            _looks[init].append((stmt, stores, any(isinstance(n, ast.Call) and _mentions_self(n, init) for n in nodes)))
+    return _looks[init]
 
 
 def _mentions_self(call: ast.Call, fn: ast.FunctionDef) -> bool:

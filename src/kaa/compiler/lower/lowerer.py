@@ -15,7 +15,7 @@ from kaa.compiler.lower.text import Text
 from kaa.compiler.lower.values import Live
 from kaa.compiler.program import Function
 from kaa.compiler.remade import check_remade
-from kaa.compiler.types import NeverType, Type, VoidType, strip
+from kaa.compiler.types import IntVar, NeverType, Type, VoidType, strip
 
 LIMIT = 50
 
@@ -94,6 +94,7 @@ def lower_function(fn: Function) -> None:
     declared: dict[tuple[object, ...], Type] = {}
     for _ in range(LIMIT):
         lowerer = Lowerer(fn, declared)
+        widths = IntVar.made
         try:
             lowerer.run()
         except Restart:
@@ -103,7 +104,8 @@ def lower_function(fn: Function) -> None:
                 error.filename = lowerer.frame.filename
                 error.line = error.line or lowerer.line
             raise
-        check_constants(fn)
+        if IntVar.made > widths:
+            check_constants(fn)
         check_remade(fn)
         return
     raise CompileError(f"the types of {fn.name}'s locals do not settle", fn.filename, fn.node)
