@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who runs, as a number to compare: sleeping locks name their owners by it.
+
+A task's word is its address. It is never followed, so it may be that of a task which ended: all that is asked is
+whether some processor runs it now.
+"""
+
+from __future__ import annotations
+
+from kaa.kernel.arch.x86_64 import percpu
+from kaa.lang import u64
+from kaa.lang.unsafe import asm
+
+
+@asm("movq %%gs:8, %0", out="=r", ins=[])
+def word() -> u64:
+    """The running task's word: not 0, a multiple of 8. Under CPython also when there is no task."""
+    return u64(percpu.simulated["current"] or 8)
+
+
+def on_another(task_word: u64) -> bool:
+    """Does a processor other than this one run the task of that word? One processor so far: no."""
+    return False
