@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from kaa.kernel import log
 from kaa.kernel.abi.restart import Restart
 from kaa.kernel.arch import machine
+from kaa.kernel.locking import spin_word
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.rwsem import RwSem
+from kaa.kernel.locking.spin_word import places
 from kaa.kernel.locking.spinlock import IrqSpinLock, SpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.process.task import Task
@@ -140,9 +143,13 @@ def test_all_readers_behind_a_writer_are_let_in_together(world: Machine) -> None
     world.run(writer)
     sem.acquire_write()
 
+    def leave() -> None:
+        world.run(writer)
+        sem.release_write()
+
     def second_waits() -> None:
         world.run(second)
-        world.meanwhile.insert(0, sem.release_write)
+        world.meanwhile.insert(0, leave)
         sem.acquire_read()
 
     world.meanwhile = [second_waits]
@@ -209,3 +216,203 @@ def test_a_signal_ends_an_interruptible_wait_and_leaves_no_waiter(world: Machine
         queue.wait_interruptible(lambda: False)
     assert not queue.has_waiters() and not task.waiter.exclusive
     queue.wait_interruptible(lambda: True)
+
+
+def test_a_wake_up_that_chose_a_task_which_gives_up_goes_to_the_next(world: Machine) -> None:
+    """The event comes after the last look at the condition, together with a signal: the sleeper leaves by the signal,
+    and whoever sleeps behind it must not sleep on beside what it waits for."""
+    first, second = world.task(), world.task()
+    queue = WaitQueue("q")
+    behind = Waiter(second)
+    behind.exclusive = True
+    looks: list[int] = []
+
+    def condition() -> bool:
+        looks.append(1)
+        if len(looks) == 2:
+            queue.add(behind)
+            queue.wake_one()
+            first.work.fetch_or(1)
+        return False
+
+    world.run(first)
+    with pytest.raises(Restart):
+        queue.wait_interruptible(condition)
+    assert behind.woken and second in world.woken
+    assert not queue.has_waiters() and not first.waiter.exclusive
+
+
+def test_who_waits_for_the_time_passes_a_late_wake_up_on(world: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = world.task(), world.task()
+    queue = WaitQueue("q")
+    behind = Waiter(second)
+    behind.exclusive = True
+    looks: list[int] = []
+
+    def condition() -> bool:
+        looks.append(1)
+        if len(looks) == 2:
+            queue.add(behind)
+            queue.wake_one()
+        return False
+
+    monkeypatch.setattr(machine.clock, "monotonic_ns", lambda: 1000)
+    world.run(first)
+    assert not queue.wait_until_timeout(condition, 1000)
+    assert behind.woken and not queue.has_waiters()
+
+
+def test_the_owner_of_a_mutex_is_known(world: Machine) -> None:
+    owner, stranger = world.task(), world.task()
+    mutex, sem = Mutex("m"), RwSem("s")
+    world.run(owner)
+    mutex.acquire()
+    sem.acquire_write()
+    with pytest.raises(AssertionError, match="taken twice"):
+        mutex.acquire()
+    with pytest.raises(AssertionError, match="enters twice"):
+        sem.acquire_read()
+    world.run(stranger)
+    with pytest.raises(AssertionError, match="another task"):
+        mutex.release()
+    with pytest.raises(AssertionError, match="stranger"):
+        sem.release_write()
+    world.run(owner)
+    mutex.release()
+    sem.release_write()
+    assert not mutex.is_held()
+
+
+def test_a_mutex_is_spun_for_while_its_owner_runs(world: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, spinner = world.task(), world.task()
+    mutex, sem = Mutex("m"), RwSem("s")
+    world.run(owner)
+    owner_word = machine.running.word()
+    mutex.acquire()
+    sem.acquire_write()
+    looks: list[int] = []
+
+    def on_another(word: int) -> bool:
+        if word != owner_word:
+            return False
+        looks.append(1)
+        if len(looks) % 4 == 3:
+            world.run(owner)
+            (mutex if mutex.is_held() else sem).__getattribute__("release" if mutex.is_held() else "release_write")()
+            world.run(spinner)
+        return True
+
+    monkeypatch.setattr(machine.running, "on_another", on_another)
+    world.run(spinner)
+    mutex.acquire()
+    assert mutex.is_held() and not world.woken and len(looks) == 3
+    mutex.release()
+    looks.clear()
+    sem.acquire_read()
+    assert not world.woken and sem.try_read()
+
+
+def test_nobody_spins_for_an_owner_that_sleeps_or_beside_another_spinner(
+    world: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, waiter = world.task(), world.task()
+    mutex = Mutex("m")
+
+    def give() -> None:
+        world.run(owner)
+        mutex.release()
+
+    for runs, spinning in ((False, 0), (True, 1)):
+        monkeypatch.setattr(machine.running, "on_another", lambda word: runs)  # noqa: B023
+        world.run(owner)
+        mutex.acquire()
+        mutex.spinning.store(spinning)
+        world.run(waiter)
+        world.meanwhile = [give]
+        mutex.acquire()
+        assert world.woken.pop() is waiter
+        mutex.release()
+
+
+def test_a_spinlock_with_interrupts_off_is_waited_for_with_interrupts_on(
+    world: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = IrqSpinLock("x")
+    lock.word.store(1)
+    seen: list[bool] = []
+
+    def relax() -> None:
+        seen.append(machine.irq.enabled())
+        if len(seen) == 5:
+            lock.give_word()
+
+    monkeypatch.setattr(machine.irq, "relax", relax)
+    with lock:
+        assert seen == [True] * 5 and not machine.irq.enabled()
+    assert machine.irq.enabled()
+    lock.word.store(1)
+    seen.clear()
+    flags = machine.irq.save()
+    with lock:
+        assert seen == [False] * 5
+    machine.irq.restore(flags)
+
+
+def test_processors_get_a_spinlock_in_order_of_arrival(world: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each processor is played by a call inside the spinning of the one that waits longest."""
+    lock = SpinLock("x")
+    order: list[int] = []
+    arriving = [1, 2, 3]
+    spins: list[int] = []
+    monkeypatch.setattr(machine.percpu, "preempt_enable", lambda: None)
+
+    def relax() -> None:
+        spins.append(1)
+        if arriving:
+            number = arriving.pop(0)
+            machine.percpu.simulated["cpu"] = number
+            place, behind = number * 4 + 1, number * 16
+            places.words[behind].store(0)
+            places.words[behind + 4].store(0)
+            previous = lock.word.load() >> 16
+            lock.word.store(1 | place << 16)
+            places.words[(previous - 1) // 4 * 16 + (previous - 1) % 4].store(place)
+            machine.percpu.simulated["cpu"] = 0
+        elif len(spins) == 10:
+            lock.give_word()
+            order.append(99)
+
+    monkeypatch.setattr(machine.irq, "relax", relax)
+    lock.acquire()
+    machine.percpu.simulated["cpu"] = 0
+    lock.acquire()
+    assert order == [99]
+    assert lock.is_held() and lock.word.load() >> 16 == 13, "the queue went, although three still wait"
+    assert places.words[16 + 4].load() == 1, "the second was not told that it is first"
+    assert places.words[32 + 4].load() == 0 and places.words[48 + 4].load() == 0
+    lock.word.store(0)
+    machine.percpu.simulated["count"] = 0
+
+
+def test_a_spinlock_never_given_back_is_a_panic(world: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panicked(Exception):
+        pass
+
+    def panic(message: str) -> None:
+        raise Panicked(message)
+
+    now = [0]
+
+    def monotonic_ns() -> int:
+        now[0] += 15_000_000_000
+        return now[0]
+
+    monkeypatch.setattr(log, "panic", panic)
+    monkeypatch.setattr(machine.clock, "monotonic_ns", monotonic_ns)
+    monkeypatch.setattr(spin_word, "PATIENCE", 16)
+    lock = SpinLock("x")
+    lock.acquire()
+    with pytest.raises(Panicked, match="not given back for 20 s"):
+        lock.acquire()
+    places.words[8].store(0)
+    machine.percpu.simulated["count"] = 0

@@ -12,6 +12,7 @@ from kaa.kernel.arch import x86_64 as machine
 from kaa.kernel.arch.x86_64 import regs as regs
 from kaa.kernel.arch.x86_64 import percpu as percpu
 from kaa.kernel.arch.x86_64 import irq as irq
+from kaa.kernel.arch.x86_64 import running as running
 from kaa.kernel.arch.x86_64 import paging as paging
 from kaa.kernel.arch.x86_64 import user as user
 from kaa.kernel.arch.x86_64 import context as context

@@ -11,6 +11,8 @@ percpu
   current() -> Task, set_current(task), cpu_id()
   here() -> Cpu: this processor's sched.cpu.Cpu (borrowed), set_here(cpu)
   preempt_disable(), preempt_enable(), preempt_count(), need_resched(), set_need_resched(), clear_need_resched()
+running
+  word() -> u64: a number for the running task, not 0, a multiple of 8; on_another(word) -> bool: another CPU runs it
 irq
   disable(), enable(), save() -> u64, restore(flags), enabled(), in_interrupt()
   halt(): interrupts on and sleep, without a gap between the two

@@ -8,6 +8,6 @@
 Only spinlocks may be taken in interrupts. Nothing here allocates in order to sleep: a task brings its own `Waiter`s
 (`Task.waiter` for wait queues, `Task.lock_waiter` for mutexes and semaphores), made with the task.
 
-Added to docs/architecture.md: `WaitQueue.wait_until_timeout`, `Mutex.try_acquire`, `RwSem.try_read`, and
-`Waiter.notify`, which a poller may override to learn of events without being woken (epoll).
+`Waiter.notify` may be overridden by a poller that wants to learn of events without being woken (epoll). `record` is
+what the statistics build writes down; `spin_word` and `waiters` are what the locks are made of.
 """

@@ -22,11 +22,12 @@ from typing import Final
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import record
 from kaa.kernel.locking.spin_word import SpinWord
-from kaa.lang import cold, inline, noinline, u64
+from kaa.lang import acquires, cold, inline, lock, noinline, releases, u64
 
 OPEN_SPINS: Final = 2000
 
 
+@lock
 class SpinLock(SpinWord):
     """Mutual exclusion with preemption off. Not for data that interrupt handlers touch: see `IrqSpinLock`."""
 
@@ -34,6 +35,7 @@ class SpinLock(SpinWord):
         super().__init__()
         record.named(self, name)
 
+    @acquires("spin")
     @inline
     def acquire(self) -> None:
         """Take the lock; spins while another processor has it."""
@@ -42,6 +44,7 @@ class SpinLock(SpinWord):
             self._wait()
         record.acquired(self)
 
+    @acquires("spin", tried=True)
     @inline
     def try_acquire(self) -> bool:
         """Take the lock if it is free; True if it was."""
@@ -52,6 +55,7 @@ class SpinLock(SpinWord):
         machine.percpu.preempt_enable()
         return False
 
+    @releases
     @inline
     def release(self) -> None:
         """Give the lock back; may reschedule."""
@@ -105,6 +109,7 @@ class ClosedWord(SpinWord):
         return False
 
 
+@lock
 class LeafLock(ClosedWord):
     """Mutual exclusion with interrupts off, for sections that take no other lock and wake nobody: the allocators'. With
     interrupts off nothing can preempt, so preemption is not counted. Taken by hand (not `with`): nothing inside
@@ -114,6 +119,7 @@ class LeafLock(ClosedWord):
         super().__init__()
         record.named(self, name)
 
+    @acquires("irq")
     @inline
     def acquire(self) -> None:
         """Take the lock; interrupts stay off until release."""
@@ -123,6 +129,7 @@ class LeafLock(ClosedWord):
         self.flags = flags
         record.acquired(self)
 
+    @releases
     @inline
     def release(self) -> None:
         """Give the lock back and restore the interrupt state of before."""
@@ -132,6 +139,7 @@ class LeafLock(ClosedWord):
         machine.irq.restore(flags)
 
 
+@lock
 class IrqSpinLock(ClosedWord):
     """Mutual exclusion with interrupts and preemption off: for what an interrupt handler also touches."""
 
@@ -139,6 +147,7 @@ class IrqSpinLock(ClosedWord):
         super().__init__()
         record.named(self, name)
 
+    @acquires("irq")
     @inline
     def acquire(self) -> None:
         """Take the lock; interrupts stay off until release."""
@@ -149,6 +158,7 @@ class IrqSpinLock(ClosedWord):
         self.flags = flags
         record.acquired(self)
 
+    @acquires("irq", tried=True)
     @inline
     def try_acquire(self) -> bool:
         """Take the lock if it is free; True if it was, with interrupts off until release."""
@@ -162,6 +172,7 @@ class IrqSpinLock(ClosedWord):
         machine.percpu.preempt_enable()
         return False
 
+    @releases
     @inline
     def release(self) -> None:
         """Give the lock back and restore the interrupt state of before; may reschedule."""

@@ -1,10 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wait queues: sleep until a condition holds.
 
-The sleeper puts itself on the queue and marks itself sleeping *before* it looks at the condition for the last time; the
-waker changes the condition and then looks at the queue. So one of the two always sees the other, and no wake-up is
-lost. A waker may be an interrupt handler. The condition is evaluated with the task marked as sleeping: should it
-sleep itself (for a mutex, say), the task comes back as running and the loop simply goes round once more.
+The sleeper puts itself on the queue and marks itself sleeping (A), then looks at the condition for the last time (B);
+the waker changes the condition (C), then looks at the queue (D). Of two processors each of which writes one thing and
+then reads the other's, at least one must see the other's write, or a wake-up is lost; and no processor promises that by
+itself, since a store may wait in a buffer while later loads go ahead. So there is a full fence between A and B, in
+`prepare`, and one between C and D, in whatever looks at the queue without its lock: `wake_one`, `wake_all`,
+`has_waiters`. If the waker sees the sleeper, it takes the queue's lock, and with it sees the sleeper's mark, which was
+made under that lock; if it does not, the sleeper's look comes after the change. It does not matter which locks either
+of them holds, or whether it holds any.
+
+A waker may be an interrupt handler. The condition is evaluated with the task marked as sleeping: should it sleep itself
+(for a mutex, say), the task comes back as running and the loop simply goes round once more.
+
+Who wakes a waiter does all of it under the queue's lock, and the sleeper takes that lock once more before it leaves
+(`finish`): after that nobody knows it, and it may end. The queue itself must be kept by who wakes, as any object.
+
+A sleeper that was chosen by `wake_one` and leaves for another reason (a signal, the time) passes the wake-up on to the
+next (`give_up`): what it was woken for may still be there.
 
 Waiters are linked through themselves and never counted: one stands on a queue only while its owner sleeps or polls, and
 the owner takes it off before it lets it go. `exclusive` waiters (ordinary sleepers) are taken off the queue by the
@@ -19,7 +32,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.restart import Restart
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.waiters import Queue, Waiter
-from kaa.lang import inline, noinline, u64
+from kaa.lang import fence, inline, noinline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -36,7 +49,8 @@ class WaitQueue(Queue):
 
     @inline
     def has_waiters(self) -> bool:
-        """Whether anyone stands here; exact only under the lock, but never a false no after the waiter looked."""
+        """Whether anyone stands here. A no means: whoever comes later sees what the caller wrote before asking."""
+        fence()
         return self.first is not None
 
     def add(self, waiter: Waiter) -> None:
@@ -53,13 +67,15 @@ class WaitQueue(Queue):
 
     @inline
     def wake_one(self) -> None:
-        """Wake every poller, and the sleeper that has waited longest."""
+        """Wake every poller, and the sleeper that has waited longest. What they wait for was changed before."""
+        fence()  # C | D
         if self.first is not None:
             self._wake(1)
 
     @inline
     def wake_all(self) -> None:
-        """Wake everyone."""
+        """Wake everyone. What they wait for was changed before."""
+        fence()  # C | D
         if self.first is not None:
             self._wake(0xFFFF_FFFF)
 
@@ -96,16 +112,21 @@ class WaitQueue(Queue):
         if not condition():
             task = machine.percpu.current()
             waiter = self.begin(task)
+            met = False
             try:
                 while True:
                     self.prepare(waiter, task, core.INTERRUPTIBLE)
-                    if condition():
+                    met = condition()
+                    if met:
                         break
                     if signal.has_pending(task):
                         raise Restart
                     core.schedule()
             finally:
-                self.finish(waiter, task)
+                if met:
+                    self.finish(waiter, task)
+                else:
+                    self.give_up(waiter, task)
 
     @inline
     def wait_interruptible_timeout(self, condition: Callable[[], bool], deadline_ns: u64) -> bool:
@@ -125,7 +146,10 @@ class WaitQueue(Queue):
                     raise Restart
                 core.schedule_until(deadline_ns)
         finally:
-            self.finish(waiter, task)
+            if met:
+                self.finish(waiter, task)
+            else:
+                self.give_up(waiter, task)
         return met
 
     @inline
@@ -142,7 +166,10 @@ class WaitQueue(Queue):
             if met or machine.clock.monotonic_ns() >= deadline_ns:
                 break
             core.schedule_until(deadline_ns)
-        self.finish(waiter, task)
+        if met:
+            self.finish(waiter, task)
+        else:
+            self.give_up(waiter, task)
         return met
 
     @noinline
@@ -167,11 +194,29 @@ class WaitQueue(Queue):
                 self._link(waiter)
             waiter.woken = False
             core.set_state(task, state)
+        fence()  # A | B
 
     @noinline
     def finish(self, waiter: Waiter | None, task: Task) -> None:
-        """Leave the queue, running."""
+        """Leave the queue, running: the condition was met. Takes the lock even if a waker has taken the waiter off: it
+        may not be done with it."""
         core.set_state(task, core.RUNNING)
         if waiter is not None:
             self.remove(waiter)
             waiter.exclusive = False
+
+    @noinline
+    def give_up(self, waiter: Waiter | None, task: Task) -> None:
+        """Leave the queue, running, although the condition was not met. A wake-up that chose this task goes on to the
+        next: the condition may have come true after the last look at it."""
+        core.set_state(task, core.RUNNING)
+        if waiter is None:
+            return
+        chosen = True
+        with self:
+            if waiter.queue is self:
+                self._unlink(waiter)
+                chosen = False
+        waiter.exclusive = False
+        if chosen:
+            self.wake_one()

@@ -2,17 +2,20 @@
 """Waiters, and the lists that they stand on, linked through themselves and never counted.
 
 A waiter stands on a list only while its owner sleeps or polls, and the owner takes it off before it lets it go; so
-whatever is on a list is alive. `Line` is the queue of a sleeping lock (first come, first served), under
-mutex.sleepers; `Queue` is a wait queue's, under its own lock.
+whatever is on a list is alive. `Line` is the queue of a sleeping lock (first come, first served), `Queue` a wait
+queue's; each is its own lock. Who takes a waiter off a list and wakes its task does both under that lock, and the task
+takes the lock once more before it goes on: from then on nobody else knows the waiter.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kaa.kernel.arch import machine
+from kaa.kernel.locking.spin_word import SpinWord
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import inline
-from kaa.lang.unsafe import Unowned
+from kaa.lang import Atomic, inline, u32, u64
+from kaa.lang.unsafe import Unowned, address_of
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -33,6 +36,12 @@ class Waiter:
 
     def __init__(self, task: Task | None = None) -> None:
         self.task = task
+
+    def owner_word(self) -> u64:
+        """What machine.running.word() is to the waiting task."""
+        task = self.task
+        assert task is not None
+        return address_of(task)
 
     def notify(self) -> None:
         """Called under the queue's lock, maybe in an interrupt, when the queue is woken. Must neither sleep nor
@@ -77,14 +86,49 @@ class Queue(IrqSpinLock):
         waiter.previous = None
 
 
-class Line:
-    """The tasks waiting for one sleeping lock, first come first served; under mutex.sleepers."""
+class Line(SpinWord):
+    """The tasks waiting for one sleeping lock, first come first served. The line is its own lock (the inherited word),
+    which only contended paths take."""
 
+    spinning: Atomic[u32]
+    """1 while a task spins for the sleeping lock instead of standing here: one at a time."""
     first: Unowned[Waiter | None] = None
     last: Unowned[Waiter | None] = None
 
-    def push(self, waiter: Waiter) -> None:
-        """Stand at the end."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.spinning = Atomic(0)
+
+    def lock_line(self) -> None:
+        """Nobody else changes the line until `unlock_line`. Preemption is off meanwhile."""
+        machine.percpu.preempt_disable()
+        self.take_word()
+
+    def unlock_line(self) -> None:
+        """After lock_line."""
+        self.give_word()
+        machine.percpu.preempt_enable()
+
+    def await_grant(self, waiter: Waiter, task: Task) -> None:
+        """Stand at the end of the line and sleep until who releases the lock has granted it. Called with the line
+        locked, and gives it back.
+
+        That it was granted is looked at under the line's lock: who grants does that, and wakes, with the line locked,
+        so when we leave here nobody looks at the waiter, the task or the lock's line any more, and all may go."""
+        waiter.woken = False
+        waiter.task = task
+        self._push(waiter)
+        while True:
+            core.set_state(task, core.UNINTERRUPTIBLE)
+            self.unlock_line()
+            core.schedule()
+            self.lock_line()
+            if waiter.woken:
+                break
+        core.set_state(task, core.RUNNING)
+        self.unlock_line()
+
+    def _push(self, waiter: Waiter) -> None:
         last = self.last
         waiter.next = None
         if last is None:
@@ -94,7 +138,7 @@ class Line:
         self.last = waiter
 
     def pop(self) -> Waiter | None:
-        """Take the first away."""
+        """Take the first away, with the line locked."""
         first = self.first
         if first is not None:
             following = first.next

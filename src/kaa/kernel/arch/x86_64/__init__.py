@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kaa.kernel.arch.x86_64 import percpu as percpu
     from kaa.kernel.arch.x86_64 import power as power
     from kaa.kernel.arch.x86_64 import regs as regs
+    from kaa.kernel.arch.x86_64 import running as running
     from kaa.kernel.arch.x86_64 import signal_frame as signal_frame
     from kaa.kernel.arch.x86_64 import smp as smp
     from kaa.kernel.arch.x86_64 import user as user
