@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel import log
 from kaa.kernel.mm import buddy, pages, reclaim, trimming
 from kaa.kernel.mm.vma import LOCKED, SHARED
-from kaa.kernel.process import ids, tree
+from kaa.kernel.process import foreign, ids, tree
 from kaa.kernel.process.task import KERNEL_THREAD, MEMORY_VICTIM
 from kaa.kernel.sched import core
 from kaa.kernel.signal import send
@@ -70,7 +70,7 @@ def _address_space(group: ThreadGroup) -> AddressSpace | None:
         leader = group.leader
         if leader is None or leader.flags.load() & (KERNEL_THREAD | MEMORY_VICTIM) != 0:
             return None
-        return leader.mm
+        return foreign.memory_of(leader)
 
 
 def _choose() -> ThreadGroup | None:

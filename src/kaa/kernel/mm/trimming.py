@@ -14,7 +14,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm import frame, pages, reclaim
 from kaa.kernel.mm.frame import CACHED
 from kaa.kernel.mm.vma import LOCKED
-from kaa.kernel.process import ids, tree
+from kaa.kernel.process import foreign, ids, tree
 from kaa.lang import i32, u64
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _trim_all() -> u64:
         with tree.lock:
             leader = group.leader
             if leader is not None:
-                space = leader.mm
+                space = foreign.memory_of(leader)
         if space is not None:
             trimmed += _trim(space)
         group = ids.next_process(group.tgid)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
+from kaa.kernel.process import foreign
 from kaa.kernel.process.group import ThreadGroup, Usage
 from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KERNEL_THREAD, KILLABLE, STOPPED, UNINTERRUPTIBLE, Task
 from kaa.kernel.sched import core
@@ -72,19 +73,21 @@ def group_usage(group: ThreadGroup) -> Usage:
         while thread is not None:
             add_task(total, thread)
             thread = thread.next_thread
-    leader = group.leader
-    if leader is not None and leader.mm is not None:
-        total.peak_resident = max(total.peak_resident, resident_kib(leader.mm))
+        leader = group.leader
+    mm = None if leader is None else foreign.memory_of(leader)
+    if mm is not None:
+        total.peak_resident = max(total.peak_resident, resident_kib(mm))
     return total
 
 
 def group_run_time(group: ThreadGroup) -> u64:
-    """ns of processor time of all threads, dead ones included."""
-    total = group.usage.user_ns + group.usage.system_ns
-    thread = group.first_thread
-    while thread is not None:
-        total += core.run_time(thread)
-        thread = thread.next_thread
+    """ns of processor time of all threads, dead ones included. In timer interrupts too."""
+    with group.signal_lock:
+        total = group.usage.user_ns + group.usage.system_ns
+        thread = group.first_thread
+        while thread is not None:
+            total += core.run_time(thread)
+            thread = thread.next_thread
     return total
 
 

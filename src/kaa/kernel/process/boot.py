@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.descriptors import FileTable
 from kaa.kernel.process.credentials import ROOT
-from kaa.kernel.process.group import ThreadGroup
+from kaa.kernel.process.group import KERNEL, ThreadGroup
 from kaa.kernel.process.pid import Pid
-from kaa.kernel.process.task import KERNEL_THREAD, SHARES_FILES, Task
+from kaa.kernel.process.task import KERNEL_THREAD, Task
 from kaa.kernel.sched import core
 from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import Array, i32, u64
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from kaa.kernel.sched.cpu import Cpu
 
 no_files = FileTable()
-"""The table of tasks that have none: kernel threads and the dead. Nothing is ever put into it."""
+"""The table of tasks that have none: kernel threads and the dead. Nothing is ever put into it; its users are not
+counted."""
 
 
 class System:
@@ -66,6 +67,7 @@ def initialise() -> None:
     system.idle_group = group
     task = _idle_task(group)
     group.leader = task
+    group.flags = KERNEL
     core.run_queue.idle = task
     core.run_queue.current = task
     machine.percpu.set_current(task)
@@ -86,7 +88,7 @@ def new_idle(cpu: Cpu, stack: u64) -> Task:
 
 def _idle_task(group: ThreadGroup) -> Task:
     task = Task(group, Pid(i32(0)))
-    task.flags.store(KERNEL_THREAD | SHARES_FILES)
+    task.flags.store(KERNEL_THREAD)
     task.credentials = ROOT
     task.files = no_files
     task.set_name(b"idle")

@@ -15,7 +15,7 @@ from kaa.kernel.abi.process import (
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import ids
+from kaa.kernel.process import foreign, ids
 from kaa.kernel.process.credentials import Capability, Credentials
 from kaa.lang import u32, u64
 
@@ -45,7 +45,7 @@ def capget(header: UserPtr[CapabilityHeader], data: UserPtr[CapabilityData]) -> 
         task = ids.find_task(asked.pid)
         if task is None:
             raise ProcessLookupError
-        who = task.credentials
+        who = foreign.credentials_of(task)
     for half in range(words):
         shift = half * 32
         part = CapabilityData(u32(who.effective >> shift), u32(who.permitted >> shift), u32(who.inheritable >> shift))
@@ -75,7 +75,7 @@ def capset(header: UserPtr[CapabilityHeader], data: UserPtr[CapabilityData]) -> 
     new.permitted = permitted
     new.inheritable = inheritable
     new.ambient &= permitted & inheritable
-    task.credentials = new
+    foreign.replace_credentials(task, new)
 
 
 def _check(old: Credentials, effective: u64, permitted: u64, inheritable: u64) -> None:

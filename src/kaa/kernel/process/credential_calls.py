@@ -12,6 +12,7 @@ from typing import Final
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
+from kaa.kernel.process import foreign
 from kaa.kernel.process.credentials import (
     FILE_CAPABILITIES,
     NGROUPS_MAX,
@@ -78,7 +79,7 @@ def commit_users(old: Credentials, new: Credentials) -> None:
     ID changes on capabilities")."""
     if (old.securebits & SECURE_NO_SETUID_FIXUP) == 0:
         _fix_capabilities(old, new)
-    machine.percpu.current().credentials = new
+    foreign.replace_credentials(machine.percpu.current(), new)
 
 
 def _fix_capabilities(old: Credentials, new: Credentials) -> None:
@@ -126,7 +127,7 @@ def setgid(gid: u32) -> None:
     elif gid != old.gid and gid != old.sgid:
         raise OSError(errno.EPERM)
     new.egid = new.fsgid = gid
-    machine.percpu.current().credentials = new
+    foreign.replace_credentials(machine.percpu.current(), new)
 
 
 @syscall(x86_64=113, arm64=145)
@@ -166,7 +167,7 @@ def setregid(real: u32, effective: u32) -> None:
     if real != KEEP or (effective != KEEP and effective != old.gid):
         new.sgid = new.egid
     new.fsgid = new.egid
-    machine.percpu.current().credentials = new
+    foreign.replace_credentials(machine.percpu.current(), new)
 
 
 def _is_own_user(who: Credentials, uid: u32) -> bool:
@@ -204,7 +205,7 @@ def setresgid(real: u32, effective: u32, saved: u32) -> None:
     new.egid = old.egid if effective == KEEP else effective
     new.sgid = old.sgid if saved == KEEP else saved
     new.fsgid = new.egid
-    machine.percpu.current().credentials = new
+    foreign.replace_credentials(machine.percpu.current(), new)
 
 
 @syscall(x86_64=122, arm64=151)
@@ -227,7 +228,7 @@ def setfsgid(gid: u32) -> u32:
     if gid != KEEP and allowed and gid != old.fsgid:
         new = old.copy()
         new.fsgid = gid
-        machine.percpu.current().credentials = new
+        foreign.replace_credentials(machine.percpu.current(), new)
     return old.fsgid
 
 
@@ -259,7 +260,7 @@ def setgroups(size: u64, source: UserPtr[u32]) -> None:
         _insert_sorted(groups.members, source.offset(index).read())
     new = old.copy()
     new.groups = groups
-    machine.percpu.current().credentials = new
+    foreign.replace_credentials(machine.percpu.current(), new)
 
 
 def _insert_sorted(members: list[u32], gid: u32) -> None:

@@ -17,16 +17,16 @@ from kaa.kernel.arch import machine
 from kaa.kernel.lib import random
 from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import elf_loader, exec_credentials, exec_stack, exec_threads, fork, program
+from kaa.kernel.process import elf_loader, exec_credentials, exec_stack, exec_threads, foreign, fork, program, unsharing
 from kaa.kernel.process.elf_file import USER_END, ElfFile
 from kaa.kernel.process.exec_arguments import Arguments
 from kaa.kernel.process.exec_stack import Layout
 from kaa.kernel.process.group import EXECED
 from kaa.kernel.process.program import Program
-from kaa.kernel.process.task import FORKED_NO_EXEC, KERNEL_THREAD, SHARES_FILES, SHARES_MEMORY, Task
+from kaa.kernel.process.task import FORKED_NO_EXEC, KERNEL_THREAD, SHARES_MEMORY, Task
 from kaa.kernel.sched import robust
 from kaa.kernel.time import posix_timer
-from kaa.lang import Bytes, i32, noinline, u32, u64, usize
+from kaa.lang import Bytes, i32, noinline, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
@@ -97,7 +97,6 @@ def _add_prefix(arguments: Arguments, found: Program) -> None:
 def _become(found: Program, arguments: Arguments) -> None:
     task = machine.percpu.current()
     who = exec_credentials.after_exec(task, found)
-    prepare_sharing(task)
     layout = Layout()
     layout.secure = u64(1 if exec_credentials.is_secure(task.credentials, who) else 0)
     mm = AddressSpace()
@@ -106,6 +105,8 @@ def _become(found: Program, arguments: Arguments) -> None:
         _fill(task, mm, found, arguments, layout, who)
         if task.group.thread_count > 1:
             exec_threads.be_alone(task)
+        unsharing.unshare_files(task)
+        unsharing.unshare_handlers(task)
     except OSError:
         _leave(task, old)
         raise
@@ -131,17 +132,22 @@ def _leave_old(task: Task, mm: AddressSpace, old: AddressSpace | None) -> None:
 
 def _enter(task: Task, mm: AddressSpace) -> AddressSpace | None:
     """Make `mm` the caller's; gives the one before."""
-    old = task.mm
-    task.mm = mm
+    old = foreign.replace_memory(task, mm)
     mm.page_table.activate()
     return old
 
 
 def _leave(task: Task, old: AddressSpace | None) -> None:
     """Back to the old address space."""
-    task.mm = old
+    new = foreign.replace_memory(task, old)
     if old is not None:
         old.page_table.activate()
+    forget(new)
+
+
+@noinline
+def forget(mm: AddressSpace | None) -> None:
+    """The processor is elsewhere: the memory may go now, and not before."""
 
 
 def _fill(task: Task, mm: AddressSpace, found: Program, arguments: Arguments, layout: Layout, who: Credentials) -> None:
@@ -156,11 +162,11 @@ def _fill(task: Task, mm: AddressSpace, found: Program, arguments: Arguments, la
     if randomize:
         base += (random.word() & 0xFFF_FFFF) << 12
     layout.bias = elf_loader.load(mm, found.elf, base)
-    layout.entry = found.elf.header.entry + layout.bias
+    layout.entry = wrapping_add(found.elf.header.entry, layout.bias)
     interpreter = found.interpreter
     if interpreter is not None:
         layout.interpreter_base = elf_loader.load(mm, interpreter, u64(elf_loader.ANYWHERE))
-        layout.entry = interpreter.header.entry + layout.interpreter_base
+        layout.entry = wrapping_add(interpreter.header.entry, layout.interpreter_base)
     mm.set_break_start(elf_loader.break_start(found.elf, layout.bias))
     layout.vdso = mm.map_vdso()
     exec_stack.plan(layout, arguments, top - ((random.word() & 0x1FF) << 4 if randomize else u64(0)))
@@ -183,9 +189,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     group = task.group
     fork.release_vfork_parent(task)
     task.flags.fetch_and(~u32(FORKED_NO_EXEC | SHARES_MEMORY))
-    group.flags |= EXECED
-    group.executable = found.elf.file
-    task.credentials = who
+    foreign.replace_credentials(task, who)
     task.robust_list = 0
     task.clear_child_tid = 0
     task.alternate_sp = 0
@@ -195,6 +199,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     posix_timer.delete_all(group)
     with group.signal_lock:
         group.handlers.reset_for_exec()
+        group.flags |= EXECED
     task.set_name(base_name(found.file_name))
     task.files.close_on_exec()
     machine.context.reset_fpu(task)
@@ -205,10 +210,3 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
 def base_name(path: Bytes) -> Bytes:
     """What follows the last slash."""
     return path[path.rfind(0x2F) + 1 :]
-
-
-def prepare_sharing(task: Task) -> None:
-    """Before the point of no return: what must not be shared with another process any more. Raises MemoryError."""
-    if (task.flags.load() & SHARES_FILES) != 0:
-        task.files = task.files.fork()
-        task.flags.fetch_and(~u32(SHARES_FILES))

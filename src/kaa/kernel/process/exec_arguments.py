@@ -75,11 +75,11 @@ class Arguments:
             room = PIECE - used
             n = UserString(address).part_into(self.length - start, piece.data[used:PIECE])
             self._grow(n)
+            if self.length - start >= LONGEST_STRING:
+                raise OSError(errno.E2BIG)
             if n < room:
                 self._end()
                 return
-            if self.length - start >= LONGEST_STRING:
-                raise OSError(errno.E2BIG)
 
     def _begin(self) -> None:
         self.starts.append(u32(self.length))

@@ -15,7 +15,7 @@ from kaa.kernel.abi.elf import Aux
 from kaa.kernel.arch import machine
 from kaa.kernel.lib import random
 from kaa.kernel.mm.user import UserBuf
-from kaa.lang import ZERO, Array, as_bytes, struct, u8, u32, u64, usize
+from kaa.lang import ZERO, Array, as_bytes, struct, u8, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.process.credentials import Credentials
@@ -119,7 +119,7 @@ def _put_auxiliary(block: WordBlock, layout: Layout, arguments: Arguments, elf: 
     block.put_pair(u64(Aux.AT_PHNUM), u64(elf.count))
     block.put_pair(u64(Aux.AT_BASE), layout.interpreter_base)
     block.put_pair(u64(Aux.AT_FLAGS), u64(0))
-    block.put_pair(u64(Aux.AT_ENTRY), elf.header.entry + layout.bias)
+    block.put_pair(u64(Aux.AT_ENTRY), wrapping_add(elf.header.entry, layout.bias))
     block.put_pair(u64(Aux.AT_UID), u64(who.uid))
     block.put_pair(u64(Aux.AT_EUID), u64(who.euid))
     block.put_pair(u64(Aux.AT_GID), u64(who.gid))

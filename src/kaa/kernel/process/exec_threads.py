@@ -11,7 +11,7 @@ from kaa.kernel.process.exit import kill_threads
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import DYING, Task
 from kaa.kernel.sched import core
-from kaa.kernel.signal import must_die
+from kaa.kernel.signal import must_die, stop
 from kaa.lang import u64
 
 
@@ -19,19 +19,22 @@ def be_alone(task: Task) -> None:
     """End every other thread of the caller's process and wait until they are gone. Raises RestartAlways when the
     process is itself ending, or another thread was first to exec."""
     group = task.group
-    with group.signal_lock:
-        if group.group_exit or group.exec_task is not None or (task.flags.load() & DYING) != 0:
-            raise RestartAlways
-        group.exec_task = task
-        kill_threads(group, task)
-    if not _wait_for_others(task, group):
-        group.exec_task = None
-        raise RestartAlways
     with tree.lock:
-        if not task.is_leader():
-            _take_over(task, group)
-        group.leader_done = False
-        group.exec_task = None
+        with group.signal_lock:
+            if group.group_exit or group.exec_task is not None or (task.flags.load() & DYING) != 0:
+                raise RestartAlways
+            group.exec_task = task
+            stop.cancel(group)
+            kill_threads(group, task)
+    alone = _wait_for_others(task, group)
+    with tree.lock:
+        with group.signal_lock:
+            group.exec_task = None
+            if not alone:
+                raise RestartAlways
+            if not task.is_leader():
+                _take_over(task, group)
+            group.leader_done = False
 
 
 def _others(task: Task, group: ThreadGroup) -> u64:
@@ -56,14 +59,13 @@ def _wait_for_others(task: Task, group: ThreadGroup) -> bool:
 
 
 def _take_over(task: Task, group: ThreadGroup) -> None:
-    """The dead leader's place and number become the caller's, whose own number is free. Under `tree.lock`."""
+    """The dead leader's place and number become the caller's, whose own number is free. Under both locks."""
     old = group.leader
     assert old is not None
-    with group.signal_lock:
-        tree.remove_thread(group, task)
-        tree.remove_thread(group, old)
-        tree.add_thread(group, task)
-        group.leader = task
+    tree.remove_thread(group, task)
+    tree.remove_thread(group, old)
+    tree.add_thread(group, task)
+    group.leader = task
     mine = task.identity
     mine.task = None
     pids.table.free_if_unused(mine)

@@ -15,7 +15,7 @@ from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers.tty import job_control
 from kaa.kernel.mm import fault_injection
-from kaa.kernel.process import accounting, boot, fork, notify, reparent, tree
+from kaa.kernel.process import accounting, boot, foreign, fork, notify, reparent, tree, unsharing
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import (
@@ -24,15 +24,14 @@ from kaa.kernel.process.task import (
     EXITING,
     INTERRUPTIBLE,
     KILLABLE,
-    SHARES_FILES,
     SHARES_MEMORY,
     STOP_WANTED,
     STOPPED,
-    WORK_SIGNAL,
     Task,
 )
 from kaa.kernel.sched import core, robust
 from kaa.kernel.signal import stop
+from kaa.kernel.signal.summon import summon
 from kaa.lang import i32, noinline, u32, u64, unreachable
 
 
@@ -50,12 +49,19 @@ def exit_group(code: i32) -> None:
 
 
 def begin_group_exit(group: ThreadGroup, status: i32) -> None:
-    """Let every thread of the process end, with this wait status unless one was set before."""
+    """Let every thread of the process end, with this wait status unless one was set before. A thread that another's
+    execve(2) is ending cannot take the process with it; a fatal signal can."""
     with group.signal_lock:
-        if not group.group_exit:
-            group.group_exit = True
-            group.group_exit_status = status
-            kill_threads(group, None)
+        if not group.group_exit and (group.exec_task is None or (status & 0x7F) != 0):
+            end_group(group, status)
+
+
+def end_group(group: ThreadGroup, status: i32) -> None:
+    """The same under `signal_lock`, when nothing has ended the process yet."""
+    group.group_exit = True
+    group.group_exit_status = status
+    stop.cancel(group)
+    kill_threads(group, None)
 
 
 def kill_threads(group: ThreadGroup, survivor: Task | None) -> None:
@@ -64,8 +70,7 @@ def kill_threads(group: ThreadGroup, survivor: Task | None) -> None:
     while thread is not None:
         if thread is not survivor and (thread.flags.load() & EXITING) == 0:
             thread.flags.fetch_or(DYING)
-            thread.work.fetch_or(WORK_SIGNAL)
-            core.wake_if(thread, u64(INTERRUPTIBLE | KILLABLE | STOPPED))
+            summon(thread, u64(INTERRUPTIBLE | KILLABLE | STOPPED))
         thread = thread.next_thread
 
 
@@ -95,7 +100,7 @@ def _exit_parts(task: Task, status: i32) -> None:
         _stop_timers(task.group)
         _leave_terminal(task.group)
     _leave_memory(task)
-    _leave_files(task, last)
+    _leave_files(task)
     if last and task.group.tty is not None:
         job_control.disassociate(task.group)
     _leave_tree(task)
@@ -127,8 +132,7 @@ def _pass_signals_on(group: ThreadGroup, task: Task) -> None:
     thread = group.first_thread
     while thread is not None:
         if (thread.flags.load() & EXITING) == 0 and (group.pending.mask & ~thread.blocked) != 0:
-            thread.work.fetch_or(WORK_SIGNAL)
-            core.wake_if(thread, u64(INTERRUPTIBLE))
+            summon(thread, u64(INTERRUPTIBLE))
         thread = thread.next_thread
 
 
@@ -165,23 +169,16 @@ def _leave_memory(task: Task) -> None:
         robust.clear_tid(task)
     usage = task.group.usage
     usage.peak_resident = max(usage.peak_resident, accounting.resident_kib(mm))
-    task.mm = None
+    foreign.replace_memory(task, None)
     fork.release_vfork_parent(task)
 
 
-def _leave_files(task: Task, last: bool) -> None:
-    """Descriptors are closed with the last thread; a table that another process shares is left to it."""
-    if last and (task.flags.load() & SHARES_FILES) == 0:
-        try:
-            task.files.close_all()
-        except Exception:
-            pass
-    task.files = boot.no_files
+def _leave_files(task: Task) -> None:
+    """The last task that has the descriptors closes them. The context of the dead is the kernel's."""
+    unsharing.leave_files(foreign.replace_files(task, boot.no_files))
     fs = boot.system.fs
     if fs is not None:
-        task.fs = fs
-    if last:
-        task.group.executable = None
+        foreign.replace_directories(task, fs)
 
 
 def _leave_tree(task: Task) -> None:
@@ -214,6 +211,7 @@ def _become_zombie(group: ThreadGroup) -> None:
     assert leader is not None
     accounting.add_task(group.usage, leader)
     group.exit_status = group.group_exit_status
+    group.handlers.users.fetch_sub(1)
     reparent.children_of(group)
     reparent.tell_orphaned_group(group)
     parent = group.parent
@@ -233,8 +231,9 @@ def reap(group: ThreadGroup) -> None:
         identity = leader.identity
         identity.task = None
         pids.table.free_if_unused(identity)
-        tree.remove_thread(group, leader)
-    group.leader = None
+        with group.signal_lock:
+            tree.remove_thread(group, leader)
+            group.leader = None
     group.tty = None
 
 

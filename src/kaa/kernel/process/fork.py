@@ -19,10 +19,11 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process import tree
-from kaa.kernel.process.group import SUBREAPER, UNDER_SUBREAPER, UNKILLABLE, ThreadGroup
-from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_FILES, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
+from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
+from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
 from kaa.kernel.sched import core
 from kaa.kernel.signal import has_pending, must_die
+from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import i32, struct, u32, u64
 
 if TYPE_CHECKING:
@@ -150,19 +151,28 @@ def check_task_limit(parent: Task) -> None:
 
 def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:
     origin = parent.group
-    handlers = origin.handlers
-    if (flags & Clone.CLONE_SIGHAND) == 0:
-        handlers = handlers.fork()
-        if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0:
-            handlers.reset_for_exec()
+    handlers = _shared_handlers(origin) if (flags & Clone.CLONE_SIGHAND) != 0 else handlers_copy(origin)
+    if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0:
+        handlers.reset_for_exec()
     group = ThreadGroup(number, handlers)
-    group.limits.copy_from(origin.limits)
-    group.executable = origin.executable
+    with origin.signal_lock:
+        group.limits.copy_from(origin.limits)
     group.oom_score_adjust = origin.oom_score_adjust
     group.start_time = machine.clock.monotonic_ns()
-    if (origin.flags & (SUBREAPER | UNDER_SUBREAPER)) != 0:
-        group.flags |= UNDER_SUBREAPER
     return group
+
+
+def _shared_handlers(group: ThreadGroup) -> SignalHandlers:
+    with group.signal_lock:
+        return group.handlers
+
+
+def handlers_copy(group: ThreadGroup) -> SignalHandlers:
+    """A process's signal handlers, for another to have. Raises MemoryError."""
+    fresh = SignalHandlers()
+    with group.signal_lock:
+        fresh.copy_from(group.handlers)
+    return fresh
 
 
 def _inherit(child: Task, parent: Task) -> None:
@@ -194,9 +204,6 @@ def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:
         child.mm = mm.fork()
     else:
         child.mm = mm
-    if (flags & (Clone.CLONE_FILES | Clone.CLONE_THREAD)) == Clone.CLONE_FILES:
-        child.flags.fetch_or(SHARES_FILES)
-        parent.flags.fetch_or(SHARES_FILES)
     if (flags & Clone.CLONE_VM) != 0:
         child.flags.fetch_or(SHARES_MEMORY)
         if (flags & Clone.CLONE_VFORK) == 0:
@@ -231,19 +238,31 @@ def _publish(child: Task, parent: Task, request: CloneRequest) -> None:
     dies."""
     flags = request.flags
     with tree.lock:
-        if has_pending(parent):
-            raise RestartAlways
-        child.identity.task = child
         group = child.group
         if (flags & Clone.CLONE_THREAD) != 0:
-            with group.signal_lock:
-                group.live_threads += 1
-                tree.add_thread(group, child)
+            _publish_thread(group, child, parent)
+        elif has_pending(parent):
+            raise RestartAlways
         else:
             _publish_process(group, child, parent, flags)
+        child.identity.task = child
+        if (flags & Clone.CLONE_FILES) != 0:
+            child.files.users.fetch_add(1)
+
+
+def _publish_thread(group: ThreadGroup, child: Task, parent: Task) -> None:
+    """Whoever ends or stops all threads does so under the signal lock: either it sees the new one, or the parent sees
+    that something is pending."""
+    with group.signal_lock:
+        if has_pending(parent):
+            raise RestartAlways
+        group.live_threads += 1
+        tree.add_thread(group, child)
 
 
 def _publish_process(group: ThreadGroup, child: Task, parent: Task, flags: u64) -> None:
+    if (flags & Clone.CLONE_SIGHAND) != 0:
+        group.handlers.users.fetch_add(1)
     group.leader = child
     group.exit_signal = child.exit_signal
     group.live_threads = 1
@@ -294,4 +313,3 @@ def release_vfork_parent(task: Task) -> None:
     waiter = ids.find_task(task.vfork_parent)
     if waiter is not None and waiter.vfork_child == task.pid:
         core.wake_if(waiter, u64(core.KILLABLE))
-

@@ -19,7 +19,6 @@ from kaa.lang import Guarded, i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.tty.tty import Tty
-    from kaa.kernel.fs.file import File
     from kaa.kernel.process.pid import Pid
     from kaa.kernel.process.task import Task
     from kaa.kernel.signal.handlers import SignalHandlers
@@ -37,8 +36,8 @@ SUBREAPER: Final = 1
 # pid 1: signals without a handler do not touch it.
 UNKILLABLE: Final = 2
 EXECED: Final = 4
-# Its descendants are under a subreaper: orphans look for one.
-UNDER_SUBREAPER: Final = 8
+# A thread of the kernel: no signal touches it.
+KERNEL: Final = 8
 
 # group.job: what waitid(2) may report.
 JOB_STOPPED: Final = 1
@@ -81,49 +80,53 @@ class Usage:
 class ThreadGroup:
     """A process."""
 
-    tgid: i32
+    tgid: Final[i32]
+    # Under signal_lock.
     flags: u32
 
     # -- tree
+    # These are one word each, which others may read without the lock.
     state: u32
-    leader: Task | None
-    # All threads that are not dead, through Task.next_thread.
-    first_thread: Task | None
+    # Number of the parent (getppid(2)), of the process group, of the session; 0 for none.
+    parent_id: i32
+    group_id: i32
+    session_id: i32
     thread_count: u32
-    # Threads that have not begun to end (written under both locks).
+    # Written under both locks, so that either suffices to read: all threads that are not dead, through
+    # Task.next_thread, the leader among them (and it stays when it is), and how many have not begun to end.
+    leader: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
+    first_thread: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
     live_threads: u32
     # The leader has ended and waits for the other threads, to be a zombie.
     leader_done: bool
-    parent: ThreadGroup | None
-    # The parent's number, as getppid(2) gives it: one word, so that reading it needs no lock.
-    parent_id: i32
+    parent: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
     # The thread that forked this process: __WNOTHREAD.
     parent_thread: i32
-    first_child: ThreadGroup | None
-    next_sibling: ThreadGroup | None
-    previous_sibling: ThreadGroup | None
-    process_group: Pid | None
-    next_in_group: ThreadGroup | None
-    previous_in_group: ThreadGroup | None
-    session: Pid | None
-    next_in_session: ThreadGroup | None
-    previous_in_session: ThreadGroup | None
-    tty: Tty | None
+    first_child: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    next_sibling: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    previous_sibling: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    process_group: Guarded[Pid | None, "tree.lock"]  # noqa: F821, UP037
+    next_in_group: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    previous_in_group: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    session: Guarded[Pid | None, "tree.lock"]  # noqa: F821, UP037
+    next_in_session: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    previous_in_session: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    tty: Guarded[Tty | None, "tree.lock"]  # noqa: F821, UP037
     exit_signal: i32
     # wait status once a zombie
     exit_status: i32
-    child_waiters: WaitQueue
+    child_waiters: Final[WaitQueue]
 
     # -- signals
     signal_lock: Final[IrqSpinLock]
-    pending: Guarded[PendingSignals, "signal_lock"]  # noqa: F821, UP037
-    # Shared with other processes only by CLONE_SIGHAND without CLONE_THREAD.
-    handlers: SignalHandlers
+    pending: Final[PendingSignals]
+    # Shared with other processes only by CLONE_SIGHAND without CLONE_THREAD, until execve(2).
+    handlers: Guarded[SignalHandlers, "signal_lock"]  # noqa: F821, UP037
     # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
     group_exit: bool
     group_exit_status: i32
-    # The thread that execs while the others die.
-    exec_task: Task | None
+    # The thread that execs while the others die; written under both locks.
+    exec_task: Guarded[Task | None, "signal_lock"]  # noqa: F821, UP037
     job: u32
     job_status: i32
     stop_signal: i32
@@ -133,20 +136,18 @@ class ThreadGroup:
     # The parent has still to be told of SIGCONT.
     job_notify: bool
     # Woken when a signal that signalfd may read arrives.
-    signalfd_waiters: WaitQueue
+    signalfd_waiters: Final[WaitQueue]
 
     # -- limits and accounts; single words, written by the process's threads
-    limits: Limits
-    usage: Usage
-    children_usage: Usage
+    limits: Final[Limits]
+    usage: Final[Usage]
+    children_usage: Final[Usage]
     start_time: u64
     cpu_timers: u32
     real_timer: IntervalTimer | None
     virtual_timer: IntervalTimer | None
     profile_timer: IntervalTimer | None
     posix_timers: PosixTimers | None
-    # Address ranges for /proc: what exec laid out.
-    executable: File | None
     oom_score_adjust: i32
 
     def __init__(self, tgid: i32, handlers: SignalHandlers) -> None:
@@ -173,6 +174,8 @@ class ThreadGroup:
         self.leader_done = False
         self.parent = None
         self.parent_id = 0
+        self.group_id = 0
+        self.session_id = 0
         self.parent_thread = 0
         self.first_child = None
         self.next_sibling = None
@@ -205,15 +208,4 @@ class ThreadGroup:
         self.virtual_timer = None
         self.profile_timer = None
         self.posix_timers = None
-        self.executable = None
         self.oom_score_adjust = 0
-
-    def group_number(self) -> i32:
-        """Process group id; 0 when none is set (kernel threads)."""
-        pid = self.process_group
-        return 0 if pid is None else pid.number
-
-    def session_number(self) -> i32:
-        """Session id; 0 when none."""
-        pid = self.session
-        return 0 if pid is None else pid.number

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kaa.kernel.abi.signal import SIG_IGN, SIGNAL_COUNT, Code, SigInfo, Signal, SignalFlags
-from kaa.kernel.process import accounting, tree
+from kaa.kernel.process import accounting, foreign, tree
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.signal import send
 from kaa.lang import i32, u64
@@ -46,7 +46,7 @@ def _child_info(group: ThreadGroup, signo: i32, code: i32, status: i32) -> SigIn
     leader = group.leader
     uid = 0
     if leader is not None:
-        uid = leader.credentials.uid
+        uid = foreign.credentials_of(leader).uid
     info.set_sender(group.tgid, uid)
     info.word1 = u64(status)
     info.word2 = accounting.ticks(group.usage.user_ns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.lang import Array, i32, u32
+from kaa.lang import Array, Guarded, i32, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.process.group import ThreadGroup
@@ -27,11 +27,11 @@ BLOCKS: Final = PID_MAX // BLOCK
 class Pid:
     """A number and who is called by it."""
 
-    number: i32
-    task: Task | None
+    number: Final[i32]
+    task: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
     # The process group and the session of this number, as lists through ThreadGroup.
-    group_first: ThreadGroup | None
-    session_first: ThreadGroup | None
+    group_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    session_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
 
     def __init__(self, number: i32) -> None:
         self.number = number

@@ -17,6 +17,7 @@ from kaa.kernel.abi.signal import SIGNAL_COUNT
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserBuf, UserPtr
+from kaa.kernel.process import foreign, reparent
 from kaa.kernel.process.credentials import (
     LAST_CAPABILITY,
     SECURE_KEEP_CAPS,
@@ -88,10 +89,10 @@ def _set_name(task: Task, address: u64) -> i64:
 
 def _set_subreaper(task: Task, value: bool) -> i64:
     group = task.group
+    with group.signal_lock:
+        group.flags = group.flags | SUBREAPER if value else group.flags & ~u32(SUBREAPER)
     if value:
-        group.flags |= SUBREAPER
-    else:
-        group.flags &= ~u32(SUBREAPER)
+        reparent.subreapers.any = True
     return i64(0)
 
 
@@ -168,7 +169,7 @@ def _check_capability(number: u64) -> None:
 def _set_securebits(task: Task, bits: u32) -> i64:
     new = task.credentials.copy()
     new.securebits = bits
-    task.credentials = new
+    foreign.replace_credentials(task, new)
     return i64(0)
 
 
@@ -178,7 +179,7 @@ def _drop_bounding(task: Task, number: u64) -> i64:
     _check_capability(number)
     new = task.credentials.copy()
     new.bounding &= ~(u64(1) << number)
-    task.credentials = new
+    foreign.replace_credentials(task, new)
     return i64(0)
 
 
@@ -210,5 +211,5 @@ def _may_raise(who: Credentials, bit: u64) -> bool:
 def _set_ambient(task: Task, ambient: u64) -> i64:
     new = task.credentials.copy()
     new.ambient = ambient
-    task.credentials = new
+    foreign.replace_credentials(task, new)
     return i64(0)

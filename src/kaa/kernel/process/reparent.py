@@ -10,9 +10,18 @@ from __future__ import annotations
 from kaa.kernel.abi.signal import SigInfo, Signal
 from kaa.kernel.process import notify, tree
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process.group import ALIVE, SUBREAPER, UNDER_SUBREAPER, ZOMBIE, ThreadGroup
+from kaa.kernel.process.group import ALIVE, SUBREAPER, ZOMBIE, ThreadGroup
 from kaa.kernel.signal import send
 from kaa.lang import i32
+
+
+class Subreapers:
+    """Whether there ever was a child subreaper: only then do orphans look for one."""
+
+    any: bool = False
+
+
+subreapers = Subreapers()
 
 
 def children_of(group: ThreadGroup) -> None:
@@ -27,7 +36,7 @@ def children_of(group: ThreadGroup) -> None:
 
 
 def _heir(group: ThreadGroup) -> ThreadGroup | None:
-    if (group.flags & UNDER_SUBREAPER) != 0:
+    if subreapers.any:
         ancestor = group.parent
         while ancestor is not None:
             if (ancestor.flags & SUBREAPER) != 0 and ancestor.state == ALIVE:

@@ -29,20 +29,20 @@ def _group_of(number: i32) -> ThreadGroup:
 def getpgid(number: i32) -> i32:
     """getpgid(2): the process group of a process."""
     with tree.lock:
-        return _group_of(number).group_number()
+        return _group_of(number).group_id
 
 
 @syscall(x86_64=111)
 def getpgrp() -> i32:
     """getpgrp(2): the caller's process group."""
-    return machine.percpu.current().group.group_number()
+    return machine.percpu.current().group.group_id
 
 
 @syscall(x86_64=124, arm64=156)
 def getsid(number: i32) -> i32:
     """getsid(2): the session of a process."""
     with tree.lock:
-        return _group_of(number).session_number()
+        return _group_of(number).session_id
 
 
 @syscall(x86_64=109, arm64=154)
@@ -75,12 +75,12 @@ def _check_target(me: ThreadGroup, target: ThreadGroup) -> None:
         leader = target.leader
         if leader is not None and (leader.flags.load() & FORKED_NO_EXEC) == 0 and (target.flags & EXECED) != 0:
             raise OSError(errno.EACCES)
-    if target.session_number() == target.tgid:
+    if target.session_id == target.tgid:
         raise OSError(errno.EPERM)
 
 
 def _move(target: ThreadGroup, wanted: i32) -> None:
-    if wanted == target.group_number():
+    if wanted == target.group_id:
         return
     pid = pids.table.find(wanted)
     if pid is None:

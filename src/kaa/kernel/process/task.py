@@ -21,7 +21,7 @@ from kaa.kernel.locking.wait_queue import Waiter
 from kaa.kernel.sched.heap import HeapNode
 from kaa.kernel.signal.pending import PendingSignals
 from kaa.kernel.time.timer import WakeTimer
-from kaa.lang import Array, Atomic, Bytes, i32, u8, u32, u64
+from kaa.lang import Array, Atomic, Bytes, Guarded, i32, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.context import FsContext
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from kaa.kernel.process.group import ThreadGroup
     from kaa.kernel.process.pid import Pid
     from kaa.kernel.sched.futex import FutexWaiter
-    from kaa.kernel.signal.handlers import SignalHandlers
 
 # task.state
 RUNNING: Final = 0
@@ -61,9 +60,10 @@ DYING: Final = 16
 MEMORY_VICTIM: Final = 32
 # To stop, for job control, at the next return to user mode (signal/stop.py).
 STOP_WANTED: Final = 64
-# Another task was made with CLONE_VM, or with CLONE_FILES but not as a thread.
+# Another task was made with CLONE_VM.
 SHARES_MEMORY: Final = 128
-SHARES_FILES: Final = 256
+# A stop signal was taken, and SIGCONT has not come since.
+STOP_TAKEN: Final = 256
 
 COMM_LENGTH: Final = 16
 
@@ -84,8 +84,8 @@ class Task(HeapNode):
     pid: i32
     tgid: i32
     exit_code: i32
-    group: ThreadGroup
-    identity: Pid
+    group: Final[ThreadGroup]
+    # Others read these four through process/foreign.py.
     mm: AddressSpace | None
     files: FileTable
     fs: FsContext
@@ -110,7 +110,7 @@ class Task(HeapNode):
     slice_end: u64
 
     # -- signals
-    pending: PendingSignals
+    pending: Final[PendingSignals]
     blocked: u64
     # The mask to go back to when WORK_RESTORE_MASK is set (sigsuspend, ppoll, pselect, epoll_pwait).
     saved_mask: u64
@@ -121,7 +121,8 @@ class Task(HeapNode):
     alternate_flags: u32
 
     # -- tree
-    next_thread: Task | None
+    identity: Guarded[Pid, "tree.lock"]  # noqa: F821, UP037
+    next_thread: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
     parent_death_signal: i32
     exit_signal: i32
 
@@ -237,11 +238,6 @@ class Task(HeapNode):
         """A task that never ran still has its stack; one that did gave it up at its last switch."""
         if self.kernel_stack != 0:
             machine.context.free_stack(self.kernel_stack)
-
-    @property
-    def signals(self) -> SignalHandlers:
-        """What the process does with each signal."""
-        return self.group.handlers
 
     def is_kernel_thread(self) -> bool:
         """Whether it runs in the kernel only."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
 
 lock = IrqSpinLock("process tree")
-"""Guards: parents, children, threads, process groups, sessions, numbers. The terminal takes it in interrupts."""
+"""Guards: parents, children, threads, process groups, sessions, numbers. The terminal takes it in interrupts. Fields
+say `Guarded[…, "tree.lock"]`."""
 
 
 def add_child(parent: ThreadGroup, child: ThreadGroup) -> None:
@@ -54,6 +55,7 @@ def join_group(member: ThreadGroup, pid: Pid) -> None:
     """Enter the process group `pid`."""
     following = pid.group_first
     member.process_group = pid
+    member.group_id = pid.number
     member.previous_in_group = None
     member.next_in_group = following
     if following is not None:
@@ -83,6 +85,7 @@ def join_session(member: ThreadGroup, pid: Pid) -> None:
     """Enter the session `pid`."""
     following = pid.session_first
     member.session = pid
+    member.session_id = pid.number
     member.previous_in_session = None
     member.next_in_session = following
     if following is not None:

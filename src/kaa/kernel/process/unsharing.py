@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""unshare(2): give the caller its own copy of what clone(2) made it share."""
+"""Ending what clone(2) made tasks share: unshare(2), execve(2), the end of a task."""
 
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.sched import NAMESPACES, Clone
 from kaa.kernel.arch import machine
-from kaa.kernel.process import credentials
-from kaa.kernel.process.task import SHARES_FILES, SHARES_MEMORY
+from kaa.kernel.process import boot, credentials, foreign, fork
+from kaa.kernel.process.task import SHARES_MEMORY, Task
 from kaa.lang import u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.descriptors import FileTable
 
 KNOWN = NAMESPACES | Clone.CLONE_FILES | Clone.CLONE_FS | Clone.CLONE_SYSVSEM | Clone.CLONE_THREAD | Clone.CLONE_VM | Clone.CLONE_SIGHAND  # fmt: skip  # noqa: E501
 
@@ -28,7 +32,36 @@ def unshare(flags: u64) -> None:
         raise OSError(errno.EINVAL)
     if (flags & Clone.CLONE_VM) != 0 and (not alone or (task.flags.load() & SHARES_MEMORY) != 0):
         raise OSError(errno.EINVAL)
-    if (flags & Clone.CLONE_FS) != 0:
-        task.fs = task.fs.fork()
-    if (flags & Clone.CLONE_FILES) != 0 and (not alone or (task.flags.load() & SHARES_FILES) != 0):
-        task.files = task.files.fork()
+    directories = task.fs.fork() if (flags & Clone.CLONE_FS) != 0 else None
+    if (flags & Clone.CLONE_FILES) != 0:
+        unshare_files(task)
+    if directories is not None:
+        foreign.replace_directories(task, directories)
+
+
+def unshare_files(task: Task) -> None:
+    """Give the caller descriptors of its own, if others have them too. Raises MemoryError."""
+    if task.files.users.load() > 1:
+        leave_files(foreign.replace_files(task, task.files.fork()))
+
+
+def leave_files(files: FileTable) -> None:
+    """A task has this table no more: the last to have it closes everything. A file's complaint at its last close is
+    nobody's."""
+    if files is boot.no_files or files.users.fetch_sub(1) != 1:
+        return
+    try:
+        files.close_all()
+    except Exception:
+        pass
+
+
+def unshare_handlers(task: Task) -> None:
+    """Give the caller's process signal handlers of its own (execve(2) after CLONE_SIGHAND without CLONE_THREAD). Raises
+    MemoryError."""
+    group = task.group
+    if group.handlers.users.load() > 1:
+        own = fork.handlers_copy(group)
+        with group.signal_lock:
+            group.handlers.users.fetch_sub(1)
+            group.handlers = own

@@ -16,8 +16,8 @@ from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.wait import IdType, WaitOption
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
+from kaa.kernel.process import foreign, tree, usage
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process import tree, usage
 from kaa.kernel.process.exit import reap
 from kaa.kernel.process.group import JOB_CONTINUED, JOB_STOP_REPORTED, JOB_STOPPED, REAPED, ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import Task
@@ -80,7 +80,7 @@ def _select(request: WaitRequest, number: i32) -> None:
         request.kind = u32(IdType.P_ALL)
     elif number == 0:
         request.kind = u32(IdType.P_PGID)
-        request.number = machine.percpu.current().group.group_number()
+        request.number = machine.percpu.current().group.group_id
     else:
         request.kind = u32(IdType.P_PGID)
         request.number = -number
@@ -97,7 +97,7 @@ def waitid(kind: u32, number: i32, info: UserPtr[SigInfo], options: u32, rusage:
         raise OSError(errno.EINVAL)
     request = WaitRequest(kind, number, options)
     if kind == IdType.P_PGID and number == 0:
-        request.number = machine.percpu.current().group.group_number()
+        request.number = machine.percpu.current().group.group_id
     result = WaitResult()
     found = await_child(request, result)
     if found != 0 and not rusage.is_null():
@@ -165,7 +165,7 @@ def _child_by_number(parent: ThreadGroup, number: i32) -> ThreadGroup | None:
 def _selected(child: ThreadGroup, task: Task, request: WaitRequest) -> bool:
     if child.state == REAPED:
         return False
-    if request.kind == IdType.P_PGID and child.group_number() != request.number:
+    if request.kind == IdType.P_PGID and child.group_id != request.number:
         return False
     options = request.options
     if (options & WaitOption.WNOTHREAD) != 0 and child.parent_thread != task.pid:
@@ -207,7 +207,7 @@ def _event(child: ThreadGroup, request: WaitRequest, result: WaitResult) -> bool
 def _describe(child: ThreadGroup, result: WaitResult) -> None:
     leader = child.leader
     result.pid = child.tgid
-    result.uid = 0 if leader is None else leader.credentials.uid
+    result.uid = 0 if leader is None else foreign.credentials_of(leader).uid
     usage.fill(result.usage, child.usage, child.children_usage)
 
 

@@ -15,8 +15,8 @@ from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.process import boot, fork, tree
 from kaa.kernel.process.credentials import ROOT
-from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
-from kaa.kernel.process.task import COMM_LENGTH, KERNEL_THREAD, SHARES_FILES, Task, program_name
+from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
+from kaa.kernel.process.task import COMM_LENGTH, KERNEL_THREAD, Task, program_name
 from kaa.kernel.sched import core
 from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import Bytes, i32, u32, u64
@@ -34,7 +34,8 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
     try:
         task = _make(identity, entry, argument)
         task.files = boot.no_files
-        task.flags.store(KERNEL_THREAD | SHARES_FILES)
+        task.flags.store(KERNEL_THREAD)
+        task.group.flags = KERNEL
         _enter_tree(task, None)
     except MemoryError:
         fork.forget(identity)

@@ -8,7 +8,7 @@ from typing import Final
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
-from kaa.kernel.process import ids
+from kaa.kernel.process import foreign, ids
 from kaa.kernel.process.credentials import Capability
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import policy
@@ -22,10 +22,10 @@ PRIO_USER: Final = 2
 def _belongs(task: Task, which: i32, who: i32) -> bool:
     """Whether a task is meant by setpriority's pair."""
     if which == PRIO_PGRP:
-        wanted = machine.percpu.current().group.group_number() if who == 0 else who
-        return task.group.group_number() == wanted
+        wanted = machine.percpu.current().group.group_id if who == 0 else who
+        return task.group.group_id == wanted
     wanted_user = machine.percpu.current().credentials.uid if who == 0 else u32(who)
-    return task.credentials.uid == wanted_user
+    return foreign.credentials_of(task).uid == wanted_user
 
 
 def _single(who: i32) -> Task:
@@ -79,7 +79,8 @@ def _set_one(task: Task, nice: i32) -> None:
     """Raises PermissionError for another user's task, OSError(EACCES) for a better value than RLIMIT_NICE allows."""
     me = machine.percpu.current().credentials
     capable = me.capable(u32(Capability.CAP_SYS_NICE))
-    if not capable and me.euid != task.credentials.uid and me.euid != task.credentials.euid:
+    theirs = foreign.credentials_of(task)
+    if not capable and me.euid != theirs.uid and me.euid != theirs.euid:
         raise OSError(errno.EPERM)
     if nice < task.nice and not capable and not policy.nice_allowed(task, nice):
         raise OSError(errno.EACCES)

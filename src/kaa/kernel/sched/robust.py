@@ -31,7 +31,7 @@ def set_robust_list(head: u64, size: usize) -> None:
 @syscall(x86_64=274, arm64=100)
 def get_robust_list(pid: i32, head: UserPtr[u64], size: UserPtr[u64]) -> None:
     """get_robust_list(2): where a thread keeps it."""
-    from kaa.kernel.process import credentials, ids
+    from kaa.kernel.process import credentials, foreign, ids
 
     me = machine.percpu.current()
     task: Task | None = me
@@ -39,7 +39,7 @@ def get_robust_list(pid: i32, head: UserPtr[u64], size: UserPtr[u64]) -> None:
         task = ids.find_task(pid)
     if task is None:
         raise ProcessLookupError
-    if not credentials.same_user(me.credentials, task.credentials):
+    if not credentials.same_user(me.credentials, foreign.credentials_of(task)):
         credentials.require(u32(credentials.Capability.CAP_SYS_PTRACE))
     size.write(u64(HEAD_SIZE))
     head.write(task.robust_list)

@@ -25,8 +25,9 @@ from kaa.kernel.abi.signal import (
 )
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process.task import DYING, STOP_WANTED, WORK_CHILD_TID, WORK_RESTORE_MASK, WORK_SIGNAL, Task
+from kaa.kernel.process.task import DYING, STOP_TAKEN, STOP_WANTED, WORK_CHILD_TID, WORK_RESTORE_MASK, WORK_SIGNAL, Task
 from kaa.kernel.signal import send, stop
+from kaa.kernel.signal.summon import alert
 from kaa.lang import as_bytes, cold, i32, i64, trailing_zeros, u32, u64
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _next(task: Task, info: SigInfo, action: SigAction) -> i32:
     if group.job_notify:
         stop.tell_continued(group)
     while True:
-        if (task.flags.load() & STOP_WANTED) != 0 and not group.group_exit:
+        if (task.flags.load() & (STOP_WANTED | DYING)) == STOP_WANTED:
             stop.participate(task)
         with group.signal_lock:
             if group.group_exit or (task.flags.load() & DYING) != 0:
@@ -101,8 +102,10 @@ def _next(task: Task, info: SigInfo, action: SigAction) -> i32:
                 verdict = AGAIN
             else:
                 verdict = _judge(group, signo, action)
+                if verdict == STOP:
+                    task.flags.fetch_or(STOP_TAKEN)
         if verdict == STOP:
-            verdict = _stop(group, signo)
+            verdict = _stop(task, group, signo)
         if verdict == DIE:
             _note_fatal(task, group, signo, info)
             return DIE
@@ -164,11 +167,11 @@ def _default(group: ThreadGroup, bit: u64) -> i32:
     return i32(DIE)
 
 
-def _stop(group: ThreadGroup, signo: i32) -> i32:
+def _stop(task: Task, group: ThreadGroup, signo: i32) -> i32:
     """Begin a stop, unless nobody could ever continue it."""
     if stop.may_stop(group, signo):
         with group.signal_lock:
-            stop.begin(group, signo)
+            stop.begin(group, task, signo)
     return i32(AGAIN)
 
 
@@ -287,7 +290,7 @@ def _pass_on(task: Task, mask: u64) -> None:
     thread = task.group.first_thread
     while thread is not None:
         if thread is not task and (mask & ~thread.blocked) != 0:
-            send.alert(thread, False)
+            alert(thread)
         thread = thread.next_thread
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.abi.signal import IGNORED_BY_DEFAULT, SIG_DFL, SIG_IGN, SIGNAL_COUNT, SigAction, SignalFlags
-from kaa.lang import Array, i32, inline, u64
+from kaa.lang import Array, Atomic, i32, inline, trailing_zeros, u32, u64
 
 EVERY_SIGNAL: Final = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -21,23 +21,26 @@ class SignalHandlers:
     defaults: u64
     # Which entries were ever written: all that a fork has to copy.
     touched: u64
+    # Processes that have this table: execve(2) copies one that it is not alone with.
+    users: Atomic[u32]
 
     def __init__(self) -> None:
+        self.users = Atomic(1)
         self.actions = Array[SigAction, 64]()
         self.ignored = 0
         self.defaults = EVERY_SIGNAL
         self.touched = 0
 
-    def fork(self) -> SignalHandlers:
-        """A copy for a child. Raises MemoryError."""
-        other = SignalHandlers()
-        for index in range(SIGNAL_COUNT):
-            if ((self.touched >> u64(index)) & 1) != 0:
-                other.actions[index] = self.actions[index]
-        other.ignored = self.ignored
-        other.defaults = self.defaults
-        other.touched = self.touched
-        return other
+    def copy_from(self, other: SignalHandlers) -> None:
+        """Fill a fresh table with another's actions."""
+        left = other.touched
+        while left != 0:
+            index = trailing_zeros(left)
+            self.actions[index] = other.actions[index]
+            left &= left - 1
+        self.ignored = other.ignored
+        self.defaults = other.defaults
+        self.touched = other.touched
 
     @inline
     def set(self, signo: i32, action: SigAction) -> None:

@@ -58,7 +58,7 @@ def kill(number: i32, signo: i32) -> None:
         check_number(signo)
         if number == -(1 << 31):
             raise ProcessLookupError
-        group_number = machine.percpu.current().group.group_number() if number == 0 else -number
+        group_number = machine.percpu.current().group.group_id if number == 0 else -number
         _kill_group(group_number, signo, info)
 
 

@@ -15,12 +15,12 @@ from kaa.kernel.abi.signal import KILL_AND_STOP, SIGRTMIN, Code, SigInfo, Signal
 from kaa.kernel.arch import machine
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process import tree
-from kaa.kernel.process.group import UNKILLABLE, ZOMBIE, ThreadGroup
-from kaa.kernel.process.task import DYING, EXITING, INTERRUPTIBLE, KILLABLE, STOP_WANTED, STOPPED, WORK_SIGNAL, Task
-from kaa.kernel.sched import core
+from kaa.kernel.process.group import KERNEL, UNKILLABLE, ZOMBIE, ThreadGroup
+from kaa.kernel.process.task import DYING, EXITING, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import stop
 from kaa.kernel.signal.pending import PendingSignals, QueuedSignal
-from kaa.lang import copy, i32, inline, u32, u64
+from kaa.kernel.signal.summon import alert
+from kaa.lang import cold, copy, i32, inline, u32, u64
 
 CANNOT_CATCH: Final = KILL_AND_STOP
 
@@ -71,7 +71,7 @@ def send_to_process_group(number: i32, signo: i32) -> bool:
 
 
 def _send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> bool:
-    if group.state >= ZOMBIE:
+    if group.state >= ZOMBIE or (group.flags & KERNEL) != 0:
         return True
     stop.prepare(group, signo)
     probe = target if target is not None else group.first_thread
@@ -80,11 +80,27 @@ def _send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigI
     pending = group.pending if target is None else target.pending
     if signo < SIGRTMIN and ((pending.mask >> u64(signo - 1)) & 1) != 0:
         return True
-    if signo >= SIGRTMIN and info.code != Code.SI_USER and _is_full(group, pending):
+    if signo == Signal.SIGKILL:
+        pending.raise_bit(signo)
+        _kill(group)
+        return True
+    if signo < SIGRTMIN or not _is_full(group, pending):
+        _queue(pending, signo, info)
+    elif info.code == Code.SI_USER:
+        pending.raise_bit(signo)
+    else:
         return False
-    _queue(pending, signo, info)
     _notify(group, target, signo)
     return True
+
+
+@cold
+def _kill(group: ThreadGroup) -> None:
+    """SIGKILL ends the whole process at once, whichever of its threads are asleep and how."""
+    from kaa.kernel.process import exit
+
+    if not group.group_exit:
+        exit.end_group(group, i32(Signal.SIGKILL))
 
 
 def _is_full(group: ThreadGroup, pending: PendingSignals) -> bool:
@@ -107,9 +123,6 @@ def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool
 
 def _queue(pending: PendingSignals, signo: i32, info: SigInfo) -> None:
     """Put it into the set, with its siginfo if there is memory for that."""
-    if signo == Signal.SIGKILL:
-        pending.raise_bit(signo)
-        return
     try:
         entry = QueuedSignal()
         entry.info = copy(info)
@@ -139,7 +152,7 @@ def _notify(group: ThreadGroup, target: Task | None, signo: i32) -> None:
         group.signalfd_waiters.wake_all()
     chosen = target if target is not None else _choose(group, signo)
     if chosen is not None and _wants(chosen, signo):
-        alert(chosen, signo == Signal.SIGKILL)
+        alert(chosen)
 
 
 def _choose(group: ThreadGroup, signo: i32) -> Task | None:
@@ -157,20 +170,7 @@ def _wants(task: Task, signo: i32) -> bool:
     bit = u64(1) << u64(signo - 1)
     if (task.flags.load() & EXITING) != 0:
         return False
-    return ((task.blocked & ~task.waited_for) & bit) == 0 or signo == Signal.SIGKILL
-
-
-def alert(task: Task, kill: bool) -> None:
-    """Make `task` come by `deliver`: raise its flag, end its interruptible sleep (for SIGKILL: also a stop)."""
-    summon(task, u64(INTERRUPTIBLE | KILLABLE | STOPPED) if kill else u64(INTERRUPTIBLE))
-
-
-def summon(task: Task, states: u64) -> None:
-    """Raise the task's flag; wake it from a sleep in one of `states`, or have the processor that runs it look. The flag
-    comes first: who is about to sleep, or to go to user mode, looks at it after saying so."""
-    task.work.fetch_or(WORK_SIGNAL)
-    if not core.wake_if(task, states):
-        core.kick(task)
+    return ((task.blocked & ~task.waited_for) & bit) == 0
 
 
 def recalculate(task: Task) -> None:
@@ -197,7 +197,7 @@ def force(task: Task, info: SigInfo) -> None:
         pending = task.pending
         if (pending.mask & bit) == 0:
             _queue(pending, signo, info)
-        alert(task, False)
+        alert(task)
 
 
 def force_default(task: Task, signo: i32) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from kaa.kernel.abi.signal import STOP_SIGNALS, Code, Signal
 from kaa.kernel.process.group import JOB_CONTINUED, JOB_STOPPED, ThreadGroup
-from kaa.kernel.process.task import EXITING, INTERRUPTIBLE, STOP_WANTED, STOPPED, WORK_SIGNAL, Task
+from kaa.kernel.process.task import DYING, EXITING, INTERRUPTIBLE, STOP_TAKEN, STOP_WANTED, STOPPED, Task
 from kaa.kernel.sched import core
+from kaa.kernel.signal.summon import summon
 from kaa.lang import i32, u32, u64
 
 SIGCONT_BIT = 1 << (Signal.SIGCONT - 1)
@@ -27,7 +28,7 @@ def prepare(group: ThreadGroup, signo: i32) -> None:
         _continue(group)
     elif signo == Signal.SIGKILL:
         _discard(group, u64(STOP_SIGNALS))
-        _cancel_stop(group)
+        cancel(group)
 
 
 def _discard(group: ThreadGroup, mask: u64) -> None:
@@ -40,7 +41,7 @@ def _discard(group: ThreadGroup, mask: u64) -> None:
 
 def _continue(group: ThreadGroup) -> None:
     was_stopping = group.stopped or group.stop_pending != 0
-    _cancel_stop(group)
+    cancel(group)
     if was_stopping:
         group.job_notify = True
         group.job = JOB_CONTINUED
@@ -48,14 +49,15 @@ def _continue(group: ThreadGroup) -> None:
         _alert_all(group)
 
 
-def _cancel_stop(group: ThreadGroup) -> None:
-    """Nobody need stop; who has stopped goes on."""
+def cancel(group: ThreadGroup) -> None:
+    """Nobody need stop; who has stopped goes on. A stop signal that was taken, and has not begun to stop anyone, will
+    not."""
     group.stopped = False
     group.stop_pending = 0
     group.job &= ~u32(JOB_STOPPED)
     thread = group.first_thread
     while thread is not None:
-        thread.flags.fetch_and(~u32(STOP_WANTED))
+        thread.flags.fetch_and(~u32(STOP_WANTED | STOP_TAKEN))
         core.wake_if(thread, u64(STOPPED))
         thread = thread.next_thread
 
@@ -63,22 +65,22 @@ def _cancel_stop(group: ThreadGroup) -> None:
 def _alert_all(group: ThreadGroup) -> None:
     thread = group.first_thread
     while thread is not None:
-        thread.work.fetch_or(WORK_SIGNAL)
+        summon(thread, u64(INTERRUPTIBLE))
         thread = thread.next_thread
 
 
-def begin(group: ThreadGroup, signo: i32) -> None:
-    """A thread took a stop signal: every thread is to stop. Under the lock."""
-    if group.stop_pending != 0 or group.group_exit:
+def begin(group: ThreadGroup, task: Task, signo: i32) -> None:
+    """The caller took a stop signal: every thread is to stop. Under the lock; nothing happens when SIGCONT or SIGKILL
+    was sent since the signal was taken."""
+    if (task.flags.fetch_and(~u32(STOP_TAKEN)) & STOP_TAKEN) == 0 or group.stop_pending != 0 or group.group_exit:
         return
     group.stop_signal = signo
     thread = group.first_thread
     while thread is not None:
-        if (thread.flags.load() & EXITING) == 0 and thread.state != STOPPED:
+        if (thread.flags.load() & (EXITING | DYING)) == 0 and thread.state != STOPPED:
             thread.flags.fetch_or(STOP_WANTED)
-            thread.work.fetch_or(WORK_SIGNAL)
             group.stop_pending += 1
-            core.wake_if(thread, u64(INTERRUPTIBLE))
+            summon(thread, u64(INTERRUPTIBLE))
         thread = thread.next_thread
 
 
@@ -86,8 +88,7 @@ def participate(task: Task) -> bool:
     """The caller stops, if it is to. Called without the lock; returns when it may go on. False: nothing was wanted."""
     group = task.group
     with group.signal_lock:
-        if (task.flags.load() & STOP_WANTED) == 0 or group.group_exit:
-            task.flags.fetch_and(~u32(STOP_WANTED))
+        if (task.flags.load() & (STOP_WANTED | DYING)) != STOP_WANTED or group.group_exit:
             return False
         task.flags.fetch_and(~u32(STOP_WANTED))
         core.set_state(task, u64(STOPPED))

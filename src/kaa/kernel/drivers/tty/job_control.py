@@ -97,7 +97,7 @@ def stop_own_group(task: Task, signo: i32) -> None:
 
 def is_session_leader(group: ThreadGroup) -> bool:
     """Whether the process leads its session."""
-    return group.session_number() == group.tgid
+    return group.session_id == group.tgid
 
 
 def acquire_at_open(tty: Tty) -> None:

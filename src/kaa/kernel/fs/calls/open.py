@@ -37,6 +37,7 @@ from kaa.kernel.fs import open as opening
 from kaa.kernel.fs.at import start_of
 from kaa.kernel.fs.namei import BENEATH, CACHED, IN_ROOT, NO_LINKS, NO_MAGIC, NO_XDEV
 from kaa.kernel.mm.user import UserBuf, UserString
+from kaa.kernel.process import unsharing
 from kaa.lang import as_bytes, i32, u32, u64, usize
 
 OPEN_HOW_SIZE = 24
@@ -47,10 +48,12 @@ NOT_KEPT = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
 
 def _open(dirfd: i32, name: UserString, flags: u32, mode: u32, restrictions: u32) -> i32:
     text = name.read_path()
+    files = machine.percpu.current().files
+    files.require_room()
     kept = flags & KEPT_BY_PATH if flags & O_PATH else flags
     file = opening.open_at(start_of(dirfd, text), text, kept, mode, restrictions)
     file.flags = file.flags & (0xFFFFFFFF - NOT_KEPT)
-    return machine.percpu.current().files.install(file, flags & O_CLOEXEC != 0)
+    return files.install(file, flags & O_CLOEXEC != 0)
 
 
 @syscall(x86_64=257, arm64=56)
@@ -128,9 +131,9 @@ def _restrictions(resolve: u64, flags: u32) -> u32:
 
 def _require_zeroes(buf: UserBuf) -> None:
     """What a newer caller's structure has beyond ours must be zero. Raises OSError(E2BIG)."""
-    while buf.remaining() >= 8:
+    while buf.remaining() > 0:
         word = OpenHow()
-        buf.copy_in(as_bytes(word)[0:8])
+        buf.copy_in(as_bytes(word)[0 : min(buf.remaining(), 8)])
         if word.flags != 0:
             raise OSError(errno.E2BIG)
 
@@ -148,7 +151,7 @@ def close_range(first: u32, last: u32, flags: u32) -> None:
         raise OSError(errno.EINVAL)
     task = machine.percpu.current()
     if flags & CLOSE_RANGE_UNSHARE:
-        task.files = task.files.fork()
+        unsharing.unshare_files(task)
     if flags & CLOSE_RANGE_CLOEXEC:
         task.files.mark_range(first, last)
     else:

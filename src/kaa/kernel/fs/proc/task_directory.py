@@ -21,7 +21,7 @@ from kaa.kernel.fs.path_text import path_text
 from kaa.kernel.fs.proc import task_files, task_memory
 from kaa.kernel.fs.synthetic import DirectoryFile, GeneratedFile
 from kaa.kernel.fs.text import TextBuffer, digit_value
-from kaa.kernel.process import ids
+from kaa.kernel.process import foreign, ids
 from kaa.lang import Bytes, i32, u32, u64
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def require_access(task: Task) -> None:
     me = machine.percpu.current()
     if task.group is me.group or me.credentials.capable(CAP_SYS_PTRACE):
         return
-    if me.credentials.fsuid != task.credentials.uid or me.credentials.fsuid != task.credentials.euid:
+    who = foreign.credentials_of(task)
+    if me.credentials.fsuid != who.uid or me.credentials.fsuid != who.euid:
         raise OSError(errno.EACCES)
 
 
@@ -129,8 +130,9 @@ class TaskInode(Inode):
     def __init__(self, superblock: SuperBlock, task: Task, number: u64, mode: u32) -> None:
         super().__init__(superblock, number, mode)
         self.pid = task.pid
-        self.uid = task.credentials.euid
-        self.gid = task.credentials.egid
+        who = foreign.credentials_of(task)
+        self.uid = who.euid
+        self.gid = who.egid
         if self.is_directory():
             self.nlink = 2
 
@@ -252,10 +254,11 @@ class TaskLink(TaskInode):
         if task.is_kernel_thread():
             raise FileNotFoundError
         if self.entry.name == b"cwd":
-            return task.fs.cwd()
+            return foreign.directories_of(task).cwd()
         if self.entry.name == b"root":
-            return task.fs.root()
-        file = task.group.executable
+            return foreign.directories_of(task).root()
+        mm = foreign.memory_of(task)
+        file = None if mm is None else mm.executable
         if file is None or file.path is None:
             raise FileNotFoundError
         return file.path
@@ -286,7 +289,7 @@ class TaskListing(TaskInode):
                 raise FileNotFoundError
             return TaskDirectory(self.superblock, thread, True)
         require_access(task)
-        if task.files.find(number) is None:
+        if foreign.files_of(task).find(number) is None:
             raise FileNotFoundError
         if self.entry.name == b"fd":
             return FdLink(self.superblock, task, number)
@@ -327,9 +330,10 @@ class TaskListingFile(DirectoryFile):
             self._threads(task, sink)
             return
         kind = u32(DT_LNK) if self.source.entry.name == b"fd" else u32(DT_REG)
-        while self.position - 2 < u64(task.files.limit()):
+        files = foreign.files_of(task)
+        while self.position - 2 < u64(files.limit()):
             number = i32(self.position - 2)
-            if task.files.find(number) is not None:
+            if files.find(number) is not None:
                 name = TextBuffer()
                 name.decimal(u64(number))
                 if not sink.emit(name.to_bytes(), number_of(task.pid, FD_BASE + u64(number)), kind, self.position + 1):
@@ -361,7 +365,7 @@ class FdLink(TaskInode):
     def _file(self) -> File:
         task = task_of(self.pid)
         require_access(task)
-        file = task.files.find(self.fd)
+        file = foreign.files_of(task).find(self.fd)
         if file is None:
             raise FileNotFoundError
         return file
@@ -430,7 +434,7 @@ class FdInfoFile(GeneratedFile):
 
     def produce(self, out: TextBuffer) -> None:
         """As proc(5) has it."""
-        file = task_of(self.source.pid).files.find(self.source.fd)
+        file = foreign.files_of(task_of(self.source.pid)).find(self.source.fd)
         if file is None:
             raise FileNotFoundError
         out.add(b"pos:\t")

@@ -14,13 +14,14 @@ from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.path_text import BackwardText, climb
 from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
-from kaa.kernel.process import accounting
+from kaa.kernel.process import accounting, foreign, tree
 from kaa.kernel.process.task import program_name
 from kaa.lang import Bytes, i32, i64, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.mount import Mount
     from kaa.kernel.process.task import Task
+    from kaa.kernel.signal.handlers import SignalHandlers
 
 UNLIMITED = 0xFFFFFFFFFFFFFFFF
 TAB = 9
@@ -70,12 +71,12 @@ def state_name(letter: u8) -> Bytes:
 
 def show_status(out: TextBuffer, task: Task) -> None:
     """/proc/PID/status."""
-    who = task.credentials
+    who = foreign.credentials_of(task)
     out.add(b"Name:\t")
     out.add(program_name(task))
     if not task.is_kernel_thread():
         out.add(b"\nUmask:\t0")
-        out.octal(u64(task.fs.umask), 3)
+        out.octal(u64(foreign.directories_of(task).umask), 3)
     out.add(b"\nState:\t")
     out.add(state_name(accounting.state_letter(task)))
     out.byte(NEWLINE)
@@ -86,13 +87,13 @@ def show_status(out: TextBuffer, task: Task) -> None:
     line(out, b"TracerPid:", 0)
     numbers(out, b"Uid:", who.uid, who.euid, who.suid, who.fsuid)
     numbers(out, b"Gid:", who.gid, who.egid, who.sgid, who.fsgid)
-    line(out, b"FDSize:", (u64(task.files.limit()) + 63) // 64 * 64)
+    line(out, b"FDSize:", (u64(foreign.files_of(task).limit()) + 63) // 64 * 64)
     out.add(b"Groups:\t")
     for gid in who.groups.members:
         out.decimal(u64(gid))
         out.byte(SPACE)
     out.byte(NEWLINE)
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is not None:
         show_memory_status(out, mm)
     line(out, b"Threads:", u64(task.group.thread_count))
@@ -112,19 +113,21 @@ def _signals(out: TextBuffer, task: Task) -> None:
     with task.group.signal_lock:
         shared = task.group.pending.mask
         own = task.pending.mask
+        ignored = task.group.handlers.ignored
+        caught_ = caught(task.group.handlers)
     out.add(b"SigQ:\t0/")
     out.decimal(task.group.limits.soft[11])
     out.byte(NEWLINE)
     mask(out, b"SigPnd:", own)
     mask(out, b"ShdPnd:", shared)
     mask(out, b"SigBlk:", task.blocked)
-    mask(out, b"SigIgn:", task.signals.ignored)
-    mask(out, b"SigCgt:", caught(task))
+    mask(out, b"SigIgn:", ignored)
+    mask(out, b"SigCgt:", caught_)
 
 
-def caught(task: Task) -> u64:
+def caught(handlers: SignalHandlers) -> u64:
     """Signals with a handler of the program's."""
-    return (task.signals.ignored | task.signals.defaults) ^ u64(UNLIMITED)
+    return (handlers.ignored | handlers.defaults) ^ u64(UNLIMITED)
 
 
 def show_stat(out: TextBuffer, task: Task) -> None:
@@ -137,9 +140,10 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     out.add(b") ")
     out.byte(accounting.state_letter(task))
     field(out, i64(group.parent_id))
-    field(out, i64(group.group_number()))
-    field(out, i64(group.session_number()))
-    tty = group.tty
+    field(out, i64(group.group_id))
+    field(out, i64(group.session_id))
+    with tree.lock:
+        tty = group.tty
     field(out, i64(0) if tty is None else i64(tty.device))
     field(out, i64(-1))
     field(out, i64(0x400000))
@@ -156,7 +160,7 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     field(out, i64(group.thread_count))
     field(out, i64(0))
     field(out, i64(accounting.ticks(group.start_time)))
-    mm = task.mm
+    mm = foreign.memory_of(task)
     field(out, i64(0) if mm is None else i64(mm.total_pages) * 4096)
     field(out, i64(0) if mm is None else i64(mm.resident_pages()))
     out.byte(SPACE)
@@ -168,8 +172,11 @@ def show_stat(out: TextBuffer, task: Task) -> None:
         field(out, i64(0))
     field(out, i64(task.pending.mask & 0x7FFFFFFF))
     field(out, i64(task.blocked & 0x7FFFFFFF))
-    field(out, i64(task.signals.ignored & 0x7FFFFFFF))
-    field(out, i64(caught(task) & 0x7FFFFFFF))
+    with group.signal_lock:
+        ignored = group.handlers.ignored
+        caught_ = caught(group.handlers)
+    field(out, i64(ignored & 0x7FFFFFFF))
+    field(out, i64(caught_ & 0x7FFFFFFF))
     for _ in range(3):
         field(out, i64(0))
     field(out, i64(task.exit_signal))
@@ -276,7 +283,7 @@ def show_mounts(out: TextBuffer, task: Task) -> None:
     """/proc/PID/mounts: fstab(5)'s format. A kernel thread has no root: nothing."""
     if task.is_kernel_thread():
         return
-    root = task.fs.root()
+    root = foreign.directories_of(task).root()
     for index in range(len(table.mounts)):
         mount = table.mounts[index]
         place = mount_point(mount, root)
@@ -297,7 +304,7 @@ def show_mountinfo(out: TextBuffer, task: Task) -> None:
     """/proc/PID/mountinfo."""
     if task.is_kernel_thread():
         return
-    root = task.fs.root()
+    root = foreign.directories_of(task).root()
     for index in range(len(table.mounts)):
         mount = table.mounts[index]
         place = mount_point(mount, root)
@@ -349,7 +356,7 @@ def escaped(out: TextBuffer, name: Bytes) -> None:
 
 def show_oom_score(out: TextBuffer, task: Task) -> None:
     """/proc/PID/oom_score: share of memory in thousandths, and the adjustment."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     score = i64(0)
     if mm is not None:
         from kaa.kernel.mm import buddy

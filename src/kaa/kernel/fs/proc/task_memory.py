@@ -15,6 +15,7 @@ from kaa.kernel.fs.path_text import path_text
 from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
 from kaa.kernel.mm import pages
 from kaa.kernel.mm.vma import EXEC, READ, SHARED, WRITE
+from kaa.kernel.process import foreign
 from kaa.lang import Bytes, u32, u64
 
 if TYPE_CHECKING:
@@ -42,21 +43,21 @@ def copy_memory(out: TextBuffer, mm: AddressSpace, start: u64, end: u64) -> None
 
 def show_cmdline(out: TextBuffer, task: Task) -> None:
     """/proc/PID/cmdline: arguments, each with its NUL; empty for kernel threads."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is not None:
         copy_memory(out, mm, mm.argument_start, mm.argument_end)
 
 
 def show_environ(out: TextBuffer, task: Task) -> None:
     """/proc/PID/environ."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is not None:
         copy_memory(out, mm, mm.environment_start, mm.environment_end)
 
 
 def show_auxv(out: TextBuffer, task: Task) -> None:
     """/proc/PID/auxv."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is not None:
         copy_memory(out, mm, mm.auxv_address, mm.auxv_address + mm.auxv_size)
 
@@ -90,7 +91,7 @@ def show_memory_status(out: TextBuffer, mm: AddressSpace) -> None:
 
 def show_statm(out: TextBuffer, task: Task) -> None:
     """/proc/PID/statm, in pages."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is None:
         out.add(b"0 0 0 0 0 0 0\n")
         return
@@ -108,7 +109,7 @@ def show_statm(out: TextBuffer, task: Task) -> None:
 
 def show_maps(out: TextBuffer, task: Task) -> None:
     """/proc/PID/maps."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is None:
         return
     with mm.lock.read():
@@ -171,7 +172,7 @@ def area_name(mm: AddressSpace, vma: Vma) -> Bytes:
 
 def show_smaps(out: TextBuffer, task: Task) -> None:
     """/proc/PID/smaps: maps with sizes."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is None:
         return
     with mm.lock.read():
@@ -212,7 +213,7 @@ def _sizes(out: TextBuffer, size: u64, resident: u64) -> None:
 
 def show_smaps_rollup(out: TextBuffer, task: Task) -> None:
     """/proc/PID/smaps_rollup: the sums."""
-    mm = task.mm
+    mm = foreign.memory_of(task)
     if mm is None:
         return
     out.add(b"00000000-7ffffffff000 ---p 00000000 00:00 0                          [rollup]\n")
