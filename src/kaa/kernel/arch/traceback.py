@@ -29,9 +29,9 @@ from typing import NoReturn
 from kaa.kernel import log
 from kaa.kernel.arch import machine, traced_image
 from kaa.kernel.arch.traced_image import HEADER_WORDS
-from kaa.kernel.arch.x86_64 import instructions, power, stacks
+from kaa.kernel.arch.x86_64 import instructions, ipi, irq, power, stacks
 from kaa.kernel.arch.x86_64.regs import Registers
-from kaa.lang import Array, cold, export, u8, u32, u64
+from kaa.lang import Array, Atomic, cold, export, u8, u32, u64
 
 DEEPEST = 64
 LAST_LINES = 10
@@ -65,7 +65,7 @@ def _exception(vector: u32) -> bytes:
 
 
 class Walk:
-    """The addresses of a stack, innermost first. One walk at a time: only the panic uses it."""
+    """The addresses of a stack, innermost first. One walk at a time: only the one panic uses it."""
 
     addresses: Array[u64, 64]
     count: u32
@@ -207,11 +207,30 @@ def _show_log(start: u64, end: u64) -> None:
         at += 1
 
 
+class Panic:
+    """The number, plus one, of the processor that panics; 0: none does."""
+
+    processor: Atomic[u32]
+
+    def __init__(self) -> None:
+        self.processor = Atomic(0)
+
+
+panicking = Panic()
+
+
 @cold
 def _begin() -> None:
-    """Take the log over; a bug within a panic ends the machine at once."""
-    if not log.begin_panic():
-        power.panic_stop()
+    """Stop the other processors and take the log over. A bug within a panic ends the machine at once; of two processors
+    that panic, the first is heard."""
+    irq.disable()
+    own = machine.percpu.cpu_id() + 1
+    if not panicking.processor.compare_exchange(0, own):
+        if panicking.processor.load() == own:
+            power.panic_stop()
+        power.halt_for_ever()
+    ipi.stop_others()
+    log.begin_panic()
     walk.count = 0
 
 

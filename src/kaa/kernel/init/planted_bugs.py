@@ -8,7 +8,8 @@ line (docs/language.md, "Bugs trap"). The values come from fields, so that neith
 from __future__ import annotations
 
 from kaa.kernel import log
-from kaa.kernel.init.command_line import boot_param
+from kaa.kernel.arch import machine
+from kaa.kernel.init.command_line import boot_param, number
 from kaa.lang import Array, Bytes, noinline, u8, u64, usize
 
 
@@ -83,9 +84,11 @@ def stack(depth: u64) -> u64:
 
 
 class Wanted:
-    """The kind that the command line asked for; empty: none."""
+    """The kind that the command line asked for (empty: none), and the set of processors that commit it (0: the one that
+    boots)."""
 
     kind: bytes = b""
+    processors: u64 = 0
 
 
 wanted = Wanted()
@@ -102,8 +105,22 @@ def choose(value: Bytes) -> None:
     log.warn(f"kaa.bug={value}: no such bug; there are overflow, index, none, divide, assert and stack")
 
 
+@boot_param("kaa.bug-on")
+def choose_processors(value: Bytes) -> None:
+    """kaa.bug-on=SET: the processors that commit the bug, all at once; bit n of the decimal number is processor n."""
+    wanted.processors = u64(max(number(value), 0))
+
+
 def check() -> None:
     """Commits the bug that was asked for, if one was. The boot calls this just before it starts pid 1."""
+    if wanted.processors == 0:
+        commit(0)
+    else:
+        machine.smp.call(wanted.processors, commit, 0)
+
+
+def commit(unused: u64) -> None:
+    """Commits it here."""
     if wanted.kind == b"overflow":
         overflow()
     elif wanted.kind == b"index":

@@ -2,15 +2,21 @@
 """Time: nanoseconds from the TSC, and one timer interrupt at a chosen moment.
 
 ns = base_ns + (tsc - base_tsc) * multiplier >> 32, in 128 bits, so that nothing ever has to be folded in; the same
-numbers lie in the vDSO's data page (vdso.py). Realtime is monotonic time plus an offset. The timer is the local APIC's,
-against the TSC where it can, else counted down.
+numbers lie in the vDSO's data page (vdso.py). Realtime is monotonic time plus an offset. The timer is the local APIC's
+of the processor that asks, against the TSC where it can, else counted down. All processors share the numbers: their
+counters are in step (tsc_sync.py).
+
+Writers hold `writing`; base and multiplier belong together, so they are written while `sequence` is odd, and who reads
+them looks at it before and after. On x86 stores, and loads, stay in order.
 """
 
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import apic, calibrate, cpu, instructions, irq, rtc
 from kaa.kernel.arch.x86_64.instructions import scale
-from kaa.lang import i64, u32, u64
+from kaa.kernel.locking.spinlock import LeafLock
+from kaa.lang import Atomic, i64, u32, u64
+from kaa.lang.unsafe import compiler_barrier
 
 GIGAHERTZ = 1_000_000_000
 LONGEST_COUNT = 0x7FFF_FFFF
@@ -19,12 +25,13 @@ REFINE_AFTER_NS = 1_000_000_000
 
 
 class Clock:
-    """The conversion factors (32.32 fixed point), and realtime's offset. Written at boot; the offset by
-    clock_settime."""
+    """The conversion factors (32.32 fixed point), and realtime's offset. Written at boot, and once more a second later;
+    the offset by clock_settime."""
 
+    sequence: Atomic[u32]
     base_tsc: u64
     multiplier: u64
-    offset_ns: i64
+    offset_ns: Atomic[i64]
     tsc_hz: u64
     apic_hz: u64
     tsc_per_ns: u64
@@ -32,9 +39,10 @@ class Clock:
     deadline_mode: bool
 
     def __init__(self) -> None:
+        self.sequence = Atomic(0)
         self.base_tsc = u64(0)
         self.multiplier = u64(1 << 32)
-        self.offset_ns = i64(0)
+        self.offset_ns = Atomic(0)
         self.tsc_hz = u64(GIGAHERTZ)
         self.apic_hz = u64(GIGAHERTZ)
         self.tsc_per_ns = u64(1 << 32)
@@ -43,6 +51,7 @@ class Clock:
 
 
 state = Clock()
+writing = LeafLock("clock")
 
 
 def cycles() -> u64:
@@ -53,23 +62,26 @@ def cycles() -> u64:
 def monotonic_ns() -> u64:
     """Nanoseconds since boot."""
     while True:
-        multiplier = state.multiplier
-        ns = scale(instructions.read_tsc() - state.base_tsc, multiplier)
-        if multiplier == state.multiplier:
+        before = state.sequence.load_relaxed()
+        ns = scale(instructions.read_tsc() - state.base_tsc, state.multiplier)
+        compiler_barrier()
+        if state.sequence.load_relaxed() == before and before & 1 == 0:
             return ns
 
 
 def realtime_ns() -> u64:
     """Nanoseconds since 1970-01-01 00:00 UTC."""
-    return u64(i64(monotonic_ns()) + state.offset_ns)
+    return u64(i64(monotonic_ns()) + state.offset_ns.load_relaxed())
 
 
 def set_realtime(ns: u64) -> None:
     """Set the time of day."""
     from kaa.kernel.arch.x86_64 import vdso
 
-    state.offset_ns = i64(ns) - i64(monotonic_ns())
+    writing.acquire()
+    state.offset_ns.store_relaxed(i64(ns) - i64(monotonic_ns()))
     vdso.update()
+    writing.release()
 
 
 def set_deadline(ns: u64) -> None:
@@ -95,23 +107,26 @@ def _interrupt(vector: u32) -> None:
 
 
 def _set_rate(tsc_hz: u64) -> None:
-    """The TSC's rate; the monotonic clock goes on from where it is. Interrupts are off."""
+    """The TSC's rate; the monotonic clock goes on from where it is. Under `writing`."""
     now = monotonic_ns()
     tsc = instructions.read_tsc()
+    state.sequence.fetch_add(1)
     state.tsc_hz = tsc_hz
     state.tsc_per_ns = ((tsc_hz // 1000) << 32) // 1_000_000
     state.multiplier = (u64(GIGAHERTZ) << 32) // tsc_hz
     state.base_tsc = tsc - scale(now + 1, state.tsc_per_ns)
+    state.sequence.fetch_add(1)
 
 
 def _refine(unused: u64) -> None:
     """A second after boot the TSC can be measured well: to some parts per million instead of per thousand."""
     from kaa.kernel.arch.x86_64 import vdso
 
-    saved = irq.save()
-    _set_rate(calibrate.refine(state.tsc_hz))
+    refined = calibrate.refine(state.tsc_hz)
+    writing.acquire()
+    _set_rate(refined)
     vdso.update()
-    irq.restore(saved)
+    writing.release()
 
 
 def refine_later() -> None:
@@ -131,7 +146,7 @@ def initialise() -> None:
     state.tsc_per_ns = u64(((rates.tsc // 1000) << 32) // 1_000_000)
     state.apic_per_ns = u64(((rates.apic // 1000) << 32) // 1_000_000)
     state.base_tsc = instructions.read_tsc()
-    state.offset_ns = i64(rtc.seconds()) * 1_000_000_000
+    state.offset_ns.store_relaxed(i64(rtc.seconds()) * 1_000_000_000)
     state.deadline_mode = cpu.features.tsc_deadline
     apic.timer_mode(state.deadline_mode)
     irq.register(apic.TIMER_VECTOR, _interrupt)

@@ -5,8 +5,11 @@ ACPI's MADT, or microvm's fixed ones: one at 0xfec00000 whose first line is 0.
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import apic, irq
+from typing import Final
+
+from kaa.kernel.arch.x86_64 import apic
 from kaa.kernel.arch.x86_64.window import Window, open_window
+from kaa.kernel.locking.spinlock import LeafLock
 from kaa.lang import Array, u8, u32, u64
 
 DEFAULT_ADDRESS = 0xFEC0_0000
@@ -24,7 +27,10 @@ OVERRIDE_LEVEL = 2
 
 
 class Controllers:
-    """The I/O APICs found, and what ACPI says of ISA lines that differ. Written at boot."""
+    """The I/O APICs found, and what ACPI says of ISA lines that differ. Written at boot. `lock` guards the controllers'
+    registers, of which only one at a time can be seen."""
+
+    lock: Final[LeafLock]
 
     count: u32
     windows: Array[Window, 8]
@@ -34,6 +40,7 @@ class Controllers:
     isa_flags: Array[u8, 16]
 
     def __init__(self) -> None:
+        self.lock = LeafLock("I/O APIC")
         self.count = u32(0)
         self.windows = Array[Window, 8]()
         self.first_lines = Array[u32, 8]()
@@ -100,7 +107,7 @@ def route(line: u32, vector: u32, level: bool, low: bool) -> None:
 
 def _program(controller: Window, pin: u32, entry: u32) -> None:
     """Both halves of a redirection entry, destination first: the low half unmasks."""
-    saved = irq.save()
+    controllers.lock.acquire()
     _write(controller, REDIRECTION + 2 * pin + 1, apic.identity() << 24)
     _write(controller, REDIRECTION + 2 * pin, entry)
-    irq.restore(saved)
+    controllers.lock.release()

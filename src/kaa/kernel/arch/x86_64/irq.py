@@ -74,15 +74,16 @@ def in_interrupt() -> bool:
 
 
 class Vectors:
-    """Who handles which vector. Written at boot and by drivers that start; read by interrupts."""
+    """Who handles which vector, on all processors. Written at boot and by drivers that start, one word at a time, before
+    the line is connected; read by interrupts."""
 
     handlers: Array[Callable[[u32], None] | None, 256]
-    next_free: u32
+    next_free: Atomic[u32]
     unexpected: Atomic[u64]
 
     def __init__(self) -> None:
         self.handlers = Array[Callable[[u32], None] | None, 256]()
-        self.next_free = u32(FIRST_VECTOR)
+        self.next_free = Atomic(FIRST_VECTOR)
         self.unexpected = Atomic(0)
 
 
@@ -96,12 +97,9 @@ def register(vector: u32, handler: Callable[[u32], None]) -> None:
 
 def allocate_vector() -> u32:
     """A vector nobody uses. Raises OSError(ENOSPC) when all are given out."""
-    saved = save()
-    vector = vectors.next_free
-    if vector <= LAST_VECTOR:
-        vectors.next_free = vector + 1
-    restore(saved)
+    vector = vectors.next_free.fetch_add(1)
     if vector > LAST_VECTOR:
+        vectors.next_free.store(LAST_VECTOR + 1)
         import errno
 
         raise OSError(errno.ENOSPC)

@@ -10,10 +10,13 @@ The tables of user address spaces are in page_table.py.
 
 from __future__ import annotations
 
+from typing import Final
+
 from kaa.kernel.arch.x86_64 import instructions
 from kaa.kernel.arch.x86_64.page_table import PageTable
 from kaa.kernel.arch.x86_64.tlb import shoot_down, shoot_down_kernel
-from kaa.lang import u64, usize
+from kaa.kernel.locking.spinlock import LeafLock
+from kaa.lang import Atomic, u64, usize
 from kaa.lang.unsafe import Ptr
 
 PAGE_SHIFT = 12
@@ -135,15 +138,17 @@ def flush_all() -> None:
 
 
 class KernelMap:
-    """The kernel's own tables, and how much of the device area is used. The lock is the caller's: boot, or `interrupts
-    off`."""
+    """The kernel's own tables, and how much of the device area is used. Tables are made under `lock` and never freed;
+    an entry is its owner's, who has the address."""
 
+    lock: Final[LeafLock]
     root: u64
-    device_next: u64
+    device_next: Atomic[u64]
 
     def __init__(self) -> None:
+        self.lock = LeafLock("kernel map")
         self.root = u64(0)
-        self.device_next = u64(DEVICE_AREA)
+        self.device_next = Atomic(DEVICE_AREA)
 
 
 kernel = KernelMap()
@@ -151,13 +156,27 @@ kernel = KernelMap()
 
 def _descend(table: Ptr[u64], index: u64) -> Ptr[u64]:
     """The table below `table[index]`, made when missing. Raises MemoryError."""
-    from kaa.kernel.mm import buddy
-
     entry = table[index]
     if entry & PRESENT == 0:
-        entry = buddy.allocate_zeroed() << PAGE_SHIFT | (PRESENT | WRITE | ACCESSED)
-        table[index] = entry
+        entry = _add_table(table, index)
     return Ptr[u64](direct_map(entry & ADDRESS))
+
+
+def _add_table(table: Ptr[u64], index: u64) -> u64:
+    """The entry of a fresh table, or of one that somebody else has put there meanwhile. Raises MemoryError."""
+    from kaa.kernel.mm import buddy
+
+    fresh = buddy.allocate_zeroed()
+    kernel.lock.acquire()
+    entry = table[index]
+    unwanted = entry & PRESENT != 0
+    if not unwanted:
+        entry = fresh << PAGE_SHIFT | (PRESENT | WRITE | ACCESSED)
+        table[index] = entry
+    kernel.lock.release()
+    if unwanted:
+        buddy.free_pages(fresh, 0)
+    return entry
 
 
 def kernel_slot(address: u64) -> Ptr[u64]:
@@ -176,7 +195,8 @@ def map_kernel(address: u64, pfn: u64) -> None:
 
 
 def unmap_kernel(address: u64) -> u64:
-    """Unmap the page at a kernel address; gives its frame number."""
+    """Unmap the page at a kernel address; gives its frame number. Other processors may still use the translation: the
+    address is not mapped again before shoot_down_kernel()."""
     table = Ptr[u64](direct_map(kernel.root))
     shift: u64 = u64(39)
     while shift > PAGE_SHIFT:
@@ -194,8 +214,7 @@ def map_device(physical_address: u64, size: usize) -> u64:
     """Map device registers, uncached, for ever; gives the address of `physical_address`. Raises MemoryError."""
     offset = physical_address & (PAGE_SIZE - 1)
     pages = (offset + size + (PAGE_SIZE - 1)) >> PAGE_SHIFT
-    base = kernel.device_next
-    kernel.device_next = base + (pages << PAGE_SHIFT)
+    base = kernel.device_next.fetch_add(pages << PAGE_SHIFT)
     frame = physical_address - offset
     flags: u64 = u64(PRESENT | WRITE | GLOBAL | NO_EXECUTE | CACHE_DISABLE | WRITE_THROUGH | ACCESSED | DIRTY)
     for index in range(pages):

@@ -36,7 +36,8 @@ class PowerState:
 state = PowerState()
 
 
-def _halt_for_ever() -> NoReturn:
+def halt_for_ever() -> NoReturn:
+    """This processor does nothing any more."""
     while True:
         instructions.stop()
 
@@ -51,7 +52,7 @@ def off(status: u32) -> NoReturn:
         instructions.out8(u16(STATUS_PORT), u8(status))
         _debug_exit(status)
     acpi.off()
-    _halt_for_ever()
+    halt_for_ever()
 
 
 def reboot() -> NoReturn:
@@ -60,7 +61,7 @@ def reboot() -> NoReturn:
     instructions.out8(u16(0xCF9), 6)
     instructions.out8(u16(0x64), 0xFE)
     instructions.triple_fault()
-    _halt_for_ever()
+    halt_for_ever()
 
 
 def panic_stop() -> NoReturn:
@@ -69,4 +70,4 @@ def panic_stop() -> NoReturn:
         _debug_exit(PANIC_STATUS)
     if state.panic_seconds != 0:
         reboot()
-    _halt_for_ever()
+    halt_for_ever()

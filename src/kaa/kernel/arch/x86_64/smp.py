@@ -4,7 +4,8 @@
 `start_others` runs once, in process 1 before it becomes a program. For each processor it makes all that may be lacking
 memory first: an area (percpu.py), stacks, a Cpu, an idle task, a mailbox. Then the protocol: INIT to all, ten
 milliseconds, and for one after the other up to two start-up interrupts, 200 microseconds apart. A processor that does
-not arrive within a second is left off, and so are its things: it might still come late, and finds the door closed.
+not arrive within a second is left off: another INIT makes sure that it does not come late, and if it is on its way past
+the trampoline already, it finds the door closed.
 
 The new processor sets itself up as the boot processor did (descriptor tables, protection bits, FPU, local APIC), has
 its time stamp counter compared, puts itself into the set of running processors, and is its idle task from then on.
@@ -41,8 +42,10 @@ double faults, with the guard below."""
 INIT_NS = 10_000_000
 STARTUP_NS = 200_000
 PATIENCE_NS = 1_000_000_000
-SETTLED_NS = 5_000_000_000
+MOST_APART = 2000
+"""Cycles between time stamp counters that are put up with: less than a microsecond."""
 NOBODY = 0xFFFF_FFFF
+REFUSED = 1 << 16
 PAGE_SHIFT = 12
 
 
@@ -53,10 +56,13 @@ class Arrivals:
     """The number whose turn it is; NOBODY closes the door."""
     arrived: Atomic[u32]
     """The number that came through."""
+    admitted: Atomic[u32]
+    """The number that may go on, after the test of its time stamp counter."""
 
     def __init__(self) -> None:
         self.expected = Atomic(NOBODY)
         self.arrived = Atomic(NOBODY)
+        self.admitted = Atomic(NOBODY)
 
 
 arrivals = Arrivals()
@@ -139,17 +145,27 @@ def _start_one(number: u32) -> None:
         _command(number, apic.STARTUP | page)
         if not _arrives(number, u64(PATIENCE_NS)):
             if arrivals.expected.compare_exchange(number, NOBODY):
+                _command(number, u32(apic.INIT))
                 log.warn(f"processor {number} does not answer: it stays off")
                 return
     percpu.preempt_disable()
     tsc_sync.test(u32(0))
     percpu.preempt_enable()
+    _admit(number, tsc_sync.worst())
+
+
+def _admit(number: u32, apart: u64) -> None:
+    """Let the processor go on, if it has the same time as this one: everybody's clock is the time stamp counter."""
+    if apart > MOST_APART:
+        log.warn(f"the time stamp counter of processor {number} is {apart} cycles apart: it stays off")
+        arrivals.admitted.store(number | REFUSED)
+        return
+    if apart != 0:
+        log.warn(f"the time stamp counter of processor {number} is {apart} cycles apart")
+    arrivals.admitted.store(number)
     bit = u64(1) << number
-    limit = clock.monotonic_ns() + SETTLED_NS
-    while online_mask() & bit == 0 and clock.monotonic_ns() < limit:
+    while online_mask() & bit == 0:
         instructions.pause()
-    if tsc_sync.worst() != 0:
-        log.warn(f"the time stamp counter of processor {number} is {tsc_sync.worst()} cycles behind another's")
 
 
 def _arrives(number: u32, patience: u64) -> bool:
@@ -170,17 +186,21 @@ def processor_main(area: u64) -> None:
     fpu.initialise()
     number = percpu.cpu_id()
     if not arrivals.expected.compare_exchange(number, NOBODY):
-        _too_late()
+        _stay_off()
     percpu.local().active_root = instructions.read_cr3()
     apic.enable()
     apic.timer_mode(clock.state.deadline_mode)
     arrivals.arrived.store(number)
     tsc_sync.test(u32(1))
+    while arrivals.admitted.load() & ~REFUSED != number:
+        instructions.pause()
+    if arrivals.admitted.load() != number:
+        _stay_off()
     processors.processors.online.fetch_or(percpu.local().bit)
     _idle()
 
 
-def _too_late() -> None:
+def _stay_off() -> None:
     """It was given up: its area and stacks are its own still, but nobody counts on it."""
     while True:
         instructions.stop()

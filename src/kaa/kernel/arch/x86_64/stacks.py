@@ -4,13 +4,20 @@
 A stack has a slot of 32 KiB; its upper half is mapped. Running off its lower end hits the guard: the processor raises a
 double fault, which has a stack of its own, and the traceback is printed. Freed stacks stay mapped on a list (linked
 through their first word) of at most CACHE_LIMIT, since most are wanted again at once (fork, exit); beyond it their
-frames go back. Lock: interrupts off, as a dying task's stack may be freed by the scheduler.
+frames go back.
+
+The scheduler frees the stack of a dead task with interrupts off, so nobody can be asked then to forget the mapping. A
+slot whose frames are gone is therefore `vacant`: nobody touches its addresses, and it is not mapped again before all
+processors were told to forget, once for all slots that are vacant by then; those are `clean`. New slots are used first.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from kaa.kernel.arch.x86_64 import irq, paging
-from kaa.lang import Array, u32, u64
+from kaa.kernel.locking.spinlock import LeafLock
+from kaa.lang import Array, Atomic, u32, u64
 from kaa.lang.unsafe import Ptr
 
 STACK_SIZE = 16384
@@ -21,23 +28,30 @@ VACANT_LIMIT = 256
 
 
 class StackArea:
-    """Which slots are free: mapped ones on the chain `cached`, unmapped ones in `vacant` (both by their top
-    addresses)."""
+    """Which slots are free, all under `lock`: mapped ones on the chain `cached`, unmapped ones in `slots`, of which the
+    first `clean` may be mapped again (all by their top addresses)."""
 
+    lock: Final[LeafLock]
     cached: u64
     cached_count: u32
     next_slot: u64
-    live: u64
-    vacant: Array[u64, 256]
-    vacant_count: u32
+    live: Atomic[u64]
+    slots: Array[u64, 256]
+    slot_count: u32
+    clean: u32
+    cleaning: Atomic[u32]
+    """1 while somebody makes slots clean; nobody takes or adds any then, since there is neither a clean one nor room."""
 
     def __init__(self) -> None:
+        self.lock = LeafLock("kernel stacks")
         self.cached = u64(0)
         self.cached_count = u32(0)
         self.next_slot = u64(paging.STACK_AREA)
-        self.live = u64(0)
-        self.vacant = Array[u64, 256]()
-        self.vacant_count = u32(0)
+        self.live = Atomic(0)
+        self.slots = Array[u64, 256]()
+        self.slot_count = u32(0)
+        self.clean = u32(0)
+        self.cleaning = Atomic(0)
 
 
 area = StackArea()
@@ -52,16 +66,16 @@ def is_guard(address: u64) -> bool:
 
 def allocate_stack() -> u64:
     """A kernel stack; gives its top (one past its highest byte, 16-byte aligned). Raises MemoryError."""
-    saved = irq.save()
+    area.lock.acquire()
     top = area.cached
     if top != 0:
         area.cached = Ptr[u64](top - 8)[0]
         area.cached_count -= 1
-        area.live += 1
-        irq.restore(saved)
-        return top
-    irq.restore(saved)
-    return _map_stack()
+    area.lock.release()
+    if top == 0:
+        top = _map_stack()
+    area.live.fetch_add(1)
+    return top
 
 
 def _map_stack() -> u64:
@@ -75,7 +89,6 @@ def _map_stack() -> u64:
     except MemoryError:
         _unmap_stack(top, mapped)
         raise
-    area.live += 1
     return top
 
 
@@ -93,42 +106,59 @@ def _map_page(address: u64) -> None:
 
 def _take_slot() -> u64:
     """The top of a slot without frames."""
-    saved = irq.save()
-    if area.vacant_count != 0:
-        area.vacant_count -= 1
-        top = area.vacant[area.vacant_count]
+    if area.slot_count == VACANT_LIMIT and area.clean == 0 and irq.enabled():
+        if area.cleaning.compare_exchange(0, 1):
+            _clean()
+            area.cleaning.store(0)
+    area.lock.acquire()
+    if area.clean != 0:
+        area.clean -= 1
+        area.slot_count -= 1
+        top = area.slots[area.clean]
+        area.slots[area.clean] = area.slots[area.slot_count]
     else:
         area.next_slot += SLOT_SIZE
         top = area.next_slot
-    irq.restore(saved)
+    area.lock.release()
     return top
+
+
+def _clean() -> None:
+    """Let all processors forget the vacant slots, if there is no room for more and none is clean."""
+    area.lock.acquire()
+    full = area.slot_count == VACANT_LIMIT and area.clean == 0
+    area.lock.release()
+    if full:
+        paging.shoot_down_kernel()
+        area.lock.acquire()
+        area.clean = area.slot_count
+        area.lock.release()
 
 
 def _unmap_stack(top: u64, pages: u64) -> None:
     """Take the upper `pages` frames of the slot away and remember the slot; with VACANT_LIMIT of them remembered, it is
-    lost: 32 KiB of an area of 256 GiB, after a failed allocation."""
+    lost: 32 KiB of an area of 256 GiB."""
     from kaa.kernel.mm import buddy
 
     for index in range(pages):
         pfn = paging.unmap_kernel(top - ((index + 1) << paging.PAGE_SHIFT))
         buddy.free_pages(pfn, 0)
-    saved = irq.save()
-    if area.vacant_count < VACANT_LIMIT:
-        area.vacant[area.vacant_count] = top
-        area.vacant_count += 1
-    irq.restore(saved)
+    area.lock.acquire()
+    if area.slot_count < VACANT_LIMIT:
+        area.slots[area.slot_count] = top
+        area.slot_count += 1
+    area.lock.release()
 
 
 def free_stack(top: u64) -> None:
-    """Give a stack back. Not the one in use. Its frames go back unless few stacks are cached, or too many slots are
-    vacant."""
-    saved = irq.save()
-    area.live -= 1
-    keep = area.cached_count < CACHE_LIMIT or area.vacant_count >= VACANT_LIMIT
+    """Give a stack back. Not the one in use. Its frames go back unless few stacks are cached."""
+    area.live.fetch_sub(1)
+    area.lock.acquire()
+    keep = area.cached_count < CACHE_LIMIT or area.slot_count >= VACANT_LIMIT
     if keep:
         Ptr[u64](top - 8)[0] = area.cached
         area.cached = top
         area.cached_count += 1
-    irq.restore(saved)
+    area.lock.release()
     if not keep:
         _unmap_stack(top, u64(STACK_PAGES))

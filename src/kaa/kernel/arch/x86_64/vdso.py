@@ -132,7 +132,8 @@ def initialise() -> None:
 
 
 def update() -> None:
-    """Write the clock's factors into the data page, its sequence count being odd meanwhile."""
+    """Write the clock's factors into the data page, its sequence count being odd meanwhile. Under clock.writing, but
+    at boot."""
     if pages.data == 0:
         return
     page = paging.direct_map(pages.data << paging.PAGE_SHIFT)
@@ -142,6 +143,6 @@ def update() -> None:
     compiler_barrier()
     words[1] = clock.state.base_tsc
     words[2] = clock.state.multiplier
-    words[3] = u64(clock.state.offset_ns)
+    words[3] = u64(clock.state.offset_ns.load_relaxed())
     compiler_barrier()
     sequence[0] = sequence[0] + 1

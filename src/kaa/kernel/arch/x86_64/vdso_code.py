@@ -6,7 +6,8 @@ It lies at CODE_OFFSET of the vDSO's page, and the data page lies directly befor
 while it is being written) at 0, base of the TSC at 8, multiplier at 16, realtime's offset in ns at 24.
 tests/kernel/arch/test_vdso.py assembles the listing again and compares. Clocks served: REALTIME, MONOTONIC,
 MONOTONIC_RAW, the coarse ones, BOOTTIME and TAI (bits of 0x8f3); of these REALTIME, its coarse kin and TAI get the
-offset (bits of 0x821). """
+offset (bits of 0x821). The processor's number is the limit of the segment 0x53 (descriptors.py).
+"""
 
 from __future__ import annotations
 
@@ -105,7 +106,9 @@ clock_getres:
 getcpu:
         testq %rdi, %rdi
         jz 1f
-        movl $0, (%rdi)
+        movl $0x53, %eax
+        lsl %eax, %eax
+        movl %eax, (%rdi)
 1:      testq %rsi, %rsi
         jz 2f
         movl $0, (%rsi)
@@ -129,5 +132,5 @@ CODE = bytes.fromhex(
     "ffffff488b0424488903488b44240831d2b9e803000048f7f14889430831c04883c4105bc366662e0f1f840000000000"
     "534883ec104889fb31ff4889e6e82effffff488b04244885db74034889034883c4105bc366662e0f1f84000000000090"
     "83ff0b7721b8f30800000fa3f873174885f6740f48c7060000000048c746080100000031c0c3b8e50000000f05c36690"
-    "4885ff7406c707000000004885f67406c7060000000031c0c3"
+    "4885ff740ab8530000000f03c089074885f67406c7060000000031c0c3"
 )
