@@ -239,10 +239,7 @@ noinline u32 hash_bytes(const u8 *data, size_t size)
 
 static bool same(const u8 *a, const u8 *b, size_t size)
 {
-    while (size--)
-        if (*a++ != *b++)
-            return false;
-    return true;
+    return memcmp(a, b, size) == 0;
 }
 
 noinline struct folder *find(struct folder *f, const u8 *name, size_t size)

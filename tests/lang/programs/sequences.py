@@ -36,6 +36,28 @@ def case_search() -> None:
     emit(int(0x21 in NAME))
 
 
+def same(a: Bytes, b: Bytes) -> bool:
+    return a == b
+
+
+def case_equality_of_every_length() -> None:
+    """Bytes of each length, and with each one changed: all word sizes that the comparison uses, at odd addresses."""
+    a = Array[u8, 48]()
+    b = Array[u8, 48]()
+    for i in range(48):
+        a[i] = u8(i * 7)
+        b[i] = u8(i * 7)
+    for length in range(41):
+        emit(int(same(a[3 : 3 + length], b[3 : 3 + length])))
+        found = 0
+        for at in range(length):
+            b[3 + at] = u8(255)
+            found += int(same(a[3 : 3 + length], b[3 : 3 + length]))
+            b[3 + at] = a[3 + at]
+        emit(found)
+    emit(int(same(a[0:7], b[0:8])))
+
+
 def last_component(path: Bytes) -> Bytes:
     at = path.rfind(0x2F)
     return path[usize(at + 1) :] if at >= 0 else path

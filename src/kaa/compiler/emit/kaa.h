@@ -131,7 +131,24 @@ KAA_INLINE kaa_slice kaa_slice_from(kaa_slice s, u64 a, u64 size)
 }
 #define kaa_slice_copy(to, from, size) do { kaa_slice t_ = (to), f_ = (from); if (KAA_UNLIKELY(t_.n < f_.n)) kaa_trap(__LINE__ << 4 | KAA_index); \
     __builtin_memmove(t_.p, f_.p, f_.n * (size)); } while (0)
-KAA_INLINE bool kaa_bytes_equal(kaa_slice a, kaa_slice b) { return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0); }
+#define KAA_SAME(word, a, b) ({ word x_, y_; __builtin_memcpy(&x_, (a), sizeof x_); __builtin_memcpy(&y_, (b), sizeof y_); x_ == y_; })
+/* Names are short: comparing them here costs less than a call would. The last words may overlap. */
+KAA_INLINE bool kaa_same_bytes(const u8 *a, const u8 *b, u64 n)
+{
+    if (n >= 8) {
+        for (u64 i = 0; i < n - 8; i += 8) if (!KAA_SAME(u64, a + i, b + i)) return 0;
+        return KAA_SAME(u64, a + n - 8, b + n - 8);
+    }
+    if (n >= 4) return KAA_SAME(u32, a, b) && KAA_SAME(u32, a + n - 4, b + n - 4);
+    if (n >= 2) return KAA_SAME(u16, a, b) && a[n - 1] == b[n - 1];
+    return n == 0 || *a == *b;
+}
+KAA_INLINE bool kaa_bytes_equal(kaa_slice a, kaa_slice b)
+{
+    if (a.n != b.n) return 0;
+    if (__builtin_constant_p(a.n) || __builtin_constant_p(b.n)) return a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0;
+    return kaa_same_bytes(a.p, b.p, a.n);
+}
 KAA_INLINE bool kaa_startswith(kaa_slice a, kaa_slice b) { return a.n >= b.n && (b.n == 0 || __builtin_memcmp(a.p, b.p, b.n) == 0); }
 KAA_INLINE bool kaa_endswith(kaa_slice a, kaa_slice b) { return a.n >= b.n && (b.n == 0 || __builtin_memcmp(a.p + a.n - b.n, b.p, b.n) == 0); }
 static inline __attribute__((unused)) i64 kaa_find_byte(kaa_slice a, u64 b)
