@@ -74,8 +74,8 @@ def in_interrupt() -> bool:
 
 
 class Vectors:
-    """Who handles which vector, on all processors. Written at boot and by drivers that start, one word at a time, before
-    the line is connected; read by interrupts."""
+    """Who handles which vector, on all processors. Written at boot and by drivers that start, one word at a time,
+    before the line is connected; read by interrupts."""
 
     handlers: Array[Callable[[u32], None] | None, 256]
     next_free: Atomic[u32]

@@ -40,7 +40,7 @@ class StackArea:
     slot_count: u32
     clean: u32
     cleaning: Atomic[u32]
-    """1 while somebody makes slots clean; nobody takes or adds any then, since there is neither a clean one nor room."""
+    """1 while somebody makes slots clean. Nobody takes or adds any then: there is neither a clean one nor room."""
 
     def __init__(self) -> None:
         self.lock = LeafLock("kernel stacks")

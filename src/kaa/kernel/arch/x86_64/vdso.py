@@ -3,7 +3,7 @@
 
 The image is put together at import time from vdso_code.py: headers, a dynamic symbol table with SysV hash, version
 LINUX_2.6 (vdso(7)), then the code, all in one page. Two pages are mapped side by side: data (read-only to the user),
-then code. """
+then code."""
 
 from __future__ import annotations
 
