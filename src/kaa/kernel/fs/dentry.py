@@ -7,8 +7,8 @@ A negative dentry (inode None) answers ENOENT without asking the file system.
 
 Lock: `cache.lock`, a spinlock, guards the chains and every dentry's name, parent and mark bits; it is held over
 whole runs of components (namei.py), so that a path that is all in the cache costs one lock. Dentries are dropped
-outside it, as that may release inodes. The lock of the parent's inode is taken first. `inode` goes from None to an inode
-once, under both; what it has become it stays, so it may be read without a lock.
+outside it, as that may release inodes. The lock of the parent's inode is taken first. `inode` goes from None to an
+inode once, under both; what it has become it stays, so it may be read without a lock.
 
 Memory that is short takes unused dentries away (`reclaim`), least recently used first, roughly.
 """

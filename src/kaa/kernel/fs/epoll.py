@@ -5,10 +5,12 @@ An item stands for good on the wait queues of its file. When one is woken, `noti
 an interrupt) puts the item at the end of the ready list and wakes who waits. epoll_wait asks only the items of that
 list; level-triggered ones that still have something go back to its end.
 
-An item does not keep its file open: it holds the queues, and a weak reference to the file. A set inside a set is just a
-file that polls; depth is limited to 5, circles are refused.
+An item is of a descriptor number and an open file: a number may mean another file by now, and then has an item for
+each. It does not keep its file open: it holds the queues, and a weak reference to the file. An item whose file is gone
+is dropped when it is met. A set inside a set is just a file that polls (epoll_nesting.py).
 
-Locks: `lock` (mutex) for the items and for who asks them; `ready_lock` (interrupts off) for the ready list.
+Locks: `lock` (mutex) for the items and for who asks them, an outer set's before an inner's; `ready_lock` (interrupts
+off), inside the lock of whatever queue was woken, for the ready list and `EpollItem.next_ready` and `queued`.
 """
 
 from __future__ import annotations
@@ -27,13 +29,11 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import Bytes, i32, inline, sizeof, u32, u64
+from kaa.lang import Bytes, Guarded, i32, inline, sizeof, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
     from kaa.kernel.mm.user import UserBuf
-
-DEPTH = 5
 
 # What became of asking the first item.
 NOTHING = 0
@@ -61,14 +61,19 @@ class EpollWaiter(Waiter):
 
 
 class EpollItem:
-    """One descriptor in the set."""
+    """One descriptor in the set. Fields without a word about locks are under the set's `lock`."""
 
     owner: Final[EpollSet]
     fd: Final[i32]
-    file: weakref.ref[File]
+    file: Final[weakref.ref[File]]
     events: u32
+    """Also read by `mark_ready`, as a word."""
     data: u64
     waiters: list[EpollWaiter]
+    next: EpollItem | None = None
+    """Of the same descriptor number."""
+    generation: u32 = 0
+    """The file's when the item went on its queues."""
     next_ready: EpollItem | None = None
     queued: bool = False
     gone: bool = False
@@ -84,8 +89,12 @@ class EpollItem:
         self.waiters = []
 
     def leave(self) -> None:
-        """Off all queues: nothing will be notified any more."""
+        """Off all queues for good: nothing will be notified any more."""
         self.gone = True
+        self.step_off()
+
+    def step_off(self) -> None:
+        """Off all queues. Once a queue let the waiter go, no `notify` of it is under way."""
         for waiter in self.waiters:
             waiter.held.remove(waiter)
             waiter.item = None
@@ -113,12 +122,16 @@ class EpollSet:
 
     lock: Final[Mutex]
     ready_lock: Final[IrqSpinLock]
-    items: dict[i32, EpollItem]
+    items: Guarded[dict[i32, EpollItem], "lock"]
+    """The first item of each number."""
     first: EpollItem | None = None
     last: EpollItem | None = None
+    """Changed under `ready_lock`; an item leaves the list only under `lock` too, so who holds that may look at the
+    first."""
     waiting: Final[WaitQueue]
-    depth: u32
-    calls: u64 = 0
+    holders: list[weakref.ref[EpollItem]]
+    """The items by which this set is in others; under epoll_nesting.nesting."""
+    calls: Guarded[u64, "lock"] = 0
     """Of `collect`."""
 
     def __init__(self) -> None:
@@ -126,7 +139,7 @@ class EpollSet:
         self.ready_lock = IrqSpinLock("epoll ready")
         self.items = {}
         self.waiting = WaitQueue("epoll")
-        self.depth = 1
+        self.holders = []
 
     def mark_ready(self, item: EpollItem) -> None:
         """To the end of the ready list, unless it is there; wakes who waits. Safe in interrupts."""
@@ -168,27 +181,41 @@ class EpollSet:
         """Whether anything may be ready."""
         return self.first is not None
 
-    def add(self, fd: i32, file: File, events: u32, data: u64) -> None:
+    def add(self, fd: i32, file: File, events: u32, data: u64) -> EpollItem:
         """EPOLL_CTL_ADD. Raises FileExistsError, MemoryError."""
         with self.lock:
-            old = self.items.get(fd)
-            if old is not None:
-                if old.file() is file:
-                    raise FileExistsError
-                self._drop(fd, old)
+            if self._find(fd, file) is not None:
+                raise FileExistsError
             item = EpollItem(self, fd, file, events | POLLERR | POLLHUP, data)
+            item.next = self.items.get(fd)
             self.items[fd] = item
             try:
-                self._register(item, file)
+                if self._register(item, file) & item.events:
+                    self.mark_ready(item)
             except MemoryError:
-                self._drop(fd, item)
+                self._drop(item)
                 raise
+            return item
 
-    def _register(self, item: EpollItem, file: File) -> None:
+    def _register(self, item: EpollItem, file: File) -> u32:
+        """Put the item on the file's queues; the events that hold now."""
         table = EpollTable(item)
         table.file = file
-        if file.poll(table) & item.events:
-            self.mark_ready(item)
+        item.generation = file.poll_generation
+        return file.poll(table)
+
+    def _find(self, fd: i32, file: File) -> EpollItem | None:
+        """The item of this number and file; those whose file is gone are dropped on the way."""
+        item = self.items.get(fd)
+        while item is not None:
+            following = item.next
+            known = item.file()
+            if known is file:
+                return item
+            if known is None:
+                self._drop(item)
+            item = following
+        return None
 
     def modify(self, fd: i32, file: File, events: u32, data: u64) -> None:
         """EPOLL_CTL_MOD. Raises FileNotFoundError; OSError(EINVAL) for an exclusive item."""
@@ -204,20 +231,35 @@ class EpollSet:
     def remove(self, fd: i32, file: File) -> None:
         """EPOLL_CTL_DEL. Raises FileNotFoundError."""
         with self.lock:
-            self._drop(fd, self._known(fd, file))
+            self._drop(self._known(fd, file))
 
     def _known(self, fd: i32, file: File) -> EpollItem:
-        item = self.items.get(fd)
-        if item is None or item.file() is not file:
+        item = self._find(fd, file)
+        if item is None:
             raise FileNotFoundError
         return item
 
-    def _drop(self, fd: i32, item: EpollItem) -> None:
+    def _drop(self, item: EpollItem) -> None:
         item.leave()
-        del self.items[fd]
+        self._unchain(item)
         with self.ready_lock:
             if item.queued:
                 self._cut(item)
+
+    def _unchain(self, item: EpollItem) -> None:
+        before: EpollItem | None = None
+        walker = self.items.get(item.fd)
+        while walker is not None and walker is not item:
+            before = walker
+            walker = walker.next
+        following = item.next
+        if before is not None:
+            before.next = following
+        elif following is not None:
+            self.items[item.fd] = following
+        else:
+            del self.items[item.fd]
+        item.next = None
 
     def _cut(self, item: EpollItem) -> None:
         before: EpollItem | None = None
@@ -255,11 +297,11 @@ class EpollSet:
             return u32(END)
         file = item.file()
         if file is None:
-            self._drop(item.fd, item)
+            self._drop(item)
             return u32(NOTHING)
         if item.events & (EPOLLET | EPOLLONESHOT):
             self.take_first()
-        events = file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS)
+        events = self._ask(item, file) & item.events & (0xFFFFFFFF - PRIVATE_BITS)
         if events == 0:
             return self._quiet(item, file)
         event = EpollEvent(events, item.data)
@@ -279,6 +321,18 @@ class EpollSet:
             self.put_back(item)
         return u32(REPORTED)
 
+    def _ask(self, item: EpollItem, file: File) -> u32:
+        """The file's events now; on its new queues first, where it has others than when the item was added."""
+        if file.poll_generation == item.generation:
+            return file.poll(None)
+        item.step_off()
+        try:
+            return self._register(item, file)
+        except MemoryError:
+            item.generation = file.poll_generation - 1 if file.poll_generation > 0 else u32(1)
+            self.put_back(item)
+            raise
+
     def _quiet(self, item: EpollItem, file: File) -> u32:
         """The item has nothing: off the list; and asked once more, for what came while it was still on it."""
         if self.first is item:
@@ -290,8 +344,11 @@ class EpollSet:
     def clear(self) -> None:
         """The set is closed."""
         with self.lock:
-            for item in self.items.values():
-                item.leave()
+            for first in self.items.values():
+                item: EpollItem | None = first
+                while item is not None:
+                    item.leave()
+                    item = item.next
             self.items.clear()
         while self.take_first() is not None:
             pass
@@ -334,14 +391,16 @@ class EpollFile(File):
 
     def _any_ready(self) -> bool:
         """The list may hold items that have nothing any more: look at each once."""
-        found = False
         with self.set.lock:
-            for item in self.set.items.values():
-                if item.queued and not found:
-                    file = item.file()
-                    if file is not None and file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS):
-                        found = True
-        return found
+            for first in self.set.items.values():
+                item: EpollItem | None = first
+                while item is not None:
+                    if item.queued:
+                        file = item.file()
+                        if file is not None and file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS):
+                            return True
+                    item = item.next
+        return False
 
 
 @inline

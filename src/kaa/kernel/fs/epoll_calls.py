@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.epoll import (
     EPOLL_CLOEXEC,
@@ -23,14 +22,12 @@ from kaa.kernel.abi.restart import RestartUnlessHandled
 from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.abi.time import Timespec
 from kaa.kernel.arch import machine
-from kaa.kernel.fs.epoll import DEPTH, EpollFile, current_set
+from kaa.kernel.fs.epoll import EpollFile, current_set
+from kaa.kernel.fs.epoll_nesting import add_set
 from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.signal import deliver, has_pending
 from kaa.lang import i32, inline, noinline, sizeof, u32, u64, usize
-
-if TYPE_CHECKING:
-    from kaa.kernel.fs.epoll import EpollSet
 
 NS_PER_MS = 1_000_000
 WITH_EXCLUSIVE = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
@@ -71,34 +68,15 @@ def epoll_ctl(set_fd: Fd, operation: u32, fd: Fd, event: UserPtr[EpollEvent]) ->
         if events & EPOLLEXCLUSIVE and (isinstance(file, EpollFile) or events & (0xFFFFFFFF - WITH_EXCLUSIVE)):
             raise OSError(errno.EINVAL)
         if isinstance(file, EpollFile):
-            _nest(holder, file)
-        holder.set.add(fd, file, events, request.data)
+            add_set(holder, fd, file, events, request.data)
+        else:
+            holder.set.add(fd, file, events, request.data)
     elif operation == EPOLL_CTL_MOD:
         holder.set.modify(fd, file, events, request.data)
     elif operation == EPOLL_CTL_DEL:
         holder.set.remove(fd, file)
     else:
         raise OSError(errno.EINVAL)
-
-
-def _nest(outer: EpollFile, inner: EpollFile) -> None:
-    """A set goes into a set: the outer is deeper than the inner from now on. Raises OSError(ELOOP)."""
-    if inner.set.depth >= DEPTH or contains(inner.set, outer, 0):
-        raise OSError(errno.ELOOP)
-    outer.set.depth = max(outer.set.depth, inner.set.depth + 1)
-
-
-def contains(haystack: EpollSet, needle: EpollFile, level: u32) -> bool:
-    """Whether `needle` is in the set, at any depth; True also when that is too deep to tell."""
-    if level > DEPTH:
-        return True
-    found = False
-    with haystack.lock:
-        for item in haystack.items.values():
-            file = item.file()
-            if not found and isinstance(file, EpollFile):
-                found = file is needle or contains(file.set, needle, level + 1)
-    return found
 
 
 @inline

@@ -86,7 +86,7 @@ class LockList:
         self.told()
 
     def clear(self, kind: u32, owner: u64, start: u64, end: u64) -> None:
-        """Release the range. Raises MemoryError only where a lock is split in two: what is closed is always released."""
+        """Release the range. Raises MemoryError only where a lock is split in two: closing never fails."""
         if self.splits(kind, owner, start, end):
             self.held = self.without(kind, owner, start, end)
         else:

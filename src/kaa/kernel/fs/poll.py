@@ -7,12 +7,12 @@ Callers ask once without a table, as most often something is ready already; only
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import i32, u64
+from kaa.lang import i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -25,13 +25,21 @@ NEVER = 0xFFFFFFFFFFFFFFFF
 class PollEntry(Waiter):
     """One registration. Holds its queue, and the file the queue belongs to, until it is taken off."""
 
-    held: WaitQueue
-    file: File | None
+    held: Final[WaitQueue]
+    file: Final[File | None]
+    generation: Final[u32]
+    """The file's when it was asked: see File.poll_generation."""
 
     def __init__(self, task: Task, queue: WaitQueue, file: File | None) -> None:
         super().__init__(task)
         self.held = queue
         self.file = file
+        self.generation = 0 if file is None else file.poll_generation
+
+    def stale(self) -> bool:
+        """Whether the file has other queues by now."""
+        file = self.file
+        return file is not None and file.poll_generation != self.generation
 
 
 class PollTable:
@@ -54,6 +62,13 @@ class PollTable:
         """Whether any queue was woken since `rearm`."""
         for entry in self.entries:
             if entry.woken:
+                return True
+        return False
+
+    def stale(self) -> bool:
+        """Whether some file is to be registered anew."""
+        for entry in self.entries:
+            if entry.stale():
                 return True
         return False
 

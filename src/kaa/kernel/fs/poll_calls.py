@@ -109,7 +109,11 @@ class PollSet:
             while ready == 0 and not passed(deadline) and not has_pending(machine.percpu.current()):
                 table.sleep(deadline)
                 table.rearm()
-                ready = self.scan(None)
+                if table.stale():
+                    table.release()
+                    ready = self.scan(table)
+                else:
+                    ready = self.scan(None)
         finally:
             table.release()
         return ready

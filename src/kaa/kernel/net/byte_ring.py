@@ -2,14 +2,15 @@
 """Bytes on their way between two sockets: a ring over page frames that are allocated when first written.
 
 Positions only grow until the ring is rewound; byte p is in slot (p >> 12) modulo the ring's slots. Rewound when empty,
-a conversation of small messages stays in one frame, warm in the cache. The owner's lock is held by every caller."""
+a conversation of small messages stays in one frame, warm in the cache. The owner's lock is held by every caller but
+those of `used`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import inline, u64, usize
+from kaa.lang import inline, u64, usize, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.net.pieces import Pieces
@@ -44,8 +45,10 @@ class ByteRing:
 
     @inline
     def used(self) -> usize:
-        """Bytes inside."""
-        return self.tail - self.head
+        """Bytes inside. Without the lock the two positions may be of different moments: then a number that was or
+        might have been right, never more than CAPACITY."""
+        count = wrapping_sub(self.tail, self.head)
+        return count if count <= CAPACITY else usize(0)
 
     def trim(self, keep: usize) -> None:
         """Give back the frames of the slots from `keep` on; they hold nothing."""

@@ -82,14 +82,14 @@ def socketpair(family: i32, kind: u32, protocol: i32, ends: UserPtr[i32]) -> Non
     try:
         other = files.install(second, close_on_exec)
     except (OSError, MemoryError):
-        files.close(one)
+        files.withdraw(one, first)
         raise
     try:
         ends.write(one)
         ends.offset(1).write(other)
     except OSError:
-        files.close(one)
-        files.close(other)
+        files.withdraw(one, first)
+        files.withdraw(other, second)
         raise
 
 
@@ -125,23 +125,26 @@ def accept4(fd: Fd, address: u64, length: UserPtr[i32], flags: u32) -> i32:
     if flags & (0xFFFFFFFF - (SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0:
         raise OSError(errno.EINVAL)
     listener = socket_of(fd)
+    files = machine.percpu.current().files
+    files.require_room()
     queue = connecting.wait_for_connection(listener)
     made = new_socket(listener.kind, flags & SOCK_NONBLOCK)
     connection = queue.pop()
     while connection is None:
         queue = connecting.wait_for_connection(listener)
         connection = queue.pop()
+    connecting.take_over(made, listener, connection)
     try:
-        accepted = machine.percpu.current().files.install(made, flags & SOCK_CLOEXEC != 0)
+        accepted = files.install(made, flags & SOCK_CLOEXEC != 0)
     except (OSError, MemoryError):
+        made.leave_connection()
         queue.put_back(connection)
         raise
-    connecting.take_over(made, listener, connection)
     if address != 0:
         try:
             give_name(connection.client.name, u32(SUN_PATH_OFFSET), address, length)
         except OSError:
-            machine.percpu.current().files.close(accepted)
+            files.withdraw(accepted, made)
             raise
     return accepted
 

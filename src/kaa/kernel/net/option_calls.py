@@ -87,8 +87,8 @@ def _set_number(own: UnixSocket, option: i32, value: i32) -> None:
             inbox.signed = value != 0
     elif option == abi.SO_SNDBUF or option == abi.SO_SNDBUFFORCE:
         own.send_buffer = _buffer_size(value, LEAST_SEND_BUFFER, option == abi.SO_SNDBUFFORCE)
-        outgoing = own.outgoing
-        if outgoing is not None and own.kind != abi.SOCK_DGRAM:
+        outgoing = None if own.kind == abi.SOCK_DGRAM else own.outgoing
+        if outgoing is not None:
             outgoing.limit = usize(own.send_buffer)
             outgoing.writable.wake_all()
     elif option == abi.SO_RCVBUF or option == abi.SO_RCVBUFFORCE:

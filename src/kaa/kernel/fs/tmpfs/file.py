@@ -345,7 +345,7 @@ class TmpfsDirectoryFile(SeekableFile):
             return seek_in(self, offset, whence, u64(0))
 
     def readdir(self, sink: DirSink) -> None:
-        """".", "..", then the entries in the order in which they were made."""
+        """The dots, then the entries in the order in which they were made."""
         node = self.node
         with self.position_lock:
             with node.lock:

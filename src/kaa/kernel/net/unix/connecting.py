@@ -53,6 +53,7 @@ def listen(socket: UnixSocket, backlog: i32) -> None:
             socket.identity.sign()
             socket.backlog = queue
             port.backlog = queue
+            socket.tell_change()
         queue.limit = limit
     queue.room.wake_all()
 
@@ -111,14 +112,10 @@ def _await_turn(queue: Backlog, deadline: u64) -> None:
 def _associate(socket: UnixSocket, name: bytes) -> None:
     """Send to one, and hear only that one."""
     port, target = datagram_target(name)
-    with socket.lock:
-        if target.only_from is not None and target.only_from is not socket.identity:
-            raise OSError(errno.EPERM)
-        socket.outgoing = target
-        socket.peer = port.identity
-        inbox = socket.incoming
-        assert inbox is not None
-        inbox.only_from = port.identity
+    if target.only_from is not None and target.only_from is not socket.identity:
+        raise OSError(errno.EPERM)
+    socket.exchange_target(target, port.identity)
+    socket.tell_change()
 
 
 def datagram_target(name: bytes) -> tuple[Port, Inbox]:
@@ -159,7 +156,7 @@ def _await_arrival(queue: Backlog, deadline: u64) -> None:
 
 
 def take_over(made: UnixSocket, listener: UnixSocket, connection: Connection) -> None:
-    """`made` becomes the server's end: it has the listener's name and options."""
+    """`made`, which nobody else knows yet, becomes the server's end: it has the listener's name and options."""
     made.identity = listener.identity
     made.pass_credentials = listener.pass_credentials
     connection.to_server.signed = made.pass_credentials

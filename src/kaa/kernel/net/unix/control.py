@@ -136,7 +136,7 @@ def give(space: ControlSpace, delivery: Delivery, flags: u32) -> None:
 def _give_files(space: ControlSpace, delivery: Delivery, files: list[File], close_on_exec: bool) -> None:
     """As many descriptors as there is room for, in the buffer and in the table."""
     room = u64(0) if space.left < HEADER else (space.left - HEADER) // 4
-    data = space.address + HEADER
+    place = UserPtr[i32](space.address).offset(HEADER // 4)
     count: u64 = u64(0)
     table = machine.percpu.current().files
     for file in files:
@@ -147,9 +147,9 @@ def _give_files(space: ControlSpace, delivery: Delivery, files: list[File], clos
         except (OSError, MemoryError):
             break
         try:
-            UserPtr[i32](data + 4 * count).write(fd)
+            place.offset(count).write(fd)
         except OSError:
-            table.close(fd)
+            table.withdraw(fd, file)
             break
         count += 1
     if count < len(files):

@@ -5,7 +5,8 @@ A stream's plain bytes need no `Message`: one marks where descriptors or credent
 unix(7): a read of a stream takes in bytes before descriptors together with those that came with them, then stops.
 
 Lock: `lock`, a mutex, as copying may fault; queues are woken after it is given back. `no_reader` and `no_writer` go
-from False to True once, under the lock; nothing is added from then on."""
+from False to True once, under the lock; nothing is added from then on. Conditions of waits and poll(2) read single
+words without it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.net.byte_ring import ByteRing
 from kaa.kernel.net.unix.message import graveyard
-from kaa.lang import i64, inline, u32, u64, usize
+from kaa.lang import Guarded, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.net.pieces import Pieces
@@ -40,8 +41,8 @@ class Inbox:
     readable: Final[WaitQueue]
     writable: Final[WaitQueue]
     ring: Final[ByteRing]
-    first: Message | None
-    last: Message | None
+    first: Guarded[Message | None, "lock"]
+    last: Guarded[Message | None, "lock"]
     packets: u32
     limit: usize
     """Bytes that fit."""
@@ -53,7 +54,8 @@ class Inbox:
     reset: bool
     """The other side closed with unread bytes: ECONNRESET is to be told once."""
     only_from: Identity | None
-    """Of a connected datagram socket: from whom it takes messages."""
+    """Of a connected datagram socket: from whom it takes messages. Changed under that socket's lock; here it is only
+    compared."""
 
     signed: bool
     """Whether the reader wants to know who wrote (SO_PASSCRED)."""

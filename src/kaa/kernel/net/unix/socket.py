@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An AF_UNIX socket as an open file: its state and life, poll, ioctl. Moving data: transfer.py.
 
-`lock` guards what connects it: `outgoing`, `peer`, `backlog`, `port`. `incoming` of a connection is set once, before
-`outgoing`; a datagram socket has its own from the start. A connection's directions end one by one, in the inboxes."""
+`lock` guards what connects it: `outgoing`, `peer`, `backlog`, `port`, `shut`. `incoming` of a connection is set once,
+before `outgoing`, and neither changes again, nor `backlog` or `port`: these are read without the lock. A datagram
+socket has its own `incoming` from the start, and its `outgoing` and `peer` change: they are read under the lock
+(`target`). A connection's directions end one by one, in the inboxes. Two sockets' locks are never held together."""
 
 from __future__ import annotations
 
@@ -18,12 +20,13 @@ from kaa.kernel.fs.anonymous import new_inode
 from kaa.kernel.fs.file import File
 from kaa.kernel.fs.superblock import FileSystemType, SuperBlock
 from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.net.pieces import single
 from kaa.kernel.net.unix import names, transfer
 from kaa.kernel.net.unix.identity import Identity
 from kaa.kernel.net.unix.inbox import DEFAULT_BUFFER, Inbox
-from kaa.lang import Bytes, i32, i64, inline, u32, u64, usize
+from kaa.lang import Bytes, i32, i64, inline, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -58,6 +61,8 @@ class UnixSocket(File):
     outgoing: Inbox | None
     backlog: Backlog | None
     port: Port | None
+    changes: WaitQueue | None = None
+    """Who polls a socket before it is connected or listens; made under `lock` when first needed."""
     shut: u32
     """SHUT_ bits of shutdown(2) where no inbox can hold them: datagrams, not yet connected."""
     pass_credentials: bool
@@ -125,15 +130,47 @@ class UnixSocket(File):
         self.peer = peer
         self.incoming = incoming
         self.outgoing = outgoing
+        self.tell_change()
+
+    def leave_connection(self) -> None:
+        """Undo connect_to: nobody knows this socket, and the connection lives on."""
+        self.outgoing = None
+        self.incoming = None
+        self.peer = None
+
+    def tell_change(self) -> None:
+        """Other queues than before tell of this socket: who polls it looks again."""
+        self.poll_generation = wrapping_add(self.poll_generation, u32(1))
+        changes = self.changes
+        if changes is not None:
+            changes.wake_all()
+        incoming = self.incoming
+        if incoming is not None and self.kind == SOCK_DGRAM:
+            incoming.readable.wake_all()
+
+    def target(self) -> Inbox | None:
+        """Where it sends to now."""
+        if self.kind != SOCK_DGRAM:
+            return self.outgoing
+        with self.lock:
+            return self.outgoing
+
+    def exchange_target(self, outgoing: Inbox | None, peer: Identity | None) -> Inbox | None:
+        """Of datagrams: send to another from now on, and hear only that one. Gives the one before, which may close
+        files as it is dropped."""
+        with self.lock:
+            before = self.outgoing
+            self.outgoing = outgoing
+            self.peer = peer
+            inbox = self.incoming
+            if inbox is not None:
+                inbox.only_from = peer
+            return before
 
     def disconnect(self) -> None:
         """A datagram socket talks to everyone again."""
-        with self.lock:
-            inbox = self.incoming
-            self.outgoing = None
-            self.peer = None
-            if inbox is not None:
-                inbox.only_from = None
+        self.exchange_target(None, None)
+        self.tell_change()
 
     def read(self, buf: UserBuf) -> usize:
         """recv(2) without flags."""
@@ -160,13 +197,15 @@ class UnixSocket(File):
         backlog = self.backlog
         if backlog is not None and how & SHUT_READING:
             backlog.shut()
-        self.shut |= how
+        with self.lock:
+            self.shut |= how
         incoming = self.incoming
         if incoming is not None and how & SHUT_READING:
             incoming.shut_reader()
-        outgoing = self.outgoing
-        if outgoing is not None and how & SHUT_WRITING and self.kind != SOCK_DGRAM:
-            outgoing.close_writer(False)
+        if how & SHUT_WRITING and self.kind != SOCK_DGRAM:
+            outgoing = self.outgoing
+            if outgoing is not None:
+                outgoing.close_writer(False)
 
     def poll(self, table: PollTable | None) -> u32:
         """As Linux's unix sockets: what is there, room, ends."""
@@ -174,14 +213,25 @@ class UnixSocket(File):
         if backlog is not None:
             return self._poll_backlog(backlog, table)
         incoming = self.incoming
-        outgoing = self.outgoing
+        outgoing = self.target()
         if incoming is None:
+            if table is not None:
+                table.add(self._change_queue())
             return POLLHUP | WRITABLE | POLLWRBAND
         if table is not None:
             table.add(incoming.readable)
             if outgoing is not None:
                 table.add(outgoing.writable)
         return self._events(incoming, outgoing)
+
+    def _change_queue(self) -> WaitQueue:
+        """Raises MemoryError."""
+        with self.lock:
+            queue = self.changes
+            if queue is None:
+                queue = WaitQueue("socket changes")
+                self.changes = queue
+            return queue
 
     def _poll_backlog(self, backlog: Backlog, table: PollTable | None) -> u32:
         if table is not None:
@@ -219,7 +269,7 @@ class UnixSocket(File):
             UserPtr[i32](argument).write(i32(self._unread()))
             return 0
         if command == SIOCOUTQ:
-            outgoing = self.outgoing
+            outgoing = self.target()
             UserPtr[i32](argument).write(i32(0) if outgoing is None else i32(outgoing.ring.used()))
             return 0
         raise OSError(errno.ENOTTY)
