@@ -11,3 +11,7 @@ Only spinlocks may be taken in interrupts. Nothing here allocates in order to sl
 `Waiter.notify` may be overridden by a poller that wants to learn of events without being woken (epoll). `record` is
 what the statistics build writes down; `spin_word` and `waiters` are what the locks are made of.
 """
+
+from __future__ import annotations
+
+from kaa.kernel import arch as _arch  # noqa: F401  # pyright: ignore[reportUnusedImport]  (first: its modules have locks)
