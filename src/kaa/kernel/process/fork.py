@@ -18,13 +18,13 @@ from kaa.kernel.abi.sched import NAMESPACES, Clone
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process import tree
+from kaa.kernel.process import foreign, tree
 from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
 from kaa.kernel.sched import core
 from kaa.kernel.signal import has_pending, must_die
 from kaa.kernel.signal.handlers import SignalHandlers
-from kaa.lang import i32, struct, u32, u64
+from kaa.lang import cold, i32, struct, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -141,12 +141,27 @@ def check_task_limit(parent: Task) -> None:
     from kaa.kernel.process import credentials
 
     count = u64(pids.table.count)
-    over = count >= parent.group.limits.soft[Resource.RLIMIT_NPROC]
     who = parent.credentials
-    if over and who.uid != 0 and not who.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
-        raise OSError(errno.EAGAIN)
+    limit = parent.group.limits.soft[Resource.RLIMIT_NPROC]
+    if count >= limit and who.uid != 0 and not who.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
+        if not who.capable(u32(credentials.Capability.CAP_SYS_ADMIN)) and _tasks_of(who.uid) >= limit:
+            raise OSError(errno.EAGAIN)
     if count >= MAX_TASKS:
         raise OSError(errno.EAGAIN)
+
+
+@cold
+def _tasks_of(uid: u32) -> u64:
+    """Threads of a real user. Only looked for when there are so many threads in all that it may matter."""
+    from kaa.kernel.process import ids
+
+    count: u64 = u64(0)
+    task = ids.next_task(i32(0))
+    while task is not None:
+        if foreign.credentials_of(task).uid == uid:
+            count += 1
+        task = ids.next_task(task.pid)
+    return count
 
 
 def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:

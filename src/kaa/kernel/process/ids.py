@@ -29,17 +29,15 @@ def find_group(number: i32) -> ThreadGroup | None:
 
 def next_task(after: i32) -> Task | None:
     """The thread with the smallest id above `after`: a walk over all that needs no lock between steps."""
-    number = after + 1
-    while number < pids.PID_MAX:
-        if number % pids.BLOCK == 0 or number == after + 1:
-            number = pids.table.skip_empty_blocks(number)
-            if number >= pids.PID_MAX:
-                return None
-        task = find_task(number)
-        if task is not None:
+    number = max(after, i32(0)) + 1 if after < pids.PID_MAX else i32(pids.PID_MAX)
+    while True:
+        with tree.lock:
+            number = pids.table.next_in_use(number)
+            pid = pids.table.find(number)
+            task = None if pid is None else pid.task
+        if task is not None or number >= pids.PID_MAX:
             return task
         number += 1
-    return None
 
 
 def next_process(after: i32) -> ThreadGroup | None:

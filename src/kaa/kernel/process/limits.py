@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process's resource limits and the calls that read and set them (getrlimit(2)).
 
-Each is one pair of words; a reader takes the soft one without a lock. Enforcement is where the resource is.
+Each is one pair of words, changed and told together under the group's `signal_lock`; who enforces a limit, where the
+resource is, takes the soft one without.
 """
 
 from __future__ import annotations
@@ -72,6 +73,21 @@ def _change(group: ThreadGroup, resource: u32, wanted: RLimit, privileged: bool)
         raise OSError(errno.EPERM)
     limits.soft[resource] = wanted.soft
     limits.hard[resource] = wanted.hard
+
+
+def _tell(group: ThreadGroup, resource: u32) -> RLimit:
+    """Soft and hard limit as they stand together."""
+    with group.signal_lock:
+        return RLimit(group.limits.soft[resource], group.limits.hard[resource])
+
+
+def change(group: ThreadGroup, resource: u32, wanted: RLimit) -> None:
+    """Set a limit of a process. Raises OSError(EINVAL, EPERM)."""
+    from kaa.kernel.process import credentials
+
+    privileged = machine.percpu.current().credentials.capable(u32(credentials.Capability.CAP_SYS_RESOURCE))
+    with group.signal_lock:
+        _change(group, resource, wanted, privileged)
     if resource == Resource.RLIMIT_CPU:
         from kaa.kernel.time import cpu_timer
 
@@ -79,7 +95,7 @@ def _change(group: ThreadGroup, resource: u32, wanted: RLimit, privileged: bool)
 
 
 def _target(pid: i32) -> ThreadGroup:
-    from kaa.kernel.process import credentials, ids
+    from kaa.kernel.process import credentials, foreign, ids
 
     me = machine.percpu.current()
     if pid == 0 or pid == me.pid:
@@ -87,9 +103,8 @@ def _target(pid: i32) -> ThreadGroup:
     task = ids.find_task(pid)
     if task is None:
         raise ProcessLookupError
-    if not credentials.same_user(me.credentials, task.credentials) and not me.credentials.capable(
-        credentials.Capability.CAP_SYS_RESOURCE
-    ):
+    own = credentials.same_user(me.credentials, foreign.credentials_of(task))
+    if not own and not me.credentials.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
         raise OSError(errno.EPERM)
     return task.group
 
@@ -97,18 +112,15 @@ def _target(pid: i32) -> ThreadGroup:
 @syscall(x86_64=302, arm64=261)
 def prlimit64(pid: i32, resource: u32, new_limit: UserPtr[RLimit], old_limit: UserPtr[RLimit]) -> None:
     """prlimit(2): read and set a limit of any process one may touch."""
-    from kaa.kernel.process import credentials
-
-    if resource >= RESOURCES:
-        raise OSError(errno.EINVAL)
     wanted = RLimit()
     if not new_limit.is_null():
         wanted = new_limit.read()
     group = _target(pid)
-    before = RLimit(group.limits.soft[resource], group.limits.hard[resource])
+    if resource >= RESOURCES:
+        raise OSError(errno.EINVAL)
+    before = _tell(group, resource)
     if not new_limit.is_null():
-        me = machine.percpu.current()
-        _change(group, resource, wanted, me.credentials.capable(credentials.Capability.CAP_SYS_RESOURCE))
+        change(group, resource, wanted)
     if not old_limit.is_null():
         old_limit.write(before)
 
@@ -118,17 +130,13 @@ def getrlimit(resource: u32, into: UserPtr[RLimit]) -> None:
     """getrlimit(2): the caller's soft and hard limit."""
     if resource >= RESOURCES:
         raise OSError(errno.EINVAL)
-    limits = machine.percpu.current().group.limits
-    into.write(RLimit(limits.soft[resource], limits.hard[resource]))
+    into.write(_tell(machine.percpu.current().group, resource))
 
 
 @syscall(x86_64=160, arm64=164)
 def setrlimit(resource: u32, wanted: UserPtr[RLimit]) -> None:
     """setrlimit(2): set the caller's soft and hard limit."""
-    from kaa.kernel.process import credentials
-
     value = wanted.read()
     if resource >= RESOURCES:
         raise OSError(errno.EINVAL)
-    me = machine.percpu.current()
-    _change(me.group, resource, value, me.credentials.capable(credentials.Capability.CAP_SYS_RESOURCE))
+    change(machine.percpu.current().group, resource, value)

@@ -99,6 +99,16 @@ class PidTable:
         self.count += 1
         return pid
 
+    def next_in_use(self, number: i32) -> i32:
+        """The first number from `number` on that something is called by; PID_MAX when there is none."""
+        while number < PID_MAX:
+            if number % BLOCK == 0:
+                number = self.skip_empty_blocks(number)
+            if self.find(number) is not None:
+                return number
+            number += 1
+        return i32(PID_MAX)
+
     def skip_empty_blocks(self, number: i32) -> i32:
         """`number`, or the first number of the next block in use when its own has none in use."""
         index = number // BLOCK

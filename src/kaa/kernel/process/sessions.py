@@ -62,7 +62,7 @@ def _process_of(number: i32) -> ThreadGroup:
     """As _group_of, but only by the id of the process itself."""
     group = _group_of(number)
     if group.tgid != number:
-        raise ProcessLookupError
+        raise OSError(errno.EINVAL)
     return group
 
 

@@ -21,9 +21,10 @@ from kaa.kernel.abi.signal import (
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
+from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import Task
 from kaa.kernel.signal import deliver, send
-from kaa.lang import i32, i64, u32, u64, usize
+from kaa.lang import cold, i32, i64, inline, u32, u64, usize
 
 SIGSET_SIZE: Final = 8
 
@@ -33,38 +34,45 @@ def rt_sigaction(signo: i32, new: u64, old: u64, size: usize) -> None:
     """sigaction(2): examine and change what a signal does."""
     if size != SIGSET_SIZE:
         raise OSError(errno.EINVAL)
-    if new == 0:
-        _tell(signo, old)
-        return
     wanted = SigAction()
-    UserPtr[SigAction](new).read_into(wanted)
-    if signo < 1 or signo > SIGNAL_COUNT or ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
-        raise OSError(errno.EINVAL)
-    if old != 0:
-        _tell(signo, old)
-    wanted.flags &= SA_KNOWN
-    wanted.mask &= ~u64(KILL_AND_STOP)
-    task = machine.percpu.current()
-    group = task.group
-    with group.signal_lock:
-        group.handlers.set(signo, wanted)
-        if wanted.handler <= SIG_IGN and group.handlers.will_ignore(signo):
-            _forget_pending(task, signo)
-
-
-def _tell(signo: i32, old: u64) -> None:
-    """Give the action of `signo` out."""
+    if new != 0:
+        UserPtr[SigAction](new).read_into(wanted)
     if signo < 1 or signo > SIGNAL_COUNT:
         raise OSError(errno.EINVAL)
+    before = SigAction()
+    group = machine.percpu.current().group
+    if new == 0:
+        with group.signal_lock:
+            _copy(before, group.handlers.actions[signo - 1])
+    else:
+        if ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
+            raise OSError(errno.EINVAL)
+        wanted.flags &= SA_KNOWN
+        wanted.mask &= ~u64(KILL_AND_STOP)
+        with group.signal_lock:
+            if old != 0:
+                _copy(before, group.handlers.actions[signo - 1])
+            group.handlers.set(signo, wanted)
+            if wanted.handler <= SIG_IGN and group.handlers.will_ignore(signo):
+                _forget_pending(group, signo)
     if old != 0:
-        UserPtr[SigAction](old).write(machine.percpu.current().group.handlers.actions[signo - 1])
+        UserPtr[SigAction](old).write_from(before)
 
 
-def _forget_pending(task: Task, signo: i32) -> None:
+@inline
+def _copy(into: SigAction, action: SigAction) -> None:
+    into.handler = action.handler
+    into.flags = action.flags
+    into.restorer = action.restorer
+    into.mask = action.mask
+
+
+@cold
+def _forget_pending(group: ThreadGroup, signo: i32) -> None:
     """Ignoring a signal discards what is pending of it, blocked or not (POSIX 2.4.3)."""
     mask = u64(1) << u64(signo - 1)
-    task.group.pending.discard(mask)
-    thread = task.group.first_thread
+    group.pending.discard(mask)
+    thread = group.first_thread
     while thread is not None:
         thread.pending.discard(mask)
         thread = thread.next_thread

@@ -130,7 +130,7 @@ def _take(task: Task, group: ThreadGroup, info: SigInfo) -> i32:
         pending = group.pending
     signo = i32(trailing_zeros(first)) + 1
     entry = pending.take(signo, info)
-    if entry is not None and entry.from_timer:
+    if entry is not None:
         from kaa.kernel.time import posix_timer
 
         posix_timer.taken(entry, info)

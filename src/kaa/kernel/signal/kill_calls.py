@@ -9,7 +9,7 @@ from kaa.kernel.abi.signal import SIGNAL_COUNT, Code, SigInfo, Signal
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import ids, tree
+from kaa.kernel.process import foreign, ids, tree
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.credentials import Capability
 from kaa.kernel.process.group import ThreadGroup
@@ -18,17 +18,18 @@ from kaa.kernel.signal import send
 from kaa.lang import i32, u32
 
 
-def may_signal(actor: Task, target: Task, signo: i32) -> bool:
+def may_signal(target: Task, signo: i32) -> bool:
     """kill(2): CAP_KILL, or a real or effective id that is the target's real or saved one; SIGCONT within a session."""
+    actor = machine.percpu.current()
     mine = actor.credentials
-    theirs = target.credentials
-    if mine is theirs or actor.group is target.group:
+    if actor.group is target.group:
         return True
+    theirs = foreign.credentials_of(target)
     if mine.euid in (theirs.suid, theirs.uid) or mine.uid in (theirs.suid, theirs.uid):
         return True
     if mine.capable(u32(Capability.CAP_KILL)):
         return True
-    return signo == Signal.SIGCONT and actor.group.session is target.group.session
+    return signo == Signal.SIGCONT and actor.group.session_id == target.group.session_id
 
 
 def user_info(signo: i32, code: i32) -> SigInfo:
@@ -39,10 +40,12 @@ def user_info(signo: i32, code: i32) -> SigInfo:
     return info
 
 
-def check_number(signo: i32) -> None:
-    """0 only checks; beyond 64 there is none. Raises OSError(EINVAL)."""
+def require_may_signal(target: Task, signo: i32) -> None:
+    """Before a signal is sent: 0 only checks, beyond 64 there is none (EINVAL); then EPERM."""
     if signo < 0 or signo > SIGNAL_COUNT:
         raise OSError(errno.EINVAL)
+    if not may_signal(target, signo):
+        raise OSError(errno.EPERM)
 
 
 @syscall(x86_64=62, arm64=129)
@@ -50,99 +53,94 @@ def kill(number: i32, signo: i32) -> None:
     """kill(2): send a signal to a process, a process group, or everyone."""
     info = user_info(signo, i32(Code.SI_USER))
     if number > 0:
-        _kill_process(number, signo, info)
+        kill_process(number, signo, info)
     elif number == -1:
-        check_number(signo)
         _kill_everyone(signo, info)
+    elif number == 0:
+        _kill_group(machine.percpu.current().group.group_id, signo, info)
+    elif number == -(1 << 31):
+        raise ProcessLookupError
     else:
-        check_number(signo)
-        if number == -(1 << 31):
-            raise ProcessLookupError
-        group_number = machine.percpu.current().group.group_id if number == 0 else -number
-        _kill_group(group_number, signo, info)
+        _kill_group(-number, signo, info)
 
 
-def _kill_process(number: i32, signo: i32, info: SigInfo) -> None:
+def kill_process(number: i32, signo: i32, info: SigInfo) -> None:
+    """Send to the process of a thread, by number. Raises OSError(EINVAL, EPERM, EAGAIN), ProcessLookupError."""
     me = machine.percpu.current()
-    if number == me.tgid:
-        check_number(signo)
-        if signo != 0:
-            _checked(send.send_group(me.group, signo, info))
-        return
-    task = ids.find_task(number)
-    check_number(signo)
+    task = me if number == me.tgid else ids.find_task(number)
     if task is None:
         raise ProcessLookupError
-    if not may_signal(me, task, signo):
-        raise OSError(errno.EPERM)
-    if signo != 0:
-        _checked(send.send_group(task.group, signo, info))
+    send_checked(task, signo, info)
 
 
-def _checked(sent: bool) -> None:
-    """Too many are queued: EAGAIN."""
-    if not sent:
+def send_checked(task: Task, signo: i32, info: SigInfo) -> None:
+    """Send to the process of a thread, if the caller may. Raises OSError(EINVAL, EPERM, EAGAIN)."""
+    require_may_signal(task, signo)
+    if signo != 0 and not send.send_group(task.group, signo, info):
         raise BlockingIOError
 
 
-def _signal_member(member: ThreadGroup, signo: i32, info: SigInfo) -> bool:
-    """Send to one of many, if that is allowed; says whether it was."""
-    leader = member.leader
-    if leader is None or not may_signal(machine.percpu.current(), leader, signo):
-        return False
-    if signo != 0:
-        return send.send_group(member, signo, info)
-    return True
+class Tally:
+    """What came of sending to many: how many there were, how many were reached, and the last error."""
+
+    found: u32 = 0
+    reached: u32 = 0
+    error: i32 = 0
+
+    def send(self, member: ThreadGroup, signo: i32, info: SigInfo) -> None:
+        """Send to one of them. Under `tree.lock`, so that nobody forks meanwhile."""
+        leader = member.leader
+        if leader is None:
+            return
+        self.found += 1
+        try:
+            send_checked(leader, signo, info)
+            self.reached += 1
+        except OSError as failed:
+            self.error = i32(failed.errno)
 
 
 def _kill_group(number: i32, signo: i32, info: SigInfo) -> None:
-    found = False
-    reached = False
+    tally = Tally()
     with tree.lock:
         pid = pids.table.find(number)
         member = None if pid is None else pid.group_first
         while member is not None:
-            found = True
-            if _signal_member(member, signo, info):
-                reached = True
+            tally.send(member, signo, info)
             member = member.next_in_group
-    if not found:
+    if tally.found == 0:
         raise ProcessLookupError
-    if not reached:
-        raise OSError(errno.EPERM)
+    if tally.reached == 0:
+        raise OSError(tally.error)
 
 
 def _kill_everyone(signo: i32, info: SigInfo) -> None:
-    """All but process 1 and the caller."""
+    """All but process 1 and the caller. Those that may not be signalled count as reached (kill(2), Linux notes)."""
     me = machine.percpu.current().group
-    found = False
-    reached = False
-    group = ids.next_process(i32(1))
-    while group is not None:
-        if group is not me and group.parent is not None:
-            found = True
-            if _signal_member(group, signo, info):
-                reached = True
-        group = ids.next_process(group.tgid)
-    if not found:
+    tally = Tally()
+    with tree.lock:
+        number = pids.table.next_in_use(i32(2))
+        while number < pids.PID_MAX:
+            pid = pids.table.find(number)
+            task = None if pid is None else pid.task
+            if task is not None and task.is_leader() and task.group is not me:
+                tally.send(task.group, signo, info)
+            number = pids.table.next_in_use(number + 1)
+    if tally.found == 0:
         raise ProcessLookupError
-    if not reached:
-        raise OSError(errno.EPERM)
+    if tally.error != 0 and tally.error != errno.EPERM and tally.reached == 0:
+        raise OSError(tally.error)
 
 
 def _to_thread(group_number: i32, number: i32, signo: i32, info: SigInfo) -> None:
     """Send to a thread; group_number 0: of whichever process."""
     me = machine.percpu.current()
-    check_number(signo)
-    task: Task | None = me
-    if number != me.pid:
-        task = ids.find_task(number)
+    task = me if number == me.pid else ids.find_task(number)
     if task is None or (group_number != 0 and task.tgid != group_number):
         raise ProcessLookupError
-    if not may_signal(me, task, signo):
-        raise OSError(errno.EPERM)
-    if signo != 0:
-        _checked(send.send(task, signo, info))
+    require_may_signal(task, signo)
+    if signo != 0 and not send.send(task, signo, info):
+        raise BlockingIOError
 
 
 @syscall(x86_64=200, arm64=130)
@@ -161,28 +159,27 @@ def tgkill(group_number: i32, number: i32, signo: i32) -> None:
     _to_thread(group_number, number, signo, user_info(signo, i32(Code.SI_TKILL)))
 
 
-def _given_info(info: UserPtr[SigInfo], signo: i32, own: bool) -> SigInfo:
-    """The caller's siginfo: it may not look like the kernel's or kill's unless sent to oneself. Raises
-    OSError(EFAULT, EPERM)."""
-    given = info.read()
-    given.signo = signo
+def require_plausible(given: SigInfo, own: bool) -> None:
+    """A siginfo of the caller's may not look like the kernel's or kill's unless sent to oneself (EPERM)."""
     if (given.code >= 0 or given.code == Code.SI_TKILL) and not own:
         raise OSError(errno.EPERM)
-    return given
 
 
 @syscall(x86_64=129, arm64=138)
 def rt_sigqueueinfo(number: i32, signo: i32, info: UserPtr[SigInfo]) -> None:
     """rt_sigqueueinfo(2): send a signal with data to a process."""
-    given = _given_info(info, signo, number == machine.percpu.current().tgid)
-    check_number(signo)
-    _kill_process(number, signo, given)
+    given = info.read()
+    require_plausible(given, number == machine.percpu.current().pid)
+    given.signo = signo
+    kill_process(number, signo, given)
 
 
 @syscall(x86_64=297, arm64=240)
 def rt_tgsigqueueinfo(group_number: i32, number: i32, signo: i32, info: UserPtr[SigInfo]) -> None:
     """rt_tgsigqueueinfo(2): send a signal with data to a thread."""
+    given = info.read()
     if number <= 0 or group_number <= 0:
         raise OSError(errno.EINVAL)
-    given = _given_info(info, signo, number == machine.percpu.current().pid)
+    require_plausible(given, number == machine.percpu.current().pid)
+    given.signo = signo
     _to_thread(group_number, number, signo, given)

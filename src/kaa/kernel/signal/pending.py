@@ -35,12 +35,25 @@ class PendingSignals:
     first: QueuedSignal | None
     last: QueuedSignal | None
     count: u64
+    # One that was taken, for the next to come.
+    spare: QueuedSignal | None
 
     def __init__(self) -> None:
         self.mask = 0
         self.first = None
         self.last = None
         self.count = 0
+        self.spare = None
+
+    def queue(self, info: SigInfo) -> None:
+        """Put a signal at the end with its siginfo. Raises MemoryError."""
+        entry = self.spare
+        if entry is None:
+            entry = QueuedSignal()
+        else:
+            self.spare = None
+        _copy_info(entry.info, info)
+        self.append(entry)
 
     def append(self, signal: QueuedSignal) -> None:
         """Put `signal` at the end, and its bit up."""
@@ -60,17 +73,19 @@ class PendingSignals:
         self.mask |= u64(1) << u64(signo - 1)
 
     def take(self, signo: i32, into: SigInfo) -> QueuedSignal | None:
-        """Take the first instance of `signo` off; fills `into`. Gives the entry, if there was one."""
+        """Take the first instance of `signo` off; fills `into`. Gives the entry if it is a timer's."""
         found = self._unlink_first(signo)
         if found is None:
-            into.signo = signo
-            into.code = Code.SI_USER
+            _blank_info(into, signo)
             self.mask &= ~(u64(1) << u64(signo - 1))
             return None
         _copy_info(into, found.info)
-        if not self._holds(signo):
+        if self.first is None or not self._holds(signo):
             self.mask &= ~(u64(1) << u64(signo - 1))
-        return found
+        if found.from_timer:
+            return found
+        self.spare = found
+        return None
 
     def _unlink_first(self, signo: i32) -> QueuedSignal | None:
         before: QueuedSignal | None = None
@@ -115,6 +130,17 @@ class PendingSignals:
             else:
                 before = entry
             entry = following
+
+
+def _blank_info(into: SigInfo, signo: i32) -> None:
+    """All that is known is the number."""
+    into.signo = signo
+    into.error = 0
+    into.code = Code.SI_USER
+    into.word0 = 0
+    into.word1 = 0
+    into.word2 = 0
+    into.word3 = 0
 
 
 def _copy_info(into: SigInfo, source: SigInfo) -> None:

@@ -20,7 +20,7 @@ from kaa.kernel.process.task import DYING, EXITING, STOP_WANTED, WORK_SIGNAL, Ta
 from kaa.kernel.signal import stop
 from kaa.kernel.signal.pending import PendingSignals, QueuedSignal
 from kaa.kernel.signal.summon import alert
-from kaa.lang import cold, copy, i32, inline, u32, u64
+from kaa.lang import cold, i32, inline, u32, u64
 
 CANNOT_CATCH: Final = KILL_AND_STOP
 
@@ -124,9 +124,7 @@ def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool
 def _queue(pending: PendingSignals, signo: i32, info: SigInfo) -> None:
     """Put it into the set, with its siginfo if there is memory for that."""
     try:
-        entry = QueuedSignal()
-        entry.info = copy(info)
-        pending.append(entry)
+        pending.queue(info)
     except Exception:
         pending.raise_bit(signo)
 

@@ -61,18 +61,15 @@ def rt_sigtimedwait(mask: UserPtr[u64], info: UserPtr[UserSigInfo], timeout: Use
 
 def _wait_for(task: Task, wanted: u64, deadline: u64, into: SigInfo) -> i32:
     """Take one of `wanted`. Raises OSError(EAGAIN) at the deadline, InterruptedError for another signal."""
-    signo = take(task, wanted, into)
-    if signo != 0:
-        return signo
-    if machine.clock.monotonic_ns() >= deadline:
-        raise BlockingIOError
-    _sleep_wanting(task, wanted, deadline)
-    signo = take(task, wanted, into)
-    if signo != 0:
-        return signo
-    if has_pending(task):
-        raise InterruptedError
-    raise BlockingIOError
+    while True:
+        signo = take(task, wanted, into)
+        if signo != 0:
+            return signo
+        if machine.clock.monotonic_ns() >= deadline:
+            raise BlockingIOError
+        if has_pending(task):
+            raise InterruptedError
+        _sleep_wanting(task, wanted, deadline)
 
 
 def _sleep_wanting(task: Task, wanted: u64, deadline: u64) -> None:
@@ -104,7 +101,7 @@ def take(task: Task, wanted: u64, into: SigInfo) -> i32:
             return i32(0)
         signo = i32(trailing_zeros(found)) + 1
         entry = pending.take(signo, into)
-        if entry is not None and entry.from_timer:
+        if entry is not None:
             from kaa.kernel.time import posix_timer
 
             posix_timer.taken(entry, into)
