@@ -49,7 +49,7 @@ from kaa.lang.proofs import (
     trusted,
 )
 from kaa.lang.sequences import Array, Bytes, Slice
-from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu, fence
+from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu, acquire_fence, fence, release_fence
 from kaa.lang.structs import ZERO, as_bytes, copy, struct
 from kaa.lang.trampoline import Trampoline
 
@@ -61,5 +61,5 @@ __all__ = [
     "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence",
     "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",
-    "width", "wrapping_add", "wrapping_mul", "wrapping_sub",
+    "acquire_fence", "release_fence", "width", "wrapping_add", "wrapping_mul", "wrapping_sub",
 ]  # fmt: skip

@@ -33,6 +33,14 @@ def fence() -> None:
     Nothing weaker orders a store before a later load, not even of an Atomic."""
 
 
+def acquire_fence() -> None:
+    """No load that precedes is carried out after anything that follows. Free on x86."""
+
+
+def release_fence() -> None:
+    """No store that follows is carried out before anything that precedes. Free on x86."""
+
+
 class Atomic(Generic[T]):
     """A machine integer (or bool, or enum) that threads share. Operations are sequentially consistent unless their
     names say otherwise; arithmetic wraps.
