@@ -16,13 +16,14 @@ from kaa.lang.integers import u8, u32, u64
 from kaa.lang.markers import F, note
 from kaa.lang.memory import Buffer, copy, memory
 from kaa.lang.sequences import Bytes, Slice
-from kaa.lang.sharing import fence
+from kaa.lang.sharing import acquire_fence, fence, release_fence
 from kaa.lang.structs import struct
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 __all__ = [
+    "acquire_fence",
     "ClassInfo",
     "Lookup",
     "Ptr",
@@ -42,6 +43,7 @@ __all__ = [
     "memory",
     "move",
     "release",
+    "release_fence",
     "retain",
     "same",
     "symbol",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, fence, i64, u8, u32, u64
+from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, acquire_fence, fence, i64, release_fence, u8, u32, u64
 from kaa.lang.testing import emit
 
 
@@ -75,6 +75,8 @@ def case_orders_of_atomics() -> None:
     s = Shared()
     s.total.store_release(7)
     fence()
+    release_fence()
+    acquire_fence()
     emit(s.total.load_acquire())
     s.total.store_release_low(9)
     emit(s.total.load_acquire())

@@ -54,6 +54,7 @@ LANG = (
 )  # fmt: skip
 UNSAFE = (
     "address_of", "class_at", "adopt", "retain", "leak", "same", "volatile_load", "volatile_store", "fence",
+    "acquire_fence", "release_fence",
     "compiler_barrier", "allocate", "release", "move", "copy_bytes", "zero", "symbol", "function_address",
     "text_pieces", "hash_key",
 )  # fmt: skip

@@ -34,6 +34,8 @@ from kaa.compiler.types import (
 
 BARRIER_C = {
     "fence": "__atomic_thread_fence(__ATOMIC_SEQ_CST)",
+    "acquire_fence": "__atomic_thread_fence(__ATOMIC_ACQUIRE)",
+    "release_fence": "__atomic_thread_fence(__ATOMIC_RELEASE)",
     "compiler_barrier": '__asm__ volatile("" ::: "memory")',
 }
 UNSAFE_C = {
@@ -119,6 +121,14 @@ class UnsafeCalls(Builtins):
 
     def u_fence(self, node: ast.Call, expected: Type | None) -> Value:
         self.emit(ir.Raw(None, BARRIER_C["fence"], []))
+        return Const(NONE, None)
+
+    def u_acquire_fence(self, node: ast.Call, expected: Type | None) -> Value:
+        self.emit(ir.Raw(None, BARRIER_C["acquire_fence"], []))
+        return Const(NONE, None)
+
+    def u_release_fence(self, node: ast.Call, expected: Type | None) -> Value:
+        self.emit(ir.Raw(None, BARRIER_C["release_fence"], []))
         return Const(NONE, None)
 
     def u_compiler_barrier(self, node: ast.Call, expected: Type | None) -> Value:

@@ -7,8 +7,8 @@ whether some processor runs it now.
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import percpu
-from kaa.lang import u64
+from kaa.kernel.arch.x86_64 import percpu, processors
+from kaa.lang import trailing_zeros, u32, u64
 from kaa.lang.unsafe import asm
 
 
@@ -19,5 +19,10 @@ def word() -> u64:
 
 
 def on_another(task_word: u64) -> bool:
-    """Does a processor other than this one run the task of that word? One processor so far: no."""
+    """Does a processor other than this one run the task of that word?"""
+    others = processors.online_mask() & ~percpu.local().bit
+    while others != 0:
+        if percpu.remote(u32(trailing_zeros(others))).current == task_word:
+            return True
+        others &= others - 1
     return False
