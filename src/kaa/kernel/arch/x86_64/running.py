@@ -20,7 +20,7 @@ def word() -> u64:
 
 def on_another(task_word: u64) -> bool:
     """Does a processor other than this one run the task of that word?"""
-    others = processors.online_mask() & ~percpu.local().bit
+    others = processors.online_mask() & ~(u64(1) << percpu.cpu_id())
     while others != 0:
         if percpu.remote(u32(trailing_zeros(others))).current == task_word:
             return True
