@@ -27,7 +27,7 @@ def state_letter(task: Task) -> u8:
     """R, S, D, T, Z as proc(5) has them."""
     if task.group.state != 0 and task.is_leader():
         return u8(0x5A)
-    state = task.state
+    state = task.state.load_relaxed()
     if (state & DEAD) != 0:
         return u8(0x5A if task.is_leader() else 0x58)
     if (state & STOPPED) != 0:

@@ -16,7 +16,6 @@ from kaa.kernel.process.credentials import ROOT
 from kaa.kernel.process.group import KERNEL, ThreadGroup
 from kaa.kernel.process.pid import Pid
 from kaa.kernel.process.task import KERNEL_THREAD, Task
-from kaa.kernel.sched import core
 from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import Array, i32, u64
 
@@ -68,8 +67,7 @@ def initialise() -> None:
     task = _idle_task(group)
     group.leader = task
     group.flags = KERNEL
-    core.run_queue.idle = task
-    core.run_queue.current = task
+    machine.percpu.here().run_queue.set_idle(task)
     machine.percpu.set_current(task)
 
 
@@ -83,6 +81,7 @@ def new_idle(cpu: Cpu, stack: u64) -> Task:
     if fs is not None:
         task.fs = fs
     idle_tasks.table[cpu.number] = task
+    cpu.run_queue.set_idle(task)
     return task
 
 
@@ -92,7 +91,6 @@ def _idle_task(group: ThreadGroup) -> Task:
     task.credentials = ROOT
     task.files = no_files
     task.set_name(b"idle")
-    task.on_queue = True
     return task
 
 

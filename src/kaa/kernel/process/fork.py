@@ -21,7 +21,7 @@ from kaa.kernel.process import pid as pids
 from kaa.kernel.process import foreign, tree
 from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
-from kaa.kernel.sched import core
+from kaa.kernel.sched import core, policy
 from kaa.kernel.signal import has_pending, must_die
 from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import cold, i32, struct, u32, u64
@@ -200,15 +200,7 @@ def _inherit(child: Task, parent: Task) -> None:
     child.timer_slack = parent.timer_slack
     child.credentials = parent.credentials
     child.start_time = machine.clock.monotonic_ns()
-    child.policy = parent.policy
-    child.nice = parent.nice
-    child.rt_priority = parent.rt_priority
-    child.weight = parent.weight
-    child.inverse_weight = parent.inverse_weight
-    if parent.reset_on_fork:
-        from kaa.kernel.sched import policy
-
-        policy.reset(child)
+    policy.inherit(child, parent)
 
 
 def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:

@@ -6,7 +6,8 @@ What a process's threads have in common is in `ThreadGroup`. A task is owned by 
 
 Fields are grouped by who may write them:
 - "own": only the task itself, or its creator before it first runs. Others may read a single word.
-- "queue": with interrupts off on the CPU whose run queue it is (the run queue's lock).
+- "queue": under the lock of the run queue that it belongs to (sched/run_queue.py). `state` is the task's own to change,
+  but only a waker, under that lock, makes a sleeping task RUNNING.
 - "signals": under `group.signal_lock`.
 - "tree": under `process.tree.lock`.
 """
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.wait_queue import Waiter
-from kaa.kernel.sched.heap import HeapNode
+from kaa.kernel.sched.fair import SLICE
+from kaa.kernel.sched.links import TreeNode
 from kaa.kernel.signal.pending import PendingSignals
 from kaa.kernel.time.timer import WakeTimer
-from kaa.lang import Array, Atomic, Bytes, Guarded, i32, u8, u32, u64
+from kaa.lang import Array, Atomic, Bytes, Guarded, i32, i64, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.context import FsContext
@@ -66,6 +68,7 @@ SHARES_MEMORY: Final = 128
 STOP_TAKEN: Final = 256
 
 COMM_LENGTH: Final = 16
+EVERY_CPU: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 # task.restart_kind: what restart_syscall(2) goes on with.
 RESTART_NOTHING: Final = 0
@@ -74,13 +77,14 @@ RESTART_FUTEX: Final = 2
 RESTART_POLL: Final = 3
 
 
-class Task(HeapNode):
-    """One thread. `key` and the links of HeapNode are the run queue's."""
+class Task(TreeNode):
+    """One thread. The fields of TreeNode are the run queue's: `vruntime` is the weighted run time (ns at nice 0),
+    `key` says when the present request for a slice is due, on the same clock."""
 
     # -- own: looked at on each entry or exit
     work: Atomic[u32]
     flags: Atomic[u32]
-    state: u64
+    state: Atomic[u64]
     pid: i32
     tgid: i32
     exit_code: i32
@@ -95,19 +99,29 @@ class Task(HeapNode):
     comm: Array[u8, 16]
 
     # -- queue (sched/run_queue.py)
-    on_queue: bool
+    on_queue: u32
+    # The processors it may run on.
+    allowed: u64
     policy: u32
     nice: i32
     rt_priority: u32
     reset_on_fork: bool
     weight: u64
     inverse_weight: u64
-    # Weighted run time, ns at nice 0; and when the present request for a slice is due, on the same clock.
-    vruntime: u64
+    # How long a slice it asks for, ns and virtual ns.
+    slice_ns: u64
+    virtual_slice: u64
+    # How far behind the queue's virtual time it was when it left.
+    lag: i64
     # ns of processor time had, and when the present stint began (monotonic ns).
     run_time: u64
     started: u64
     slice_end: u64
+    # run_time when a tick last told user time from system time.
+    sampled: u64
+    voluntary_switches: u64
+    involuntary_switches: u64
+    migrations: u64
 
     # -- signals
     pending: Final[PendingSignals]
@@ -135,8 +149,6 @@ class Task(HeapNode):
     system_ns: u64
     minor_faults: u64
     major_faults: u64
-    voluntary_switches: u64
-    involuntary_switches: u64
     # Fault injection: the nth allocation from now fails (mm/slab.py); 0: none.
     fail_nth: u64
     timer_slack: u64
@@ -171,6 +183,7 @@ class Task(HeapNode):
         self.comm = Array[u8, 16]()
         self.pending = PendingSignals()
         self.timer = WakeTimer()
+        self.timer.link.sleeper = self
         self.waiter = Waiter()
         self.lock_waiter = Waiter()
         self._blank()
@@ -178,23 +191,34 @@ class Task(HeapNode):
     def _blank(self) -> None:
         self.work = Atomic(0)
         self.flags = Atomic(0)
-        self.state = RUNNING
+        self.state = Atomic(RUNNING)
         self.exit_code = 0
         self.mm = None
         self.kernel_stack = 0
-        self.on_queue = False
+        self._blank_queue()
+        self._blank_signals()
+        self._blank_accounts()
+
+    def _blank_queue(self) -> None:
+        self.queue = machine.percpu.here().run_queue
+        self.on_queue = 0
+        self.allowed = EVERY_CPU
         self.policy = 0
         self.nice = 0
         self.rt_priority = 0
         self.reset_on_fork = False
         self.weight = 1024
         self.inverse_weight = 1 << 22
-        self.vruntime = 0
+        self.slice_ns = SLICE
+        self.virtual_slice = SLICE
+        self.lag = 0
         self.run_time = 0
         self.started = 0
         self.slice_end = 0
-        self._blank_signals()
-        self._blank_accounts()
+        self.sampled = 0
+        self.voluntary_switches = 0
+        self.involuntary_switches = 0
+        self.migrations = 0
 
     def _blank_signals(self) -> None:
         self.blocked = 0
@@ -222,8 +246,6 @@ class Task(HeapNode):
         self.system_ns = 0
         self.minor_faults = 0
         self.major_faults = 0
-        self.voluntary_switches = 0
-        self.involuntary_switches = 0
         self.fail_nth = 0
         self.timer_slack = 50_000
         self.personality = 0

@@ -12,16 +12,18 @@ from kaa.kernel.abi.time import Timespec, timespec
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process import ids
-from kaa.kernel.process.credentials import Capability
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, policy
-from kaa.kernel.sched.run_queue import REAL_TIME_SLICE, SLICE
-from kaa.lang import Array, as_bytes, i32, sizeof, u32, u64, usize
+from kaa.kernel.sched.fair import LONGEST_SLICE, SHORTEST_SLICE, SLICE
+from kaa.kernel.sched.real_time import ROUND
+from kaa.lang import as_bytes, i32, sizeof, u32, u64, usize
 
 ATTR_FIRST: Final = 48
 FLAG_RESET_ON_FORK: Final = 1
-MASK_BYTES: Final = 8
-"""Size of the kernel's own processor mask."""
+SAME_POLICY: Final = 0xFFFF_FFFF
+FLAG_KEEP_POLICY: Final = 8
+FLAG_KEEP_PARAMS: Final = 16
+FLAGS: Final = FLAG_RESET_ON_FORK | FLAG_KEEP_POLICY | FLAG_KEEP_PARAMS
 
 
 @syscall(x86_64=24, arm64=124)
@@ -30,7 +32,7 @@ def sched_yield() -> None:
     core.yield_now()
 
 
-def _task(pid: i32) -> Task:
+def find_thread(pid: i32) -> Task:
     """The thread by id, 0 the caller. Raises OSError(EINVAL) for a negative one, ProcessLookupError."""
     if pid < 0:
         raise OSError(errno.EINVAL)
@@ -53,27 +55,29 @@ def sched_setscheduler(pid: i32, kind: i32, param: UserPtr[SchedParam]) -> None:
 @syscall(x86_64=142, arm64=118)
 def sched_setparam(pid: i32, param: UserPtr[SchedParam]) -> None:
     """sched_setparam(2): the real-time priority."""
-    if param.is_null():
-        raise OSError(errno.EINVAL)
-    _set(pid, _task(pid).policy, param)
+    _set(pid, u32(SAME_POLICY), param)
 
 
-def _set(pid: i32, kind: u32, param: UserPtr[SchedParam]) -> None:
+def _set(pid: i32, wanted: u32, param: UserPtr[SchedParam]) -> None:
     if param.is_null() or pid < 0:
         raise OSError(errno.EINVAL)
     priority = u32(param.read().priority)
-    task = _task(pid)
+    task = find_thread(pid)
+    kind = wanted
+    if wanted == SAME_POLICY:
+        kind = task.policy | (SCHED_RESET_ON_FORK if task.reset_on_fork else 0)
     plain = kind & ~u32(SCHED_RESET_ON_FORK)
     policy.check(plain, priority)
-    policy.require_may_change(task, plain, priority, task.nice)
-    task.reset_on_fork = (kind & SCHED_RESET_ON_FORK) != 0
+    reset = (kind & SCHED_RESET_ON_FORK) != 0
+    policy.require_may_change(task, plain, priority, task.nice, reset)
+    task.reset_on_fork = reset
     policy.set_policy(task, plain, priority, task.nice)
 
 
 @syscall(x86_64=145, arm64=120)
 def sched_getscheduler(pid: i32) -> u32:
     """sched_getscheduler(2): the policy."""
-    task = _task(pid)
+    task = find_thread(pid)
     return task.policy | (SCHED_RESET_ON_FORK if task.reset_on_fork else 0)
 
 
@@ -82,7 +86,7 @@ def sched_getparam(pid: i32, param: UserPtr[SchedParam]) -> None:
     """sched_getparam(2): the real-time priority."""
     if param.is_null():
         raise OSError(errno.EINVAL)
-    param.write(SchedParam(i32(_task(pid).rt_priority)))
+    param.write(SchedParam(i32(find_thread(pid).rt_priority)))
 
 
 @syscall(x86_64=146, arm64=125)
@@ -108,55 +112,44 @@ def _priority_bound(kind: i32, real_time: i32) -> i32:
 @syscall(x86_64=148, arm64=127)
 def sched_rr_get_interval(pid: i32, into: UserPtr[Timespec]) -> None:
     """sched_rr_get_interval(2): the slice of SCHED_RR, 0 for SCHED_FIFO."""
-    task = _task(pid)
-    slice_ns: u64 = u64(SLICE)
+    task = find_thread(pid)
+    slice_ns = task.slice_ns
     if task.policy == Policy.SCHED_FIFO:
         slice_ns = u64(0)
     elif task.policy == Policy.SCHED_RR:
-        slice_ns = u64(REAL_TIME_SLICE)
+        slice_ns = u64(ROUND)
     into.write(timespec(slice_ns))
-
-
-@syscall(x86_64=204, arm64=123)
-def sched_getaffinity(pid: i32, size: u32, mask: u64) -> i32:
-    """sched_getaffinity(2): the processors a thread may use: the only one."""
-    if (size & 7) != 0 or size < MASK_BYTES:
-        raise OSError(errno.EINVAL)
-    _task(pid)
-    UserPtr[u64](mask).write(u64(1))
-    return i32(MASK_BYTES)
-
-
-@syscall(x86_64=203, arm64=122)
-def sched_setaffinity(pid: i32, size: u32, mask: u64) -> None:
-    """sched_setaffinity(2): must include the only processor (EINVAL)."""
-    word = Array[u64, 1]()
-    n = usize(min(size, u32(MASK_BYTES)))
-    UserBuf(mask, n).copy_in(as_bytes(word)[0:n])
-    task = _task(pid)
-    me = machine.percpu.current().credentials
-    own = me.euid == task.credentials.euid or me.euid == task.credentials.uid
-    if not own and not me.capable(u32(Capability.CAP_SYS_NICE)):
-        raise OSError(errno.EPERM)
-    if (word[0] & 1) == 0:
-        raise OSError(errno.EINVAL)
 
 
 @syscall(x86_64=314, arm64=274)
 def sched_setattr(pid: i32, address: u64, flags: u32) -> None:
-    """sched_setattr(2): policy, nice value, priority. Utilisation clamps and SCHED_DEADLINE are refused (EINVAL)."""
+    """sched_setattr(2): policy, nice value, priority, length of a slice. Utilisation clamps and SCHED_DEADLINE are
+    refused (EINVAL)."""
     if address == 0 or pid < 0 or flags != 0:
         raise OSError(errno.EINVAL)
     attr = SchedAttr()
     _read_attr(attr, address)
-    task = _task(pid)
-    if (attr.flags & ~u64(FLAG_RESET_ON_FORK)) != 0 or not -20 <= attr.nice <= 19:
+    if (attr.flags & ~u64(FLAGS)) != 0:
         raise OSError(errno.EINVAL)
-    policy.check(attr.policy, attr.priority)
-    nice = task.nice if policy.is_real_time(attr.policy) else attr.nice
-    policy.require_may_change(task, attr.policy, attr.priority, nice)
-    task.reset_on_fork = (attr.flags & FLAG_RESET_ON_FORK) != 0
-    policy.set_policy(task, attr.policy, attr.priority, nice)
+    task = find_thread(pid)
+    kind = task.policy if (attr.flags & FLAG_KEEP_POLICY) != 0 else attr.policy
+    priority, nice, slice_ns = attr.priority, max(i32(-20), min(i32(19), attr.nice)), _slice(attr.runtime)
+    if (attr.flags & FLAG_KEEP_PARAMS) != 0:
+        priority, nice, slice_ns = task.rt_priority, task.nice, task.slice_ns
+    policy.check(kind, priority)
+    if policy.is_real_time(kind):
+        nice, slice_ns = task.nice, task.slice_ns
+    reset = (attr.flags & FLAG_RESET_ON_FORK) != 0
+    policy.require_may_change(task, kind, priority, nice, reset)
+    task.reset_on_fork = reset
+    policy.set_all(task, kind, priority, nice, slice_ns)
+
+
+def _slice(wanted: u64) -> u64:
+    """sched_runtime of a fair task: the length of its slices; 0 is the usual."""
+    if wanted == 0:
+        return u64(SLICE)
+    return max(u64(SHORTEST_SLICE), min(u64(LONGEST_SLICE), wanted))
 
 
 def _read_attr(attr: SchedAttr, address: u64) -> None:
@@ -167,6 +160,7 @@ def _read_attr(attr: SchedAttr, address: u64) -> None:
     if size == 0:
         size = u32(ATTR_FIRST)
     if size < ATTR_FIRST or size > 4096:
+        UserPtr[u32](address).write(u32(sizeof(SchedAttr)))
         raise OSError(errno.E2BIG)
     known = min(usize(size), usize(sizeof(SchedAttr)))
     buf = UserBuf(address, usize(size))
@@ -180,13 +174,14 @@ def sched_getattr(pid: i32, address: u64, size: u32, flags: u32) -> None:
     """sched_getattr(2)."""
     if address == 0 or pid < 0 or size < ATTR_FIRST or size > 4096 or flags != 0:
         raise OSError(errno.EINVAL)
-    task = _task(pid)
+    task = find_thread(pid)
     attr = SchedAttr()
     n = min(usize(size), usize(sizeof(SchedAttr)))
     attr.size = u32(n)
     attr.policy = task.policy
     attr.nice = task.nice
     attr.priority = task.rt_priority
+    attr.runtime = u64(0) if policy.is_real_time(task.policy) else task.slice_ns
     if task.reset_on_fork:
         attr.flags = FLAG_RESET_ON_FORK
     UserBuf(address, n).copy_out(as_bytes(attr)[0:n])

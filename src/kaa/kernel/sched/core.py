@@ -2,14 +2,18 @@
 """Who runs: sleeping, waking, switching.
 
 A task goes to sleep in three steps: it marks itself (`set_state`), it looks once more at what it waits for, and it
-calls `schedule`. A waker changes the thing first and calls `wake` after. Whoever comes late meets the other: `wake`
-of a task that has not yet switched away just marks it running again.
+calls `schedule`. A waker changes the thing first and calls `wake` after. Whoever comes late meets the other: the mark
+is a full barrier on the one side, taking the run queue's lock on the other, and `wake` of a task that has not yet
+switched away just marks it running again.
 
 `schedule` is what a task calls of its own will: a task marked as sleeping leaves the run queue. `preempt` is for
 those who take the processor away (end of an interrupt, `preempt_enable`): the task stays on the run queue whatever
 its mark, so that one which is between marking itself and looking again is not lost.
 
-Guarded by interrupts being off, which they are across `machine.context.switch`. The frames below a switch hold no
+A task belongs to one run queue at a time, also while it sleeps: `Task.queue`, which changes only under that queue's
+lock. The lock is taken with interrupts off, and held across `machine.context.switch`; the task that goes on gives it
+back (`finish_switch`). So a waker that has the lock knows that a task which is not on the queue is off its stack, and
+may let it run anywhere. One that must run elsewhere is MOVING meanwhile (moving.py). The frames below a switch hold no
 counted reference: a dying task never comes back to give it up.
 """
 
@@ -19,17 +23,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.sched.run_queue import (
-    FAIR,
-    REAL_TIME_SLICE,
-    SLICE,
-    WAKE_GRANULARITY,
-    RunQueue,
-    is_real_time,
-    weighted_slice,
-)
+from kaa.kernel.sched import cpu, links, moving, placement
+from kaa.kernel.sched.fair import SLICE
+from kaa.kernel.sched.run_queue import ABSENT, MOVING, QUEUED, RunQueue
 from kaa.kernel.time import timer
-from kaa.lang import cold, inline, u64
+from kaa.lang import borrowed, cold, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -42,20 +40,22 @@ KILLABLE: Final = 8
 DEAD: Final = 64
 SLEEPING: Final = 11
 """What `wake` ends. A stopped task waits for SIGCONT."""
+BLOCKED: Final = 10
+"""Counted in the load average as if it ran, if it is a program's."""
 
-run_queue = RunQueue()
-"""The boot processor's. A second processor's tasks will find theirs through percpu."""
+LONE_TICK: Final = 10_000_000
+"""ns between ticks while nobody else wants the processor: they sample what the time is spent on."""
 
 
 @inline
 def set_state(task: Task, state: u64) -> None:
-    """Mark the caller as about to sleep (or as running after all)."""
-    task.state = state
+    """Mark the caller as about to sleep (or as running after all). A full barrier."""
+    task.state.store(state)
 
 
 def sleep_current(state: u64) -> None:
     """Mark the caller and switch away. Only when nothing can wake it in between, or a lost wake-up is harmless."""
-    machine.percpu.current().state = state
+    machine.percpu.current().state.store(state)
     schedule()
 
 
@@ -77,86 +77,105 @@ def preempt() -> None:
 
 def schedule_until(deadline_ns: u64) -> None:
     """As `schedule` of a task marked as sleeping, but it is woken at a monotonic time at the latest."""
-    task = machine.percpu.current()
-    alarm = task.timer
-    alarm.task = task
+    alarm = machine.percpu.current().timer
     timer.arm(alarm, deadline_ns)
     schedule()
-    timer.cancel(alarm)
-    alarm.task = None
+    timer.cancel_sync(alarm)
 
 
 def yield_now() -> None:
-    """sched_yield(2): let everyone else who is due within a slice go first."""
-    if run_queue.waiting == 0:
-        return
+    """sched_yield(2): the caller gives up what it is owed, so that everyone else who is due goes first."""
     flags = machine.irq.save()
-    task = machine.percpu.current()
-    if is_real_time(task):
-        run_queue.request(task)
-    else:
-        task.key = FAIR + max(task.vruntime, run_queue.virtual_time) + 2 * weighted_slice(task)
-    _switch(True)
+    queue = machine.percpu.here().run_queue
+    if queue.waiting.load_relaxed() != 0:
+        queue.lock.acquire()
+        task = machine.percpu.current()
+        queue.account(task, machine.clock.monotonic_ns())
+        queue.give_way(task)
+        queue.lock.release()
+        _switch(True)
     machine.irq.restore(flags)
 
 
 def _switch(preempted: bool) -> None:
     previous = machine.percpu.current()
-    if _choose(previous, preempted):
+    queue = machine.percpu.here().run_queue
+    queue.lock.acquire()
+    if _choose(queue, previous, preempted):
         machine.context.switch(previous, machine.percpu.current())
         finish_switch()
+    else:
+        queue.lock.release()
 
 
-def _choose(previous: Task, preempted: bool) -> bool:
+def _choose(queue: RunQueue, previous: Task, preempted: bool) -> bool:
     """Make the next task the current one; False if that is the one that runs already."""
     machine.percpu.clear_need_resched()
-    queue = run_queue
+    queue.called = False
     now = machine.clock.monotonic_ns()
     queue.account(previous, now)
     if previous is queue.idle:
-        if queue.waiting == 0:
+        if queue.waiting.load_relaxed() == 0:
             return False
-    elif preempted or previous.state == RUNNING:
-        if queue.waiting == 0:
-            _begin_slice(previous, now)
+    elif preempted or previous.state.load_relaxed() == RUNNING:
+        if (previous.allowed & queue.bit) == 0:
+            queue.leave(previous)
+            previous.on_queue = MOVING
+        elif queue.waiting.load_relaxed() == 0:
+            queue.renew(previous)
+            queue.timers.tick_by(now + LONE_TICK)
             return False
-        queue.put_back(previous)
+        else:
+            queue.put_back(previous)
         previous.involuntary_switches += 1
     else:
-        previous.on_queue = False
-        previous.voluntary_switches += 1
-    return _make_current(previous, now)
+        _fall_asleep(queue, previous)
+    return _make_current(queue, previous, now)
 
 
-def _make_current(previous: Task, now: u64) -> bool:
-    queue = run_queue
-    following = queue.take_next()
+@inline
+def _fall_asleep(queue: RunQueue, previous: Task) -> None:
+    if (previous.state.load_relaxed() & BLOCKED) != 0 and previous.mm is not None:
+        queue.blocked += 1
+    queue.leave(previous)
+    previous.on_queue = ABSENT
+    previous.voluntary_switches += 1
+
+
+@inline
+def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
+    following = queue.take_next(now)
     if following is None:
         following = queue.idle
         assert following is not None
-    _begin_slice(following, now)
-    if (queue.waiting != 0 or following.group.cpu_timers != 0) and timer.queue.tick == timer.NEVER:
-        timer.queue.set_tick(following.slice_end)
+    else:
+        queue.timers.tick_by(now + (SLICE if queue.waiting.load_relaxed() != 0 else LONE_TICK))
+    queue.begin(following, now)
     if following is previous:
         return False
     queue.switches += 1
     machine.percpu.set_current(following)
-    queue.previous = queue.current
+    queue.previous = previous
     queue.current = following
+    if previous is queue.idle:
+        placement.busy(queue)
     return True
-
-
-def _begin_slice(task: Task, now: u64) -> None:
-    task.started = now
-    task.slice_end = now + (REAL_TIME_SLICE if is_real_time(task) else SLICE)
 
 
 def finish_switch() -> None:
     """What the next task does first: let go of the one before. A new thread calls this from its entry."""
-    previous = run_queue.previous
-    if previous is not None and previous.state == DEAD:
-        _bury(previous)
-    run_queue.previous = None
+    queue = machine.percpu.here().run_queue
+    previous = queue.previous
+    if previous is None or previous.on_queue == QUEUED:
+        queue.lock.release()
+    elif previous.on_queue == ABSENT:
+        dead = previous.state.load_relaxed() == DEAD
+        queue.lock.release()
+        if dead:
+            _bury(previous)
+        links.let_go(previous)
+    else:
+        moving.send_off(queue, previous)
 
 
 @cold
@@ -166,126 +185,114 @@ def _bury(task: Task) -> None:
     task.kernel_stack = 0
 
 
+@inline
+@borrowed
+def lock_queue(task: Task) -> RunQueue:
+    """Take the lock of the run queue that `task` belongs to. Interrupts are off."""
+    while True:
+        queue = task.queue
+        assert queue is not None
+        queue.lock.acquire()
+        if task.queue is queue:
+            return queue
+        queue.lock.release()
+
+
 def wake(task: Task) -> None:
     """Let a sleeping task run again; no effect on one that does not sleep. From anywhere."""
-    flags = machine.irq.save()
-    if (task.state & SLEEPING) != 0:
-        _make_runnable(task)
-    machine.irq.restore(flags)
+    wake_if(task, u64(SLEEPING))
 
 
 def wake_if(task: Task, states: u64) -> bool:
     """Let a task that is in one of `states` run again; says whether it was."""
     flags = machine.irq.save()
-    found = (task.state & states) != 0
+    queue = lock_queue(task)
+    state = task.state.load_relaxed()
+    found = (state & states) != 0
     if found:
-        _make_runnable(task)
+        task.state.store_relaxed(RUNNING)
+        if task.on_queue == ABSENT:
+            if (state & BLOCKED) != 0 and task.mm is not None:
+                queue.blocked -= 1
+            links.hold(task)
+            _let_run(queue, task)
+        else:
+            queue.lock.release()
+    else:
+        queue.lock.release()
     machine.irq.restore(flags)
     return found
 
 
-@inline
-def kick(task: Task) -> None:
-    """The task's `work` was changed: whatever processor runs it looks before it goes on in user mode. Call `wake_if`
-    first; of one processor, nothing more is needed."""
-
-
 def start(task: Task) -> None:
-    """Let a new task run for the first time. Its virtual time starts at the queue's, so that forking gains nothing."""
+    """Let a new task run for the first time. It is owed nothing, so that forking gains nothing."""
+    cpu.all.started.fetch_add(1)
     flags = machine.irq.save()
-    task.vruntime = run_queue.virtual_time
-    _make_runnable(task)
+    queue = lock_queue(task)
+    links.hold(task)
+    _let_run(queue, task)
     machine.irq.restore(flags)
 
 
-def _make_runnable(task: Task) -> None:
-    task.state = RUNNING
-    if task.on_queue:
-        return
-    task.on_queue = True
-    queue = run_queue
-    running = machine.percpu.current()
-    if running is queue.idle:
-        queue.place_woken(task)
-        machine.percpu.set_need_resched()
+@inline
+def _let_run(queue: RunQueue, task: Task) -> None:
+    """Let a task that is on no queue run where that is best. Gives the lock of its old queue back."""
+    target = placement.choose(task, queue)
+    if target is queue:
+        enter(queue, task)
     else:
+        moving.send(queue, task, target)
+
+
+def enter(queue: RunQueue, task: Task) -> None:
+    """Put a task that wants to run into `queue`, whose lock this gives back, and see whether it is to run at once."""
+    task.on_queue = QUEUED
+    here = machine.percpu.here().run_queue
+    now: u64 = u64(0)
+    running = queue.current
+    if running is not None and running is not queue.idle:
         now = machine.clock.monotonic_ns()
         queue.account(running, now)
-        queue.place_woken(task)
-        _consider_preemption(task, running, now)
+    queue.place(task)
+    urgent = queue.is_preempted_by(task)
     queue.insert(task)
-
-
-def _consider_preemption(task: Task, running: Task, now: u64) -> None:
-    if not is_real_time(running) and FAIR + running.vruntime >= running.key:
-        run_queue.request(running)
-    if task.key + WAKE_GRANULARITY < running.key:
-        machine.percpu.set_need_resched()
-    elif timer.queue.tick == timer.NEVER:
-        timer.queue.set_tick(now + SLICE)
-
-
-def tick(now: u64) -> None:
-    """In the timer interrupt: see whether the running task has had its slice."""
-    if timer.queue.tick > now:
-        return
-    timer.queue.tick = timer.NEVER
-    running = machine.percpu.current()
-    if running is run_queue.idle:
-        return
-    run_queue.account(running, now)
-    if running.group.cpu_timers != 0:
-        _check_cpu_timers()
-        timer.queue.tick = now + SLICE
-    if run_queue.waiting != 0:
-        timer.queue.tick = now + SLICE
-        if now >= running.slice_end:
+    if queue is here:
+        if urgent:
             machine.percpu.set_need_resched()
-
-
-@cold
-def _check_cpu_timers() -> None:
-    from kaa.kernel.time import cpu_timer
-
-    cpu_timer.check()
-
-
-def want_tick() -> None:
-    """A processor-time timer of the running task was set: look at it a slice from now."""
-    flags = machine.irq.save()
-    if timer.queue.tick == timer.NEVER:
-        timer.queue.set_tick(machine.clock.monotonic_ns() + SLICE)
-    machine.irq.restore(flags)
-
-
-def requeue(task: Task) -> None:
-    """The task's policy or weight was changed: find its place anew. From anywhere but interrupts."""
-    flags = machine.irq.save()
-    if task.on_queue and task is not machine.percpu.current():
-        run_queue.remove(task)
-        run_queue.request(task)
-        run_queue.insert(task)
+        else:
+            queue.timers.tick_by(now + SLICE)
+        queue.lock.release()
+    elif queue.called or (not urgent and queue.timers.tick <= now + SLICE):
+        queue.lock.release()
     else:
-        run_queue.request(task)
-    machine.percpu.set_need_resched()
+        queue.called = True
+        queue.lock.release()
+        machine.smp.send_reschedule(queue.number)
+
+
+def kick(task: Task) -> None:
+    """Let a task that runs in user mode on another processor look at its `work`."""
+    if task is machine.percpu.current():
+        return
+    flags = machine.irq.save()
+    queue = lock_queue(task)
+    runs = queue.current is task and queue is not machine.percpu.here().run_queue
+    queue.lock.release()
+    if runs:
+        machine.smp.send_reschedule(queue.number)
     machine.irq.restore(flags)
 
 
 def run_time(task: Task) -> u64:
     """ns of processor time `task` has had, up to now."""
     flags = machine.irq.save()
-    if task is machine.percpu.current():
-        run_queue.account(task, machine.clock.monotonic_ns())
+    queue = lock_queue(task)
+    if queue.current is task:
+        queue.account(task, machine.clock.monotonic_ns())
     total = task.run_time
+    queue.lock.release()
     machine.irq.restore(flags)
     return total
-
-
-def runnable_count() -> u64:
-    """Tasks that run or want to: /proc/loadavg, /proc/stat."""
-    queue = run_queue
-    busy = 0 if queue.current is queue.idle else 1
-    return u64(queue.waiting) + u64(busy)
 
 
 def spawn_kernel_thread(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
@@ -297,10 +304,20 @@ def spawn_kernel_thread(entry: Callable[[u64], None], argument: u64, name: str) 
 
 def idle_loop() -> None:
     """What the idle task does for ever: halt while nobody wants the processor."""
-    while True:
-        machine.irq.disable()
-        if run_queue.waiting == 0:
-            machine.irq.halt()
-        else:
-            machine.irq.enable()
-        schedule()
+    from kaa.kernel.sched import idle
+
+    idle.loop()
+
+
+def want_tick() -> None:
+    """A processor-time timer of the running task was set: look at it a slice from now."""
+    from kaa.kernel.sched import ticks
+
+    ticks.want_tick()
+
+
+def runnable_count() -> u64:
+    """Tasks that run or want to: /proc/loadavg, /proc/stat."""
+    from kaa.kernel.sched import load
+
+    return load.runnable()

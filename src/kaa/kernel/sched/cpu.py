@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, borrowed, u32
+from kaa.kernel.mm.events import PerCpuEvents
+from kaa.kernel.mm.gather import Gather
+from kaa.kernel.sched.run_queue import RunQueue
+from kaa.kernel.time.timer_queue import TimerQueue
+from kaa.lang import Array, Atomic, borrowed, u32, u64
 
 MAX_CPUS: Final = 64
 """A set of processors is one u64."""
@@ -19,18 +23,36 @@ class Cpu:
     """One processor."""
 
     number: Final[u32]
+    run_queue: Final[RunQueue]
+    timers: Final[TimerQueue]
+    gather: Final[Gather]
+    events: Final[PerCpuEvents]
 
     def __init__(self, number: u32) -> None:
         self.number = number
+        self.gather = Gather()
+        self.events = PerCpuEvents()
+        self.timers = TimerQueue()
+        self.run_queue = RunQueue(number, self.timers)
 
 
 class Cpus:
     """All processors that were prepared, by number."""
 
     table: Array[Cpu | None, 64]
+    active: Atomic[u64]
+    """Those that take tasks: they have reached their idle loop once. The boot processor always does."""
+    idle: Atomic[u64]
+    """Those with nothing to do. A hint: who places a task on one takes it out, the idle loop puts it back in."""
+
+    started: Atomic[u64]
+    """Tasks that were made since the machine started."""
 
     def __init__(self) -> None:
         self.table = Array[Cpu | None, 64]()
+        self.active = Atomic(1)
+        self.idle = Atomic(0)
+        self.started = Atomic(0)
 
 
 boot = Cpu(u32(0))

@@ -8,10 +8,13 @@ import errno
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.sched import Policy
 from kaa.kernel.arch import machine
+from kaa.kernel.process import foreign
 from kaa.kernel.process.credentials import Capability
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, weights
-from kaa.lang import i32, u32, u64
+from kaa.kernel.sched.fair import SLICE
+from kaa.kernel.sched.run_queue import QUEUED, RunQueue
+from kaa.lang import cold, i32, i64, u32, u64
 
 
 def is_real_time(policy: u32) -> bool:
@@ -28,14 +31,15 @@ def check(policy: u32, priority: u32) -> None:
         raise OSError(errno.EINVAL)
 
 
-def require_may_change(task: Task, policy: u32, priority: u32, nice: i32) -> None:
+def require_may_change(task: Task, policy: u32, priority: u32, nice: i32, reset_on_fork: bool) -> None:
     """Raise EPERM unless the caller may give `task` these: its own user's, and nothing better than before beyond the
     limits."""
     me = machine.percpu.current()
     if me.credentials.capable(u32(Capability.CAP_SYS_NICE)):
         return
-    who = me.credentials.euid
-    if who != task.credentials.euid and who != task.credentials.uid:
+    if not is_own(task):
+        raise OSError(errno.EPERM)
+    if task.reset_on_fork and not reset_on_fork:
         raise OSError(errno.EPERM)
     limits = task.group.limits
     if is_real_time(policy):
@@ -46,6 +50,15 @@ def require_may_change(task: Task, policy: u32, priority: u32, nice: i32) -> Non
             raise OSError(errno.EPERM)
     elif nice < task.nice and not nice_allowed(task, nice):
         raise OSError(errno.EPERM)
+    elif task.policy == Policy.SCHED_IDLE and policy != Policy.SCHED_IDLE and not nice_allowed(task, task.nice):
+        raise OSError(errno.EPERM)
+
+
+def is_own(task: Task) -> bool:
+    """Whether the caller's effective user is the task's real or effective one."""
+    who = machine.percpu.current().credentials.euid
+    other = foreign.credentials_of(task)
+    return who == other.euid or who == other.uid
 
 
 def nice_allowed(task: Task, nice: i32) -> bool:
@@ -55,18 +68,57 @@ def nice_allowed(task: Task, nice: i32) -> bool:
 
 def set_policy(task: Task, policy: u32, priority: u32, nice: i32) -> None:
     """Give `task` what `check` has passed."""
-    flags = machine.irq.save()
-    task.policy = policy
-    task.rt_priority = priority
-    task.nice = nice
-    _set_weight(task)
-    machine.irq.restore(flags)
-    core.requeue(task)
+    set_all(task, policy, priority, nice, task.slice_ns)
 
 
 def set_nice(task: Task, nice: i32) -> None:
     """Give `task` another nice value; real-time tasks remember it."""
     set_policy(task, task.policy, task.rt_priority, nice)
+
+
+def set_all(task: Task, policy: u32, priority: u32, nice: i32, slice_ns: u64) -> None:
+    """Policy, priority, nice value, length of a slice. A fair task keeps what it is owed."""
+    flags = machine.irq.save()
+    queue = core.lock_queue(task)
+    runs = queue.current is task
+    waits = task.on_queue == QUEUED and not runs
+    if runs:
+        queue.account(task, machine.clock.monotonic_ns())
+        queue.leave(task)
+    elif waits:
+        queue.take_away(task)
+    old_weight = task.weight
+    task.policy = policy
+    task.rt_priority = priority
+    task.nice = nice
+    task.slice_ns = slice_ns
+    _set_weight(task)
+    task.lag = task.lag * i64(old_weight) // i64(task.weight) if priority == 0 else i64(0)
+    if runs:
+        _go_on(queue, task)
+    elif waits:
+        queue.place(task)
+        queue.insert(task)
+    queue.lock.release()
+    if runs or waits:
+        _choose_anew(queue)
+    machine.irq.restore(flags)
+
+
+def _go_on(queue: RunQueue, task: Task) -> None:
+    """The running task is another kind of task from now on."""
+    if task.rt_priority != 0:
+        queue.real_time.queue_up(task)
+    else:
+        queue.fair.place(task, None)
+    queue.begin(task, task.started)
+
+
+def _choose_anew(queue: RunQueue) -> None:
+    if queue is machine.percpu.here().run_queue:
+        machine.percpu.set_need_resched()
+    else:
+        machine.smp.send_reschedule(queue.number)
 
 
 def _set_weight(task: Task) -> None:
@@ -76,14 +128,31 @@ def _set_weight(task: Task) -> None:
     else:
         task.weight = weights.weight(task.nice)
         task.inverse_weight = weights.inverse(task.nice)
+    task.virtual_slice = (task.slice_ns * task.inverse_weight) >> weights.INVERSE_SHIFT
 
 
-def reset(child: Task) -> None:
-    """SCHED_RESET_ON_FORK: a new task, not yet queued, starts with the default policy."""
+def inherit(child: Task, parent: Task) -> None:
+    """fork: a new task, which nobody else knows yet, is scheduled as its parent, the caller, is; SCHED_RESET_ON_FORK
+    makes an ordinary one of it."""
+    child.allowed = parent.allowed
+    child.policy = parent.policy
+    child.nice = parent.nice
+    child.rt_priority = parent.rt_priority
+    child.weight = parent.weight
+    child.inverse_weight = parent.inverse_weight
+    child.slice_ns = parent.slice_ns
+    child.virtual_slice = parent.virtual_slice
+    if parent.reset_on_fork:
+        _reset(child)
+
+
+@cold
+def _reset(child: Task) -> None:
     if is_real_time(child.policy):
         child.policy = Policy.SCHED_OTHER
         child.rt_priority = 0
         child.nice = 0
     elif child.nice < 0:
         child.nice = 0
+    child.slice_ns = SLICE
     _set_weight(child)

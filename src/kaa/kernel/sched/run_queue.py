@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A processor's run queue: who wants to run, and who is next.
 
-Fair tasks share by virtual deadline, after "Earliest Eligible Virtual Deadline First" (Stoica and Abdel-Wahab, 1995): a
-task's virtual run time is its processor time over its weight; a request for a slice is due one weighted slice after the
-virtual time at which it was made; who is due first runs. Sleepers come back at the queue's virtual time, less a small
-credit, so that they neither save up time nor lose their turn.
-
-Real-time tasks (SCHED_FIFO, SCHED_RR) are in the same heap with keys below all fair ones: priority, then order of
-arrival.
-
-The running task is not in the heap. All is guarded by interrupts being off on the queue's processor.
+Real-time tasks (real_time.py) go before fair ones (fair.py). The running task is in neither tree. `lock` guards all of
+it, and of each task whose `queue` this is: state becoming RUNNING, on_queue, queue, allowed, and all that is grouped
+under "queue" in Task. It is held with interrupts off, and across the switch from one task to another: so whoever holds
+it sees every task of the queue either running or completely switched away.
 """
 
 from __future__ import annotations
@@ -17,51 +12,82 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.sched import Policy
-from kaa.kernel.sched.heap import Heap, HeapNode
+from kaa.kernel.sched import fair, weights
+from kaa.kernel.sched.fair import FairQueue
+from kaa.kernel.sched.links import QueueLinks, TreeNode, as_task
+from kaa.kernel.sched.queue_lock import QueueLock
+from kaa.kernel.sched.real_time import ROUND, RealTimeQueue, is_real_time
+from kaa.kernel.sched.tree import before, following
 from kaa.kernel.sched.weights import INVERSE_SHIFT, UNIT
-from kaa.lang import inline, u32, u64
+from kaa.lang import Atomic, i64, inline, u32, u64, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
+    from kaa.kernel.time.timer_queue import TimerQueue
 
-SLICE: Final = 3_000_000
-"""ns a task may run while others wait."""
-REAL_TIME_SLICE: Final = 100_000_000
-"""ns a SCHED_RR task may run while others of its priority wait (sched_rr_get_interval(2))."""
 WAKE_GRANULARITY: Final = 1_000_000
 """A woken task preempts only one whose request is due this much (virtual ns) later."""
-SLEEPER_CREDIT: Final = SLICE
 LONGEST_STINT: Final = 1 << 32
 """Stints are weighted as if they were no longer, ns."""
 
-FAIR: Final = 1 << 62
-"""Keys from here on are virtual deadlines."""
-SEQUENCE_BITS: Final = 48
+# Task.on_queue
+ABSENT: Final = 0
+QUEUED: Final = 1
+"""Waiting in a tree, or running."""
+MOVING: Final = 2
+"""On its way to the queue that Task.queue names: runnable, in no tree, touched by nobody but who moves it."""
+
+# RunQueue.level
+LEVEL_IDLE: Final = 0
+LEVEL_FAIR: Final = 1
+"""A real-time task's level is this and its priority."""
 
 
-class RunQueue:
+class RunQueue(QueueLinks):
     """The tasks that want one processor."""
 
-    heap: Heap
-    # Tasks in the heap.
-    waiting: u32
-    current: Task | None
-    # Whom the switch in progress leaves; kept alive until nobody runs on its stack.
-    previous: Task | None
-    idle: Task | None
-    virtual_time: u64
-    sequence: u64
+    number: Final[u32]
+    bit: Final[u64]
+    lock: Final[QueueLock]
+    fair: Final[FairQueue]
+    real_time: Final[RealTimeQueue]
+    timers: Final[TimerQueue]
+    """The same processor's: its `tick` is the end of a slice."""
+    waiting: Atomic[u32]
+    """Tasks in the trees. Others look without the lock, and may be late."""
+    level: Atomic[u32]
+    """How important what runs is; to be looked at from anywhere."""
+    called: bool
+    """A reschedule interrupt is on its way."""
+    blocked: i64
+    """Tasks that sleep uninterruptibly, counted where they fell asleep and woke: only the sum over queues says."""
     switches: u64
+    running_weight: u64
+    before_ns: u64
+    """When the processor started."""
+    balanced: u64
+    """When balance was last looked at."""
+    system_ns: u64
+    """Time that was spent in the kernel, and in programs of low priority, by samples. Only grows."""
+    nice_ns: u64
 
-    def __init__(self) -> None:
-        self.heap = Heap()
-        self.waiting = 0
-        self.current = None
-        self.previous = None
-        self.idle = None
-        self.virtual_time = 0
-        self.sequence = 0
+    def __init__(self, number: u32, timers: TimerQueue) -> None:
+        self.number = number
+        self.bit = u64(1) << u64(number)
+        self.lock = QueueLock("run queue")
+        self.fair = FairQueue()
+        self.real_time = RealTimeQueue()
+        self.timers = timers
+        self.waiting = Atomic(0)
+        self.level = Atomic(0)
+        self.called = False
+        self.blocked = 0
         self.switches = 0
+        self.running_weight = 0
+        self.before_ns = 0
+        self.balanced = 0
+        self.system_ns = 0
+        self.nice_ns = 0
 
     def account(self, task: Task, now: u64) -> None:
         """Charge `task`, which is running, for its time since the last look."""
@@ -69,78 +95,157 @@ class RunQueue:
         task.started = now
         task.run_time += stint
         if task.weight == UNIT:
-            task.vruntime += stint
+            task.vruntime = wrapping_add(task.vruntime, stint)
         else:
-            task.vruntime += (min(stint, LONGEST_STINT) * task.inverse_weight) >> INVERSE_SHIFT
-        self._advance(task.vruntime)
+            weighted = (min(stint, LONGEST_STINT) * task.inverse_weight) >> INVERSE_SHIFT
+            task.vruntime = wrapping_add(task.vruntime, weighted)
+        if is_real_time(task):
+            self.real_time.charge(stint, now)
 
     @inline
-    def _advance(self, virtual: u64) -> None:
-        if virtual > self.virtual_time and self.heap.root is None:
-            self.virtual_time = virtual
+    def fair_running(self) -> Task | None:
+        """The running task if it shares with the fair ones."""
+        running = self.current
+        if running is None or running is self.idle or is_real_time(running):
+            return None
+        return running
 
-    def request(self, task: Task) -> None:
-        """A new request for a slice: sets the key."""
+    @inline
+    def place(self, task: Task) -> None:
+        """Say when a woken (or new, or moved) task is due. The running task was charged just before."""
         if is_real_time(task):
-            self.sequence += 1
-            task.key = (u64(99 - task.rt_priority) << SEQUENCE_BITS) | (self.sequence & ((1 << SEQUENCE_BITS) - 1))
+            self.real_time.queue_up(task)
         else:
-            task.key = FAIR + task.vruntime + weighted_slice(task)
-
-    def place_woken(self, task: Task) -> None:
-        """Set a woken (or new) task's virtual time and request."""
-        floor = self.virtual_time - SLEEPER_CREDIT if self.virtual_time > SLEEPER_CREDIT else u64(0)
-        task.vruntime = max(task.vruntime, floor)
-        self.request(task)
+            self.fair.place(task, self.fair_running())
 
     @inline
     def insert(self, task: Task) -> None:
-        """Put a task that has a key into the heap."""
-        self.heap.insert(task)
-        self.waiting += 1
+        """Let a task that is due at some time wait."""
+        if is_real_time(task):
+            self.real_time.insert(task)
+        else:
+            self.fair.add(task)
+        self.waiting.store_relaxed(self.waiting.load_relaxed() + 1)
+
+    @inline
+    def remove(self, task: Task) -> None:
+        """Take a waiting task out."""
+        if is_real_time(task):
+            self.real_time.remove(task)
+        else:
+            self.fair.take(task)
+        self.waiting.store_relaxed(self.waiting.load_relaxed() - 1)
 
     def put_back(self, task: Task) -> None:
         """The running task goes on wanting the processor: a used-up request is renewed."""
-        if is_real_time(task):
-            if task.policy == Policy.SCHED_RR and task.started >= task.slice_end:
-                self.request(task)
-        elif FAIR + task.vruntime >= task.key:
-            self.request(task)
+        self.renew(task)
         self.insert(task)
 
-    def take_next(self) -> Task | None:
-        """Take the task that is due first out of the heap; None when nobody waits."""
-        root = self.heap.root
-        if root is None:
-            return None
-        self.heap.remove(root)
-        self.waiting -= 1
-        task = as_task(root)
-        if not is_real_time(task) and task.vruntime > self.virtual_time:
-            self.virtual_time = task.vruntime
+    @inline
+    def renew(self, task: Task) -> None:
+        """Ask anew if the request was served."""
+        if is_real_time(task):
+            self.real_time.renew(task)
+        elif fair.is_served(task):
+            fair.ask(task)
+
+    def give_way(self, task: Task) -> None:
+        """sched_yield(2): the running task, just charged, goes behind all who are due."""
+        if is_real_time(task):
+            self.real_time.queue_up(task)
+        else:
+            self.fair.give_way(task)
+
+    def leave(self, task: Task) -> None:
+        """The running task is to be elsewhere, or nowhere: note its lag."""
+        if is_real_time(task):
+            task.lag = 0
+        else:
+            self.fair.leave(task)
+
+    def take_away(self, task: Task) -> None:
+        """Take a waiting task out to put it elsewhere: note its lag."""
+        if is_real_time(task):
+            task.lag = 0
+            self.remove(task)
+        else:
+            running = self.fair_running()
+            now = self.fair.virtual_time(running)
+            self.remove(task)
+            task.lag = fair.bounded_lag(task, now)
+
+    def take_next(self, now: u64) -> Task | None:
+        """Take who is to run next out of the trees; None when nobody waits."""
+        if not self.real_time.is_empty() and (self.fair.is_empty() or not self.real_time.is_throttled(now)):
+            task = self.real_time.choose()
+        else:
+            task = self.fair.choose()
+        if task is not None:
+            self.remove(task)
         return task
 
-    def remove(self, task: Task) -> None:
-        """Take a waiting task out."""
-        self.heap.remove(task)
-        self.waiting -= 1
+    def is_preempted_by(self, task: Task) -> bool:
+        """Whether a task that was just placed goes before the running one, which was just charged."""
+        running = self.current
+        if running is None or running is self.idle:
+            return True
+        if is_real_time(task):
+            return task.rt_priority > running.rt_priority
+        if is_real_time(running):
+            return False
+        if running.policy == Policy.SCHED_IDLE:
+            return task.policy != Policy.SCHED_IDLE
+        if task.policy != Policy.SCHED_OTHER or task.lag < 0:
+            return False
+        if fair.is_served(running):
+            fair.ask(running)
+        return before(wrapping_add(task.key, WAKE_GRANULARITY), running.key)
 
+    def is_used_up(self, task: Task, now: u64) -> bool:
+        """Whether the running task, just charged, has had its slice and another is to be chosen."""
+        if not is_real_time(task):
+            return fair.is_served(task) or (not self.real_time.is_empty() and not self.real_time.is_throttled(now))
+        if not self.fair.is_empty() and self.real_time.is_throttled(now):
+            return True
+        return task.policy == Policy.SCHED_RR and now >= task.slice_end
 
-def as_task(node: HeapNode) -> Task:
-    """The heap's member as what it is."""
-    from kaa.kernel.process.task import Task
+    @inline
+    def begin(self, task: Task, now: u64) -> None:
+        """`task` runs from now on."""
+        task.started = now
+        if task is self.idle:
+            self.level.store_relaxed(LEVEL_IDLE)
+            self.running_weight = 0
+        elif is_real_time(task):
+            self._begin_real_time(task, now)
+        else:
+            self.level.store_relaxed(LEVEL_FAIR)
+            self.running_weight = task.weight
 
-    assert isinstance(node, Task)
-    return node
+    def _begin_real_time(self, task: Task, now: u64) -> None:
+        self.level.store_relaxed(LEVEL_FAIR + task.rt_priority)
+        self.running_weight = weights.HEAVIEST
+        if task.slice_end <= now:
+            task.slice_end = now + ROUND
 
+    def burden(self) -> u64:
+        """The sum of weights of all fair tasks. Others look without the lock."""
+        return self.fair.load + self.running_weight
 
-def is_real_time(task: Task) -> bool:
-    """Whether the task is SCHED_FIFO or SCHED_RR."""
-    return task.rt_priority != 0
+    def first(self) -> TreeNode | None:
+        """Some waiting task, the most important first."""
+        found = self.real_time.first()
+        return self.fair.first() if found is None else found
 
+    def after(self, node: TreeNode) -> TreeNode | None:
+        """The next one."""
+        found = following(node)
+        return self.fair.first() if found is None and is_real_time(as_task(node)) else found
 
-def weighted_slice(task: Task) -> u64:
-    """One slice in the task's virtual time."""
-    if task.weight == UNIT:
-        return u64(SLICE)
-    return (SLICE * task.inverse_weight) >> INVERSE_SHIFT
+    def set_idle(self, task: Task) -> None:
+        """Before the processor starts: it runs its idle task. The caller keeps that for ever."""
+        task.queue = self
+        task.on_queue = QUEUED
+        task.allowed = self.bit
+        self.idle = task
+        self.current = task

@@ -20,6 +20,9 @@ for _index in range(40):
     WEIGHT[_index] = max(15, round(UNIT * 1.25 ** (20 - _index)))
     INVERSE[_index] = (1 << 32) // WEIGHT[_index]
 
+HEAVIEST: Final = WEIGHT[0]
+"""More than any task's: what a real-time task counts as."""
+
 
 def weight(nice: i32) -> u64:
     """The weight of a nice value, -20 to 19."""

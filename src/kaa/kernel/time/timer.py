@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timers: something that happens at a monotonic time, in the timer interrupt.
+"""Timers: something that happens at a monotonic time, in the timer interrupt of the processor where it was asked for.
 
-One heap in order of deadline, and one hardware deadline for its first member (`tick`). A subclass of `Timer` says in
-`expired` what happens; that runs with interrupts off and must neither sleep nor raise. A queued timer is kept alive by
-the heap; `cancel` takes it out. The heap is guarded by interrupts being off.
+A subclass of `Timer` says in `expired` what happens; that runs with interrupts off, without any lock, and must neither
+sleep nor raise. A queued timer is kept alive by its queue, and so is one whose callback runs.
+
+`arm` moves a timer to the queue of the processor that it is called on, unless its callback is running elsewhere just
+now: then it stays there, which costs nothing, for that processor looks at its queue again afterwards. A timer's `home`
+names the queue whose lock guards it; on its way between two it has none, and whoever wants it spins a moment.
+
+`cancel` takes a timer out, but its callback may be under way on another processor; `cancel_sync` waits for that, and
+so must not be called where the callback could be waiting for something that the caller holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.sched import core
-from kaa.kernel.sched.heap import Heap, HeapNode
-from kaa.lang import u64
+from kaa.kernel.sched.heap import HeapNode
+from kaa.kernel.sched.links import SleeperLink
+from kaa.kernel.time.timer_queue import FARTHEST, NEVER, TimerQueue
+from kaa.lang import Atomic, borrowed, u32, u64
 
-if TYPE_CHECKING:
-    from kaa.kernel.process.task import Task
+__all__ = ["FARTHEST", "NEVER", "CallbackTimer", "Timer", "WakeTimer", "add", "arm", "cancel", "cancel_sync"]
 
-NEVER: Final = 0xFFFF_FFFF_FFFF_FFFF
-FARTHEST: Final = 1 << 61
-"""73 years: the hardware is not told of deadlines beyond, which need not fit its clock."""
+ON_ITS_WAY: Final = 0xFFFF_FFFF
+"""Timer.home of one that is between two queues."""
 
 
 class Timer(HeapNode):
     """One deadline, monotonic ns, in `key`."""
 
+    home: Atomic[u32]
+    """Number of the processor whose queue's lock guards the timer."""
     armed: bool
 
     def __init__(self) -> None:
         super().__init__()
+        self.home = Atomic(0)
         self.armed = False
 
     def expired(self) -> None:
@@ -38,18 +47,17 @@ class Timer(HeapNode):
 
 
 class WakeTimer(Timer):
-    """Wakes one task: the timer of a sleep. Each task has its own; it holds the task only while it is armed."""
+    """Wakes one task: the timer of a sleep. Each task has its own, and stops it before it goes on."""
 
-    task: Task | None
+    link: Final[SleeperLink]
 
     def __init__(self) -> None:
         super().__init__()
-        self.task = None
+        self.link = SleeperLink()
 
     def expired(self) -> None:
         """Wake the sleeper."""
-        task = self.task
-        self.task = None
+        task = self.link.sleeper
         if task is not None:
             core.wake(task)
 
@@ -73,82 +81,74 @@ class CallbackTimer(Timer):
             pass
 
 
-class TimerQueue:
-    """All armed timers, and what the hardware was last told."""
+@borrowed
+def _lock_home(timer: Timer) -> TimerQueue:
+    """Take the lock that guards `timer`. Interrupts are off."""
+    from kaa.kernel.sched import cpu
 
-    heap: Heap
-    # The scheduler's own deadline (end of a slice), kept beside the heap because it moves so often. NEVER: none.
-    tick: u64
-    # What the hardware will interrupt at. NEVER: nothing.
-    programmed: u64
-
-    def __init__(self) -> None:
-        self.heap = Heap()
-        self.tick = NEVER
-        self.programmed = NEVER
-
-    def first(self) -> u64:
-        """The earliest deadline of all."""
-        root = self.heap.root
-        if root is None:
-            return self.tick
-        return min(root.key, self.tick)
-
-    def program(self) -> None:
-        """Let the hardware interrupt at the earliest deadline. Interrupts are off. A deadline that has moved away is
-        left to fire in vain: cheaper than telling the hardware each time."""
-        first = self.first()
-        if first < self.programmed and first < FARTHEST:
-            self.programmed = first
-            machine.clock.set_deadline(first)
-
-    def set_tick(self, deadline: u64) -> None:
-        """The running task's slice ends at `deadline`. Interrupts are off."""
-        self.tick = deadline
-        if deadline < self.programmed:
-            self.programmed = deadline
-            machine.clock.set_deadline(deadline)
-
-    def run_expired(self, now: u64) -> None:
-        """Take out and run what is due. Interrupts are off."""
-        root = self.heap.root
-        while root is not None and root.key <= now:
-            self.heap.remove(root)
-            if isinstance(root, Timer):
-                root.armed = False
-                root.expired()
-            root = self.heap.root
-
-    def interrupted(self) -> None:
-        """The hardware fired and is silent now; tell it the next deadline."""
-        self.programmed = NEVER
-        self.program()
-
-
-queue = TimerQueue()
+    while True:
+        number = timer.home.load()
+        if number != ON_ITS_WAY:
+            home = cpu.get(number)
+            assert home is not None
+            queue = home.timers
+            queue.lock.acquire()
+            if timer.home.load_relaxed() == number:
+                return queue
+            queue.lock.release()
 
 
 def arm(timer: Timer, deadline_ns: u64) -> None:
     """Let `timer` expire at a monotonic time, in place of any earlier request. From anywhere."""
     flags = machine.irq.save()
+    here = machine.percpu.here()
+    queue = _lock_home(timer)
     if timer.armed:
         queue.heap.remove(timer)
+    if queue is not here.timers and queue.running is not timer:
+        timer.home.store(ON_ITS_WAY)
+        queue.lock.release()
+        queue = here.timers
+        queue.lock.acquire()
+        timer.home.store(here.number)
     timer.armed = True
     timer.key = deadline_ns
     queue.heap.insert(timer)
-    queue.program()
+    if queue is here.timers:
+        queue.program()
+    queue.lock.release()
     machine.irq.restore(flags)
 
 
 def cancel(timer: Timer) -> bool:
     """Take `timer` out; False if it was not waiting (any more). From anywhere."""
     flags = machine.irq.save()
+    queue = _lock_home(timer)
     was_armed = timer.armed
     if was_armed:
         queue.heap.remove(timer)
         timer.armed = False
+    queue.lock.release()
     machine.irq.restore(flags)
     return was_armed
+
+
+def cancel_sync(timer: Timer) -> bool:
+    """As `cancel`, and the callback has ended when this returns, and has not armed the timer again. Not from the
+    callback, nor under a lock that it takes, nor with interrupts off."""
+    found = False
+    while True:
+        flags = machine.irq.save()
+        queue = _lock_home(timer)
+        if timer.armed:
+            queue.heap.remove(timer)
+            timer.armed = False
+            found = True
+        busy = queue.running is timer
+        queue.lock.release()
+        machine.irq.restore(flags)
+        if not busy:
+            return found
 
 
 def add(deadline_ns: u64, callback: Callable[[u64], None], argument: u64) -> CallbackTimer:

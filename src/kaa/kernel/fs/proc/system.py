@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of /proc about the machine as a whole: meminfo, cpuinfo, stat, uptime, loadavg, version and others. Formats:
-proc(5)."""
+"""Files of /proc about the machine as a whole: meminfo, cpuinfo, version and others. Formats: proc(5). What shows the
+scheduler is in scheduling.py."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
@@ -15,14 +13,8 @@ from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
 from kaa.kernel.init import command_line
 from kaa.kernel.mm import buddy, overcommit, reclaim, slab
 from kaa.kernel.mm.page_cache import cached_pages
-from kaa.kernel.process import accounting, ids
-from kaa.kernel.sched import core
 from kaa.lang import Bytes, i64, u32, u64
 
-if TYPE_CHECKING:
-    from kaa.kernel.process.group import ThreadGroup
-
-SECOND = 1_000_000_000
 SPACE = 32
 NEWLINE = 10
 
@@ -73,83 +65,6 @@ def show_cpuinfo(out: TextBuffer) -> None:
     out.add(b"\ncpu MHz\t\t: ")
     out.decimal(machine.clock.state.tsc_hz // 1_000_000)
     out.add(b".000\nphysical id\t: 0\ncore id\t\t: 0\ncpu cores\t: 1\n\n")
-
-
-def show_stat(out: TextBuffer) -> None:
-    """/proc/stat."""
-    user: u64 = u64(0)
-    system: u64 = u64(0)
-    running: u64 = u64(0)
-    count: u64 = u64(0)
-    group: ThreadGroup | None = ids.next_process(0)
-    while group is not None:
-        used = accounting.group_usage(group)
-        user += used.user_ns
-        system += used.system_ns
-        count += 1
-        leader = group.leader
-        if leader is not None and leader.state == 0:
-            running += 1
-        group = ids.next_process(group.tgid)
-    uptime = u64(machine.clock.monotonic_ns())
-    idle = uptime - min(uptime, user + system)
-    for name in (b"cpu  ", b"cpu0 "):
-        out.add(name)
-        out.decimal(accounting.ticks(user))
-        out.add(b" 0 ")
-        out.decimal(accounting.ticks(system))
-        out.byte(SPACE)
-        out.decimal(accounting.ticks(idle))
-        out.add(b" 0 0 0 0 0 0\n")
-    out.add(b"intr 0\nctxt 0\nbtime ")
-    out.decimal((u64(machine.clock.realtime_ns()) - uptime) // SECOND)
-    out.add(b"\nprocesses ")
-    out.decimal(count)
-    out.add(b"\nprocs_running ")
-    out.decimal(max(running, u64(1)))
-    out.add(b"\nprocs_blocked 0\n")
-
-
-def hundredths(out: TextBuffer, ns: u64) -> None:
-    """Seconds with two decimals."""
-    out.decimal(ns // SECOND)
-    out.byte(0x2E)
-    part = ns % SECOND // 10_000_000
-    if part < 10:
-        out.byte(0x30)
-    out.decimal(part)
-
-
-def show_uptime(out: TextBuffer) -> None:
-    """/proc/uptime: since boot, and idle."""
-    now = u64(machine.clock.monotonic_ns())
-    hundredths(out, now)
-    out.byte(SPACE)
-    idle = core.run_queue.idle
-    spent = u64(0) if idle is None else u64(core.run_time(idle))
-    hundredths(out, min(spent, now))
-    out.byte(NEWLINE)
-
-
-def show_loadavg(out: TextBuffer) -> None:
-    """/proc/loadavg: averages are not kept; running and existing tasks, and the latest pid, are real."""
-    count: u64 = u64(0)
-    running: u64 = u64(0)
-    last: u64 = u64(0)
-    task = ids.next_task(0)
-    while task is not None:
-        count += 1
-        last = u64(task.pid)
-        if task.state == 0:
-            running += 1
-        task = ids.next_task(task.pid)
-    out.add(b"0.00 0.00 0.00 ")
-    out.decimal(max(running, u64(1)))
-    out.byte(0x2F)
-    out.decimal(count)
-    out.byte(SPACE)
-    out.decimal(last)
-    out.byte(NEWLINE)
 
 
 def show_version(out: TextBuffer) -> None:
@@ -219,9 +134,6 @@ def show_kmsg(out: TextBuffer) -> None:
 
 tree.file("meminfo", show_meminfo)
 tree.file("cpuinfo", show_cpuinfo)
-tree.file("stat", show_stat)
-tree.file("uptime", show_uptime)
-tree.file("loadavg", show_loadavg)
 tree.file("version", show_version)
 tree.file("cmdline", show_cmdline)
 tree.file("filesystems", show_filesystems)

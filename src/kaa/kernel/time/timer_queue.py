@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A processor's timers in order of deadline, and what its timer hardware was last told.
+
+`lock` guards the heap and, of each timer whose `home` this queue is, `armed`, `key` and `home` itself. It is held for
+a few instructions only, never while a callback runs. `tick` and `programmed` are the processor's own: they are changed
+there with interrupts off (`tick` under the run queue's lock besides, so that other processors may look).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.arch import machine
+from kaa.kernel.sched.heap import Heap
+from kaa.kernel.sched.queue_lock import QueueLock
+from kaa.lang import inline, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.time.timer import Timer
+
+NEVER: Final = 0xFFFF_FFFF_FFFF_FFFF
+FARTHEST: Final = 1 << 61
+"""73 years: the hardware is not told of deadlines beyond, which need not fit its clock."""
+
+
+class TimerQueue:
+    """One processor's armed timers."""
+
+    lock: Final[QueueLock]
+    heap: Final[Heap]
+    running: Timer | None
+    """Whose callback runs now. Kept alive by this."""
+    tick: u64
+    """The scheduler's own deadline, kept beside the heap because it moves so often. NEVER: none."""
+    programmed: u64
+    """What the hardware will interrupt at. NEVER: nothing."""
+
+    def __init__(self) -> None:
+        self.lock = QueueLock("timers")
+        self.heap = Heap()
+        self.running = None
+        self.tick = NEVER
+        self.programmed = NEVER
+
+    def first(self) -> u64:
+        """The earliest deadline of all. Under the lock."""
+        root = self.heap.root
+        if root is None:
+            return self.tick
+        return min(root.key, self.tick)
+
+    def program(self) -> None:
+        """Let the hardware interrupt at the earliest deadline: on the queue's processor, under the lock. A deadline
+        that has moved away is left to fire in vain: cheaper than telling the hardware each time."""
+        first = self.first()
+        if first < self.programmed and first < FARTHEST:
+            self.programmed = first
+            machine.clock.set_deadline(first)
+
+    @inline
+    def set_tick(self, deadline: u64) -> None:
+        """The scheduler wants to be called at `deadline`; on the queue's processor."""
+        self.tick = deadline
+        if deadline < self.programmed:
+            self.programmed = deadline
+            machine.clock.set_deadline(deadline)
+
+    @inline
+    def tick_by(self, deadline: u64) -> None:
+        """The scheduler wants to be called at `deadline` or before; on the queue's processor."""
+        if self.tick > deadline:
+            self.set_tick(deadline)
+
+    def run_expired(self, now: u64) -> None:
+        """Take out and run what is due; on the queue's processor, interrupts off."""
+        while self._run_first(now):
+            pass
+
+    def _run_first(self, now: u64) -> bool:
+        """Run the first if it is due. The lock is not held meanwhile, nor when the last reference may go."""
+        self.lock.acquire()
+        first = self.heap.root
+        if first is None or first.key > now:
+            self.lock.release()
+            return False
+        from kaa.kernel.time.timer import Timer
+
+        self.heap.remove(first)
+        assert isinstance(first, Timer)
+        first.armed = False
+        self.running = first
+        self.lock.release()
+        first.expired()
+        self.lock.acquire()
+        self.running = None
+        self.lock.release()
+        # Named once more, so that the last reference goes here, without the lock.
+        return first is not None
+
+    def interrupted(self) -> None:
+        """The hardware fired and is silent now; tell it the next deadline."""
+        self.programmed = NEVER
+        self.lock.acquire()
+        self.program()
+        self.lock.release()
