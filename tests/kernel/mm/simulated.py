@@ -32,9 +32,9 @@ def boot(pages_of_memory: int = 600) -> Any:
     gc.collect()
     buddy.zone.__init__()  # type: ignore[misc]
     reclaim.lru.__init__()  # type: ignore[misc]
-    for name in ("first", "last", "count", "reclaimed"):
+    for name in ("first", "last", "count"):
         setattr(reclaim.lru, name, 0)
-    pages.zero_page.pfn = 0
+    pages.zero_page.pfn = Atomic(0)
     for cache in slab.caches:
         cache.__init__(cache.size, cache.number)  # type: ignore[misc]
     boot_memory.usable.__init__()  # type: ignore[misc]

@@ -130,10 +130,10 @@ def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, i
         each.page_table.__del__()
         each.page_table.root = u64(0)
         assert each.anonymous_pages == 0 and each.file_pages == 0
-        each.committed_pages = u64(0)
+        each.areas_committed.store(0)
     from kaa.kernel.mm import pages
 
-    assert all_frames_are_free(1 if pages.zero_page.pfn else 0)
+    assert all_frames_are_free(1 if pages.zero_page.pfn.load() else 0)
 
 
 def test_the_last_owner_of_a_page_keeps_it_instead_of_copying() -> None:
@@ -321,7 +321,7 @@ def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
 
 
 def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
-    from kaa.kernel.mm import reclaim, trimming
+    from kaa.kernel.mm import reclaim
 
     boot()
     file = File(b"f" * (8 * PAGE), backed=True)
@@ -331,6 +331,5 @@ def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
         assert load(space, BASE + index * PAGE) == ord("f")
     assert store(space, BASE, 1)
     assert reclaim.free_some(u64(20)) + reclaim.free_some(u64(20)) == 1, "only the page that has a private copy is free"
-    assert trimming._trim(space) == 0 and trimming._trim(space) == 7
-    assert reclaim.free_some(u64(20)) == 7 and space.file_pages == 0
+    assert reclaim.free_mapped(u64(20)) == 7 and space.file_pages == 0
     assert load(space, BASE) == 1 and load(space, BASE + 7 * PAGE) == ord("f")

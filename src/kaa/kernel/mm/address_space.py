@@ -2,7 +2,7 @@
 """A process's memory: its areas and its page table. Threads share it; fork copies it; the last to leave takes it apart.
 
 Locks: `lock` guards the areas and the layout words: faults and look-ups read, mmap and its kin write. `table_lock`
-guards the page table and the counts of resident pages. Order: lock → file_mappings.lock → table_lock.
+guards the page table and the counts of resident pages. Order: lock → PageCache.areas_lock → table_lock.
 
 The work is in the files named for it: mapping, unmapping, protection, remap, copying (fork), faults.
 """
@@ -19,12 +19,14 @@ from kaa.kernel.locking.rwsem import RwSem
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm import copying, faults, file_mappings, frame, mapping, overcommit, pages, protection, unmapping
 from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
-from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, LOCKED, SHARED, WRITE, Vma
+from kaa.kernel.mm.space_accounts import Accounts
+from kaa.kernel.mm.vma import GROWS_DOWN, SHARED, WRITE, Vma
 from kaa.kernel.process.limits import limit
-from kaa.lang import Bytes, Slice, inline, u8, u32, u64, usize
+from kaa.lang import Atomic, Bytes, Slice, inline, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
+    from kaa.kernel.mm.page_cache import PageCache
 
 USER_END: Final = machine.paging.USER_END
 LOWEST: Final = 0x1_0000
@@ -34,7 +36,7 @@ MAX_AREAS: Final = 65530
 DEFAULT_TOP: Final = 0x7FFF_F7FF_F000
 
 
-class AddressSpace:
+class AddressSpace(Accounts):
     """One user address space; see the module."""
 
     lock: Final[RwSem]
@@ -44,18 +46,6 @@ class AddressSpace:
     executable: File | None = None
     """/proc/PID/exe; set by execve."""
 
-    # Pages, by kind of area (VmSize, VmData, VmExe, VmStk, VmLck); under `lock`.
-    total_pages: u64 = 0
-    data_pages: u64 = 0
-    exec_pages: u64 = 0
-    stack_pages: u64 = 0
-    locked_pages: u64 = 0
-    committed_pages: u64 = 0
-    peak_pages: u64 = 0
-    # Pages with an entry (RssAnon, RssFile); under `table_lock`.
-    anonymous_pages: u64 = 0
-    file_pages: u64 = 0
-    peak_resident: u64 = 0
     # Layout, set by execve: proc(5), /proc/PID/stat.
     map_top: u64
     """mmap chooses addresses from here downwards."""
@@ -75,36 +65,34 @@ class AddressSpace:
     vdso_address: u64 = 0
     future_flags: u32 = 0
     """LOCKED after mlockall(MCL_FUTURE)."""
-    membarrier_ready: bool = False
+    membarrier_ready: Atomic[bool]
+    doomed: Atomic[bool]
+    """The OOM killer takes its memory: faults fail from now on. Looked at under `table_lock`."""
     complete: bool = False
     """The constructor did not run out of memory half-way."""
-    doomed: bool = False
-    """The OOM killer has taken its memory: faults fail from now on."""
 
     def __init__(self) -> None:
         """Empty. Raises MemoryError."""
+        super().__init__()
         self.lock = RwSem("address space")
         self.table_lock = SpinLock("page table")
         self.page_table = machine.paging.PageTable()
         self.areas = RangeMap[Vma]()
         self.map_top = DEFAULT_TOP
+        self.membarrier_ready = Atomic(False)
+        self.doomed = Atomic(False)
         self.complete = True
 
     def __del__(self) -> None:
-        """Nobody runs here any more: give everything back. No locks are needed, but truncate may still find the
-        areas."""
+        """Nobody runs here any more: give everything back. Truncate and reclaim may still find the areas, until they
+        are off their files' lists. Sleeps: the last reference must not be dropped under a spinlock."""
         if not self.complete:
             return
         for vma in self.areas:
-            file_mappings.unlink(vma)
             pages.unmap(self, vma.start, vma.end)
+            file_mappings.unlink(vma)
         self.areas.clear()
         overcommit.uncommit(self.committed_pages)
-
-    @inline
-    def is_active(self) -> bool:
-        """Whether this processor's translations are of this address space."""
-        return machine.percpu.local().active_root == self.page_table.root
 
     # -- areas
 
@@ -117,55 +105,21 @@ class AddressSpace:
         """Put a finished area in, and count it. Raises MemoryError. Under `lock`, writing."""
         vma.space = self
         self.areas.insert(vma)
-        file_mappings.link(vma)
         self.count(vma, vma.pages())
+        file_mappings.link(vma)
+
+    def link_locked(self, vma: Vma, cache: PageCache) -> None:
+        """As link of an area with this cache, under the cache's `areas_lock`."""
+        vma.space = self
+        self.areas.insert(vma)
+        self.count(vma, vma.pages())
+        file_mappings.link_locked(cache, vma)
 
     def unlink(self, vma: Vma) -> None:
         """Take an area out whose pages are unmapped already, or belong to another area now. Under `lock`, writing."""
         self.uncount(vma, vma.pages())
         file_mappings.unlink(vma)
         self.areas.remove(vma)
-
-    def count(self, vma: Vma, number: u64) -> None:
-        """An area has grown by so many pages."""
-        self.total_pages += number
-        self.peak_pages = max(self.peak_pages, self.total_pages)
-        flags = vma.flags
-        if flags & GROWS_DOWN != 0:
-            self.stack_pages += number
-        elif flags & (WRITE | SHARED) == WRITE:
-            self.data_pages += number
-        elif flags & (EXEC | WRITE) == EXEC:
-            self.exec_pages += number
-        if flags & LOCKED != 0:
-            self.locked_pages += number
-        if flags & ACCOUNTED != 0:
-            self.committed_pages += number
-            overcommit.commit(number)
-
-    def uncount(self, vma: Vma, number: u64) -> None:
-        """An area has shrunk by so many pages, or its flags are about to change."""
-        self.total_pages -= number
-        flags = vma.flags
-        if flags & GROWS_DOWN != 0:
-            self.stack_pages -= number
-        elif flags & (WRITE | SHARED) == WRITE:
-            self.data_pages -= number
-        elif flags & (EXEC | WRITE) == EXEC:
-            self.exec_pages -= number
-        if flags & LOCKED != 0:
-            self.locked_pages -= number
-        if flags & ACCOUNTED != 0:
-            self.committed_pages -= number
-            overcommit.uncommit(number)
-
-    def resident_pages(self) -> u64:
-        """VmRSS, in pages."""
-        return self.anonymous_pages + self.file_pages
-
-    def peak_resident_pages(self) -> u64:
-        """VmHWM, in pages. The peak is noted when pages go."""
-        return max(self.peak_resident, self.resident_pages())
 
     # -- what system calls do; each takes the locks itself
 
@@ -233,12 +187,14 @@ class AddressSpace:
     # -- another process's memory
 
     def user_page(self, address: u64, access: u32) -> u64:
-        """The frame that shows at address, brought in if need be, with a reference. `access`: 1 to write to it.
-        Raises OSError(EFAULT), MemoryError."""
+        """The frame that shows at address, brought in if need be, with a reference. `access`: 1 for one that may be
+        written to. Raises OSError(EFAULT), MemoryError."""
+        if address >= USER_END:
+            raise OSError(errno.EFAULT)
         while True:
             with self.table_lock:
-                entry = self.page_table.get(address)
-                if machine.paging.entry_present(entry) and (access & 1 == 0 or machine.paging.entry_writable(entry)):
+                entry = self._usable_entry(address, access)
+                if entry != 0:
                     pfn = machine.paging.entry_pfn(entry)
                     frame.get_page(pfn)
                     return pfn
@@ -246,10 +202,18 @@ class AddressSpace:
 
     get_user_page = user_page
 
+    @inline
+    def _usable_entry(self, address: u64, access: u32) -> u64:
+        """The entry of a page if it allows such an access, else 0. Under `table_lock`."""
+        entry = self.page_table.get(address)
+        if machine.paging.entry_present(entry) and (access & 1 == 0 or machine.paging.entry_writable(entry)):
+            return entry
+        return u64(0)
+
     def read_remote(self, address: u64, into: Slice[u8]) -> usize:
         """Copy from this address space, whoever runs; gives how many bytes could be had."""
         done: usize = 0
-        while done < len(into):
+        while done < len(into) and address < USER_END - done:
             offset = (address + done) & (PAGE_SIZE - 1)
             step = min(PAGE_SIZE - offset, len(into) - done)
             try:
@@ -264,27 +228,38 @@ class AddressSpace:
     def write_remote(self, address: u64, data: Bytes) -> usize:
         """Copy into this address space, whoever runs; gives how many bytes could be stored."""
         done: usize = 0
-        while done < len(data):
+        while done < len(data) and address < USER_END - done:
             offset = (address + done) & (PAGE_SIZE - 1)
             step = min(PAGE_SIZE - offset, len(data) - done)
             try:
-                pfn = self.user_page(address + done, 1)
+                self._write_page(address + done, data[done : done + step])
             except OSError:
                 break
-            frame.contents(pfn)[offset : offset + step].copy_from(data[done : done + step])
-            frame.put_page(pfn)
             done += step
         return done
+
+    def _write_page(self, address: u64, data: Bytes) -> None:
+        """Within one page, under `table_lock`: a fork between looking the page up and storing would let the child see
+        what is stored. Raises OSError(EFAULT), MemoryError."""
+        offset = address & (PAGE_SIZE - 1)
+        while True:
+            with self.table_lock:
+                entry = self._usable_entry(address, u32(1))
+                if entry != 0:
+                    pfn = machine.paging.entry_pfn(entry)
+                    frame.contents(pfn)[offset : offset + len(data)].copy_from(data)
+                    return
+            self.fault(address, u32(faults.USER | faults.WRITING))
 
     # -- limits
 
     def may_grow(self, number: u64, flags: u32) -> bool:
         """Whether so many more pages of such an area stay within RLIMIT_AS and RLIMIT_DATA."""
         room = limit(Resource.RLIMIT_AS) >> PAGE_SHIFT
-        if self.total_pages + number > room:
-            return False
+        return self.total_pages + number <= room and self.may_have_data(number, flags)
+
+    def may_have_data(self, number: u64, flags: u32) -> bool:
+        """Whether so many more pages of such an area stay within RLIMIT_DATA."""
         if flags & (WRITE | SHARED | GROWS_DOWN) != WRITE:
             return True
         return self.data_pages + number <= limit(Resource.RLIMIT_DATA) >> PAGE_SHIFT
-
-

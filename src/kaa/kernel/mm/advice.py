@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel import signal
 from kaa.kernel.abi.mman import Madvise
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
@@ -41,16 +42,23 @@ ORDINARY: Final = (
 )  # fmt: skip
 
 
+HIGHEST: Final = 0xFFFF_FFFF_FFFF_F000
+PUNCH_HOLE: Final = 3
+"""FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE (fallocate(2))."""
+
+
 def advise(space: AddressSpace, address: u64, length: u64, advice: u64) -> None:
     """madvise(2). Raises OSError(EINVAL), MemoryError where nothing is mapped (the rest is done nevertheless)."""
-    if not _is_known(advice) or address & (PAGE_SIZE - 1) != 0 or length > machine.paging.USER_END:
+    if not _is_known(advice) or address & (PAGE_SIZE - 1) != 0 or length > HIGHEST - address:
         raise OSError(errno.EINVAL)
     size = (length + PAGE_SIZE - 1) & PAGE_MASK
-    if size > machine.paging.USER_END or address > machine.paging.USER_END - size:
-        raise OSError(errno.EINVAL)
     if size == 0:
         return
-    if advice == Madvise.POPULATE_READ or advice == Madvise.POPULATE_WRITE:
+    if address > machine.paging.USER_END or size > machine.paging.USER_END - address:
+        raise MemoryError
+    if advice == Madvise.REMOVE:
+        _remove(space, address, address + size)
+    elif advice == Madvise.POPULATE_READ or advice == Madvise.POPULATE_WRITE:
         _populate(space, address, address + size, advice)
     elif _set_flags(advice) | _clear_flags(advice) != 0:
         with space.lock.write():
@@ -157,20 +165,38 @@ def _act_on(space: AddressSpace, vma: Vma, start: u64, end: u64, advice: u64) ->
             if vma.cache is not None or vma.flags & (LOCKED | SPECIAL) != 0:
                 raise OSError(errno.EINVAL)
             pages.unmap(space, start, end)
-        case Madvise.REMOVE:
-            _remove(vma, start, end)
         case _:
             pass
 
 
-def _remove(vma: Vma, start: u64, end: u64) -> None:
-    """Punch a hole into the shared memory or file."""
-    cache = vma.cache
-    if vma.flags & LOCKED != 0 or cache is None or cache.backed:
-        raise OSError(errno.EINVAL)
-    if vma.flags & (SHARED | WRITE) != SHARED | WRITE:
-        raise OSError(errno.EACCES)
-    cache.punch(vma.index_of(start), vma.index_of(start) + ((end - start) >> PAGE_SHIFT))
+def _remove(space: AddressSpace, start: u64, end: u64) -> None:
+    """Punch a hole into shared memory or a file. The address space is not locked meanwhile: a file's own lock comes
+    first. Raises MemoryError where nothing is mapped, the rest being done."""
+    missing = False
+    at = start
+    while at < end:
+        with space.lock.read():
+            vma = space.areas.first_ending_above(at)
+            if vma is None or vma.start >= end:
+                missing = True
+                break
+            missing = missing or vma.start > at
+            at = max(at, vma.start)
+            stop = min(vma.end, end)
+            cache = vma.cache
+            if vma.flags & LOCKED != 0 or cache is None:
+                raise OSError(errno.EINVAL)
+            if vma.flags & (SHARED | WRITE) != SHARED | WRITE:
+                raise OSError(errno.EACCES)
+            first = vma.index_of(at)
+            file = vma.file
+        if file is not None:
+            file.fallocate(u32(PUNCH_HOLE), first << PAGE_SHIFT, stop - at)
+        else:
+            cache.punch(first, first + ((stop - at) >> PAGE_SHIFT))
+        at = stop
+    if missing:
+        raise MemoryError
 
 
 def _populate(space: AddressSpace, start: u64, end: u64, advice: u64) -> None:
@@ -188,6 +214,8 @@ def _populate(space: AddressSpace, start: u64, end: u64, advice: u64) -> None:
         if result != faults.RESOLVED:
             raise OSError(errno.EFAULT)
         va += PAGE_SIZE
+        if signal.must_die(machine.percpu.current()):
+            raise OSError(errno.EINTR)
 
 
 @syscall(x86_64=28, arm64=233)

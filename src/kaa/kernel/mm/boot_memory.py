@@ -21,13 +21,13 @@ MAX_RANGES: Final = 64
 class Ranges:
     """Free physical memory during boot: disjoint page-aligned [start, end), ascending."""
 
-    starts: Array[u64, MAX_RANGES]
-    ends: Array[u64, MAX_RANGES]
+    starts: Array[u64, 64]
+    ends: Array[u64, 64]
     count: u32
 
     def __init__(self) -> None:
-        self.starts = Array[u64, MAX_RANGES]()
-        self.ends = Array[u64, MAX_RANGES]()
+        self.starts = Array[u64, 64]()
+        self.ends = Array[u64, 64]()
         self.count = 0
 
     def insert(self, at: u32, start: u64, end: u64) -> None:

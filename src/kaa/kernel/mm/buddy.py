@@ -33,8 +33,8 @@ BATCH: Final = 1 << BATCH_ORDER
 class Zone(LeafLock):
     """All of memory; its own lock."""
 
-    heads: Array[u32, ORDERS]
-    counts: Array[u32, ORDERS]
+    heads: Array[u32, 11]
+    counts: Array[u32, 11]
     """Free blocks of each order."""
     occupied: u32
     """Bit n: there are free blocks of order n."""
@@ -43,15 +43,15 @@ class Zone(LeafLock):
     total: u64
     """Frames the allocator manages, free or not."""
     reserve: u64
-    stack: Array[u32, STACK_SIZE]
+    stack: Array[u32, 64]
     depth: u32
     """Frames on the stack."""
 
     def __init__(self) -> None:
         super().__init__("zone")
-        self.heads = Array[u32, ORDERS]()
-        self.counts = Array[u32, ORDERS]()
-        self.stack = Array[u32, STACK_SIZE]()
+        self.heads = Array[u32, 11]()
+        self.counts = Array[u32, 11]()
+        self.stack = Array[u32, 64]()
         self.occupied = 0
         self.free = 0
         self.total = 0
@@ -156,6 +156,7 @@ zone = Zone()
 
 # -- boot
 
+
 def add_memory(first: u64, end: u64) -> None:
     """Hand frames [first, end) to the allocator, in the largest aligned blocks that fit. Frame 0 is kept out."""
     pfn = max(first, 1)
@@ -178,6 +179,7 @@ def reserve_memory(first: u64, end: u64) -> None:
 
 
 # -- allocation
+
 
 @inline
 def _first_use(pfn: u64, order: u32) -> None:
@@ -259,7 +261,7 @@ def _allocate_slowly(order: u32) -> u64:
             pfn = _take(order, keep)
             if pfn != 0:
                 return pfn
-            if freed == 0 and not _unmap_some():
+            if freed == 0 and reclaim.free_mapped(u64(64)) == 0:
                 break
         if reclaim.is_victim():
             keep = 0
@@ -269,14 +271,6 @@ def _allocate_slowly(order: u32) -> u64:
     if pfn == 0:
         raise MemoryError
     return pfn
-
-
-@cold
-def _unmap_some() -> bool:
-    """Mapped pages of files may have to go; whether any did."""
-    from kaa.kernel.mm import trimming
-
-    return trimming.free_mapped(u64(64)) > 0
 
 
 def free_page(pfn: u64) -> None:
@@ -326,6 +320,7 @@ def free_run(first: u64, pages: u64) -> None:
 
 
 # -- accounts
+
 
 def total_pages() -> u64:
     """Frames the allocator manages."""

@@ -3,7 +3,9 @@
 
 Areas are copied one by one. Page-table entries are copied only where a fault could not find the page again: in private
 areas that may hold private pages. Those pages lose the right to be written in both, and the first write copies
-(faults._copy_on_write). Pages of files, and of shared memory, come back by faults out of the page cache.
+(faults._copy_on_write). Faults of the parent's other threads wait for its lock; what they write through translations
+that their processors remember is seen by both, until these are shot down at the end. Pages of files, and of shared
+memory, come back by faults out of the page cache.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame, overcommit, pages, reclaim
-from kaa.kernel.mm.frame import CACHED
-from kaa.kernel.mm.vma import ACCOUNTED, ANONYMOUS_PAGES, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
+from kaa.kernel.mm.vma import ACCOUNTED, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
 from kaa.lang import u64
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def fork(parent: AddressSpace) -> AddressSpace:
-    """A copy. Raises MemoryError: the parent is as it was, but for some pages that will be found writable again."""
+    """A copy. Raises MemoryError: the parent is as it was, but for some pages that will be found writable again. When
+    this returns no processor can write to a page that the child shares."""
     from kaa.kernel.mm.address_space import AddressSpace as Space
 
     if buddy.is_low() and reclaim.may_reclaim():
@@ -36,8 +38,8 @@ def fork(parent: AddressSpace) -> AddressSpace:
                 if vma.flags & NO_FORK == 0:
                     _copy_area(parent, child, vma)
         finally:
-            if parent.is_active():
-                machine.paging.flush_all()
+            with parent.table_lock:
+                pages.flush(parent, u64(0), machine.paging.USER_END)
     return child
 
 
@@ -58,8 +60,8 @@ def _copy_layout(parent: AddressSpace, child: AddressSpace) -> None:
     child.auxv_address = parent.auxv_address
     child.auxv_size = parent.auxv_size
     child.vdso_address = parent.vdso_address
-    child.membarrier_ready = parent.membarrier_ready
-    child.doomed = parent.doomed
+    child.membarrier_ready.store_relaxed(parent.membarrier_ready.load_relaxed())
+    child.doomed.store_relaxed(parent.doomed.load_relaxed())
 
 
 def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
@@ -69,37 +71,47 @@ def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
     twin = vma.part(vma.start, vma.end)
     twin.flags = vma.flags & ~LOCKED
     if vma.flags & WIPE_ON_FORK != 0:
-        twin.flags = twin.flags & ~ANONYMOUS_PAGES
-    child.link(twin)
-    if twin.flags & ANONYMOUS_PAGES != 0 and vma.flags & (SHARED | SPECIAL) == 0:
+        twin.has_copies.store_relaxed(False)
+    copies = twin.has_copies.load_relaxed() and vma.flags & (SHARED | SPECIAL) == 0
+    cache = vma.cache
+    if cache is None or not copies:
+        child.link(twin)
+        if copies:
+            _copy_entries(parent, child, vma)
+        return
+    # Truncate walks the areas of both address spaces either before the copy, or after it.
+    with cache.areas_lock:
+        child.link_locked(twin, cache)
         _copy_entries(parent, child, vma)
 
 
 def _copy_entries(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
-    """The child's table has no other user yet: the parent's lock is enough. It is given up at times, so that a large
-    area does not keep preemption off. Should memory run out, what was copied is counted, and the child's end undoes
-    it."""
-    anonymous: u64 = 0
-    cached: u64 = 0
+    """The child's table has no other user yet: the parent's lock is enough. It is given up for each table, so that
+    preemption is not off for long and that memory for the child's can be made. Should that run out, what was copied is
+    counted, and the child's end undoes it."""
     start = vma.start
-    try:
-        while start < vma.end:
-            stop = min(vma.end, (start | (STRETCH - 1)) + 1)
-            with parent.table_lock:
-                for entry in parent.page_table.copy_range(child.page_table, start, stop, False):
-                    pfn = machine.paging.entry_pfn(entry)
-                    if pages.is_counted(pfn):
-                        frame.get_page(pfn)
-                        if frame.test_flags(pfn, CACHED):
-                            cached += 1
-                        else:
-                            anonymous += 1
-            start = stop
-    finally:
-        child.anonymous_pages += anonymous
-        child.file_pages += cached
+    while True:
+        with parent.table_lock:
+            start = parent.page_table.next_table(start, vma.end)
+        if start == vma.end:
+            return
+        child.page_table.reserve(start)
+        stop = min(vma.end, (start | (pages.TABLE_SPAN - 1)) + 1)
+        with parent.table_lock:
+            _copy_table(parent, child, start, stop)
+        start = stop
 
 
-STRETCH = 0x1000_0000
-"""Bytes of address space per hold of the lock."""
-
+def _copy_table(parent: AddressSpace, child: AddressSpace, start: u64, stop: u64) -> None:
+    """The entries of one table, which the child has already. Under the parent's `table_lock`."""
+    private: u64 = 0
+    cached: u64 = 0
+    for entry in parent.page_table.copy_range(child.page_table, start, stop, False):
+        pfn = machine.paging.entry_pfn(entry)
+        if pages.is_counted(pfn):
+            frame.get_page(pfn)
+            if entry & pages.FILE != 0:
+                cached += 1
+            else:
+                private += 1
+    child.gain_pages(private, cached)

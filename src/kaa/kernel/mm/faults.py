@@ -5,6 +5,9 @@ Each step looks at the page-table entry under `table_lock`, prepares a page with
 entry is still what it was. If not, somebody else was faster: the touch is simply made again. So "resolved" means
 "worth another try", which is all that the processor, and `AddressSpace.user_page`, need to know.
 
+A private page is installed only while the address space is not doomed, a page of a file (or a copy of one) only while
+it is in its cache: whoever takes such pages away first says so and then looks for entries, under the same lock.
+
 The address space's lock is held (reading) throughout, also while a page is read from a file: a file system's read_page
 must therefore take no lock under which user memory is copied (the inode's).
 """
@@ -13,11 +16,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel import signal  # noqa: E402  (rooms that know each other import modules, not names)
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import buddy, frame, pages
+from kaa.kernel.mm import buddy, frame, overcommit, pages
 from kaa.kernel.mm.frame import CACHED, LOCKED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, UPTODATE
-from kaa.kernel.mm.vma import ANONYMOUS_PAGES, EXEC, GROWS_DOWN, READ, RIGHTS, SHARED, WRITE
+from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, READ, RIGHTS, SHARED, WRITE
 from kaa.kernel.process.limits import limit
 from kaa.lang import inline, noinline, u32, u64
 
@@ -71,7 +75,7 @@ def _resolve_in(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     """A page that can be written or executed can be read too: the processor knows no other."""
     if vma.flags & _wanted_right(access) == 0:
         return NO_RIGHT
-    if space.doomed:
+    if space.doomed.load_relaxed():
         return DYING
     with space.table_lock:
         entry = space.page_table.get(va)
@@ -86,59 +90,61 @@ def _resolve_in(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
 
 # -- private anonymous memory
 
+
 def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     """First touch. A read sees the zero page until somebody writes."""
     executable = vma.flags & EXEC != 0
     if access & WRITING == 0:
         entry = machine.paging.make_entry(pages.zero_page.number(), False, executable, True)
-        _install(space, va, entry, False, False)
+        _install(space, va, entry)
         return RESOLVED
     fresh = buddy.allocate_zeroed()
     entry = machine.paging.with_write(machine.paging.make_entry(fresh, True, executable, True))
-    _note_private_page(vma)
-    if not _install_or_free(space, va, entry, fresh):
-        frame.put_page(fresh)
+    vma.note_copy()
+    _install_private(space, vma, va, entry, fresh, u64(0))
     return RESOLVED
 
 
-@inline
-def _note_private_page(vma: Vma) -> None:
-    """fork will have to copy entries. Faults of several threads may write the same flag at once; no other changes
-    then."""
-    if vma.flags & ANONYMOUS_PAGES == 0:
-        vma.flags = vma.flags | ANONYMOUS_PAGES
-
-
-def _install_or_free(space: AddressSpace, va: u64, entry: u64, fresh: u64) -> bool:
-    """As _install for a private page; without memory for a table the page goes back. Raises MemoryError."""
-    try:
-        return _install(space, va, entry, True, False)
-    except MemoryError:
-        frame.put_page(fresh)
-        raise
-
-
-def _install(space: AddressSpace, va: u64, entry: u64, private: bool, cached: bool) -> bool:
-    """Put an entry where there is none; False if there is one meanwhile. Raises MemoryError."""
+def _install(space: AddressSpace, va: u64, entry: u64) -> None:
+    """Put an entry that is not counted where there is none. Raises MemoryError."""
     with space.table_lock:
-        if space.page_table.get(va) != 0:
-            return False
-        space.page_table.set_entry(va, entry)
-        if private:
-            space.anonymous_pages += 1
-        elif cached:
-            space.file_pages += 1
-    return True
+        if space.page_table.get(va) == 0:
+            space.page_table.set_entry(va, entry)
+
+
+def _install_private(space: AddressSpace, vma: Vma, va: u64, entry: u64, fresh: u64, source: u64) -> None:
+    """Put a private page where there is none, or give it up. A copy of `source` (0: of none) is of no use once that is
+    no longer the file's. Raises MemoryError."""
+    unused = fresh
+    try:
+        with space.table_lock:
+            empty = space.page_table.get(va) == 0 and not space.doomed.load_relaxed()
+            if empty and (source == 0 or _is_still_shown(vma, va, source)):
+                space.page_table.set_entry(va, entry)
+                space.gain_private()
+                unused = u64(0)
+    finally:
+        if unused != 0:
+            frame.put_page(unused)
+
+
+@inline
+def _is_still_shown(vma: Vma, va: u64, pfn: u64) -> bool:
+    """Whether the page is in its cache and the file as long as that. Under `table_lock`: truncate changes the size,
+    then empties the cache, then looks for entries."""
+    cache = vma.cache
+    return cache is not None and frame.test_flags(pfn, CACHED) and vma.index_of(va) < cache.size_in_pages()
 
 
 # -- entries that are there, but not enough
+
 
 def _present(space: AddressSpace, vma: Vma, va: u64, entry: u64, access: u32) -> u32:
     executable = vma.flags & EXEC != 0
     if not machine.paging.entry_present(entry):
         # A page of what used to be PROT_NONE.
         pfn = machine.paging.entry_pfn(entry)
-        _replace(space, va, entry, machine.paging.make_entry(pfn, False, executable, True))
+        _allow(space, va, entry, machine.paging.make_entry(pfn, False, executable, True) | (entry & pages.FILE))
     elif access & WRITING != 0 and not machine.paging.entry_writable(entry):
         if vma.flags & SHARED != 0:
             _open_for_writing(space, vma, va, entry)
@@ -150,22 +156,24 @@ def _present(space: AddressSpace, vma: Vma, va: u64, entry: u64, access: u32) ->
     return RESOLVED
 
 
-def _replace(space: AddressSpace, va: u64, old: u64, new: u64) -> bool:
-    """Change an entry if it is still the old one."""
+def _allow(space: AddressSpace, va: u64, old: u64, new: u64) -> None:
+    """Let an entry that shows the same page allow more, if it is still the old one. Other processors need not know."""
     with space.table_lock:
-        if space.page_table.get(va) != old:
-            return False
-        space.page_table.set_entry(va, new)
-        machine.paging.flush_page(va)
-    return True
+        if space.page_table.get(va) == old:
+            space.page_table.set_entry(va, new)
+            machine.paging.flush_page(va)
 
 
 def _open_for_writing(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
-    """First write to a page of a shared mapping since it was clean."""
+    """First write to a page of a shared mapping since it was clean. Dirty and writable are one step: write-back clears
+    the one and then, under `table_lock`, the other."""
     cache = vma.cache
-    if cache is not None:
-        _mark_dirty(cache, machine.paging.entry_pfn(entry))
-    _replace(space, va, entry, machine.paging.with_write(entry))
+    with space.table_lock:
+        if space.page_table.get(va) == entry:
+            if cache is not None:
+                _mark_dirty(cache, machine.paging.entry_pfn(entry))
+            space.page_table.set_entry(va, machine.paging.with_write(entry))
+            machine.paging.flush_page(va)
 
 
 def _mark_dirty(cache: PageCache, pfn: u64) -> None:
@@ -176,8 +184,8 @@ def _mark_dirty(cache: PageCache, pfn: u64) -> None:
 def _copy_on_write(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
     """A write to a page that others may see. The last one who has it keeps it; others get a copy."""
     pfn = machine.paging.entry_pfn(entry)
-    _note_private_page(vma)
-    if pages.is_counted(pfn) and not frame.test_flags(pfn, CACHED) and frame.refcount(pfn) == 1:
+    vma.note_copy()
+    if pages.is_counted(pfn) and entry & pages.FILE == 0 and frame.refcount(pfn) == 1:
         _keep(space, va, entry, pfn)
         return
     fresh = buddy.allocate_page()
@@ -187,21 +195,21 @@ def _copy_on_write(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
     with space.table_lock:
         if space.page_table.get(va) == entry:
             frame.copy_contents(fresh, pfn)
-            space.page_table.set_entry(va, copy)
-            machine.paging.flush_page(va)
-            unused = _account_copy(space, pfn)
+            pages.show_other(space, va, copy)
+            unused = _account_copy(space, entry, pfn)
     if unused != 0:
         frame.put_page(unused)
 
 
-def _account_copy(space: AddressSpace, old: u64) -> u64:
-    """A private page took the place of `old`: the counts; gives the frame that lost a reference, 0 if none."""
+def _account_copy(space: AddressSpace, entry: u64, old: u64) -> u64:
+    """A private page took the place of what `entry` showed: the counts; gives the frame that lost a reference, 0 if
+    none."""
     if not pages.is_counted(old):
-        space.anonymous_pages += 1
+        space.gain_private()
         return u64(0)
-    if frame.test_flags(old, CACHED):
-        space.anonymous_pages += 1
-        space.file_pages -= min(space.file_pages, 1)
+    if entry & pages.FILE != 0:
+        space.gain_private()
+        space.lose_pages(u64(0), u64(1))
     return old
 
 
@@ -214,6 +222,7 @@ def _keep(space: AddressSpace, va: u64, entry: u64, pfn: u64) -> None:
 
 
 # -- pages of files
+
 
 def _from_file(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     cache = vma.cache
@@ -248,13 +257,13 @@ def _map_around(space: AddressSpace, vma: Vma, cache: PageCache, va: u64) -> boo
     start = max(window, vma.start)
     end = min(window + AROUND, vma.end)
     first = vma.index_of(start)
-    last = min(first + ((end - start) >> PAGE_SHIFT), cache.size_in_pages())
     wanted = vma.index_of(va)
     writable = vma.flags & (SHARED | WRITE) == SHARED | WRITE and not cache.backed
     executable = vma.flags & EXEC != 0
     found = False
     with space.table_lock:
         space.page_table.reserve(va)
+        last = min(first + ((end - start) >> PAGE_SHIFT), cache.size_in_pages())
         with cache.lock:
             for index, pfn in cache.tree.items(first, last):
                 if frame.test_flags(pfn, UPTODATE) and not frame.test_flags(pfn, LOCKED):
@@ -263,8 +272,8 @@ def _map_around(space: AddressSpace, vma: Vma, cache: PageCache, va: u64) -> boo
                         found = True
                     if space.page_table.get(at) == 0:
                         frame.get_page(pfn)
-                        space.page_table.set_entry(at, machine.paging.make_entry(pfn, writable, executable, True))
-                        space.file_pages += 1
+                        space.page_table.set_entry(at, pages.make_file_entry(pfn, writable, executable))
+                        space.gain_cached()
     return found
 
 
@@ -272,15 +281,14 @@ def _map_shared(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
     """First touch of a shared page is a write."""
     cache = vma.cache
     assert cache is not None
-    _mark_dirty(cache, pfn)
-    entry = machine.paging.with_write(machine.paging.make_entry(pfn, True, vma.flags & EXEC != 0, True))
+    entry = machine.paging.with_write(pages.make_file_entry(pfn, True, vma.flags & EXEC != 0))
     with space.table_lock:
         space.page_table.reserve(va)
-        # Once it has lost CACHED, truncate may already have looked for mappings.
-        if space.page_table.get(va) == 0 and frame.test_flags(pfn, CACHED):
+        if space.page_table.get(va) == 0 and _is_still_shown(vma, va, pfn):
+            _mark_dirty(cache, pfn)
             frame.get_page(pfn)
             space.page_table.set_entry(va, entry)
-            space.file_pages += 1
+            space.gain_cached()
 
 
 def _map_private_copy(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
@@ -288,9 +296,8 @@ def _map_private_copy(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
     fresh = buddy.allocate_page()
     frame.copy_contents(fresh, pfn)
     entry = machine.paging.with_write(machine.paging.make_entry(fresh, True, vma.flags & EXEC != 0, True))
-    _note_private_page(vma)
-    if not _install_or_free(space, va, entry, fresh):
-        frame.put_page(fresh)
+    vma.note_copy()
+    _install_private(space, vma, va, entry, fresh, pfn)
 
 
 @noinline
@@ -300,18 +307,16 @@ def _lend(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
         return NO_RIGHT
     pfn = vma.special + ((va - vma.start) >> PAGE_SHIFT)
     entry = machine.paging.make_entry(pfn, False, vma.flags & EXEC != 0, True)
-    if pages.is_counted(pfn):
-        frame.get_page(pfn)
-    installed = False
-    try:
-        installed = _install(space, va, entry, True, False)
-    finally:
-        if not installed and pages.is_counted(pfn):
-            frame.put_page(pfn)
+    if not pages.is_counted(pfn):
+        _install(space, va, entry)
+        return RESOLVED
+    frame.get_page(pfn)
+    _install_private(space, vma, va, entry, pfn, u64(0))
     return RESOLVED
 
 
 # -- the stack
+
 
 @noinline
 def _grow_stack(space: AddressSpace, va: u64) -> u32:
@@ -325,6 +330,8 @@ def _grow_stack(space: AddressSpace, va: u64) -> u32:
         number = (vma.start - va) >> PAGE_SHIFT
         if vma.end - va > limit(Resource.RLIMIT_STACK) or not space.may_grow(number, vma.flags):
             return NO_AREA
+        if vma.flags & ACCOUNTED != 0 and not overcommit.may_commit(number):
+            return NO_AREA
         before = space.areas.last_at_or_below(va)
         if before is not None and before.end + STACK_GAP > va and before.flags & RIGHTS != 0:
             return NO_AREA
@@ -335,9 +342,10 @@ def _grow_stack(space: AddressSpace, va: u64) -> u32:
 
 def populate(space: AddressSpace, start: u64, end: u64) -> None:
     """Touch every page ahead of its use (MAP_POPULATE, mlock): as far as that goes; errors are for whoever touches
-    it."""
+    it. SIGKILL ends it early."""
+    task = machine.percpu.current()
     va = start
-    while va < end:
+    while va < end and not signal.must_die(task):
         access: u32 = USER
         with space.lock.read():
             vma = space.areas.find(va)

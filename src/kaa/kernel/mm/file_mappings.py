@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which areas show a file: the way from a page of a cache to the page-table entries that map it.
+"""Which areas show a file: the way from a page of a cache to the page-table entries that map it (reverse mapping).
 
-Needed when pages go away (truncate) or when writes must be noticed again (write-back). The areas of a cache form a list
-through themselves, under `lock`; an area is on it from its insertion into the address space to its removal, so the
-address space of an area found here is alive for as long as the lock is held.
+Needed when pages go away (truncate, reclaim) or when writes must be noticed again (write-back). The areas of a cache
+form a list through themselves, under the cache's `areas_lock`; an area is on it from its insertion into the address
+space to its removal, so the address space of an area found here is alive for as long as the lock is held. The bounds of
+a listed area change only under both the address space's lock and this one: at no moment is a mapped page of the file
+outside all listed areas.
 
-Lock order: lock → AddressSpace.table_lock → PageCache.lock.
+A walk sees entries that appear meanwhile, or they are not made: truncate takes a page out of the cache before it walks,
+and who maps a page looks, under `table_lock`, whether it still is in the cache.
+
+Lock order: areas_lock → AddressSpace.table_lock → PageCache.lock.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm import pages
 from kaa.kernel.mm.frame import PAGE_SHIFT
-from kaa.lang import u64
+from kaa.kernel.mm.vma import SHARED, WRITE
+from kaa.lang import inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.page_cache import PageCache
@@ -23,36 +28,78 @@ if TYPE_CHECKING:
 
 END: Final = 1 << 54
 
-lock = Mutex("file mappings")
 
-
+@inline
 def link(vma: Vma) -> None:
     """The area is in an address space now."""
     cache = vma.cache
-    if cache is None:
-        return
-    with lock:
-        first = cache.sharers
-        vma.next_sharer = first
-        vma.previous_sharer = None
-        if first is not None:
-            first.previous_sharer = vma
-        cache.sharers = vma
+    if cache is not None:
+        with cache.areas_lock:
+            link_locked(cache, vma)
 
 
+def link_locked(cache: PageCache, vma: Vma) -> None:
+    """As link, under the cache's `areas_lock`."""
+    first = cache.sharers
+    vma.next_sharer = first
+    vma.previous_sharer = None
+    if first is not None:
+        first.previous_sharer = vma
+    cache.sharers = vma
+
+
+@inline
 def unlink(vma: Vma) -> None:
     """The area is about to leave its address space."""
     cache = vma.cache
+    if cache is not None:
+        with cache.areas_lock:
+            unlink_locked(cache, vma)
+
+
+def unlink_locked(cache: PageCache, vma: Vma) -> None:
+    """As unlink, under the cache's `areas_lock`."""
+    following, previous = vma.next_sharer, vma.previous_sharer
+    if previous is not None:
+        previous.next_sharer = following
+    else:
+        cache.sharers = following
+    if following is not None:
+        following.previous_sharer = previous
+    vma.next_sharer = None
+    vma.previous_sharer = None
+
+
+def set_end(vma: Vma, end: u64) -> None:
+    """Change where an area ends. Under the address space's lock, writing."""
+    cache = vma.cache
     if cache is None:
+        vma.end = end
         return
-    with lock:
-        following, previous = vma.next_sharer, vma.previous_sharer
-        if previous is not None:
-            previous.next_sharer = following
-        else:
-            cache.sharers = following
-        if following is not None:
-            following.previous_sharer = previous
+    with cache.areas_lock:
+        vma.end = end
+
+
+def divide(vma: Vma, upper: Vma) -> None:
+    """`upper`, in the address space's map already, takes over the end of the area."""
+    cache = vma.cache
+    if cache is None:
+        vma.end = upper.start
+        return
+    with cache.areas_lock:
+        vma.end = upper.start
+        link_locked(cache, upper)
+
+
+def unite(vma: Vma, upper: Vma) -> None:
+    """The area takes over `upper`, which has left the address space's map already."""
+    cache = vma.cache
+    if cache is None:
+        vma.end = upper.end
+        return
+    with cache.areas_lock:
+        vma.end = upper.end
+        unlink_locked(cache, upper)
 
 
 def unmap_from(cache: PageCache, first_index: u64) -> None:
@@ -62,9 +109,7 @@ def unmap_from(cache: PageCache, first_index: u64) -> None:
 
 def unmap_range(cache: PageCache, first_index: u64, end_index: u64) -> None:
     """Take the pages [first_index, end_index), and private copies of them, out of all address spaces."""
-    if cache.sharers is None:
-        return
-    with lock:
+    with cache.areas_lock:
         vma = cache.sharers
         while vma is not None:
             _unmap_part(vma, first_index, end_index)
@@ -82,9 +127,7 @@ def _unmap_part(vma: Vma, first_index: u64, end_index: u64) -> None:
 
 def write_protect(cache: PageCache, index: u64) -> None:
     """Let the next write to the page be noticed, in every shared mapping of it."""
-    if cache.sharers is None:
-        return
-    with lock:
+    with cache.areas_lock:
         vma = cache.sharers
         while vma is not None:
             shown = vma.offset >> PAGE_SHIFT
@@ -92,3 +135,15 @@ def write_protect(cache: PageCache, index: u64) -> None:
             if space is not None and vma.is_shared() and index >= shown and index - shown < vma.pages():
                 pages.write_protect(space, vma.start + ((index - shown) << PAGE_SHIFT))
             vma = vma.next_sharer
+
+
+def has_writable(cache: PageCache) -> bool:
+    """Whether stores through some shared mapping can change the file, now or after mprotect(2): for
+    F_SEAL_WRITE (fcntl(2))."""
+    found = False
+    with cache.areas_lock:
+        vma = cache.sharers
+        while vma is not None:
+            found = found or vma.flags & SHARED != 0 and vma.may(WRITE)
+            vma = vma.next_sharer
+    return found

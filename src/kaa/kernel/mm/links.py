@@ -28,7 +28,8 @@ class CacheLinks:
     """The inode that the cache is part of, which outlives it: whoever uses the cache holds the inode, or a file or area
     that holds it."""
     sharers: Unowned[Vma | None] = None
-    """First of the areas that map it (file_mappings.py). Areas take themselves off before they die."""
+    """First of the areas that map it (file_mappings.py), under `areas_lock`. They take themselves off before they
+    die."""
 
 
 class AreaLinks(Range):
@@ -38,7 +39,7 @@ class AreaLinks(Range):
     """The address space that it is in; lives longer."""
     next_sharer: Unowned[Vma | None] = None
     previous_sharer: Unowned[Vma | None] = None
-    """Neighbours among the areas of one cache, under `file_mappings.lock`."""
+    """Neighbours among the areas of one cache, under its `areas_lock`."""
 
 
 def set_cache(pfn: u64, cache: PageCache) -> None:

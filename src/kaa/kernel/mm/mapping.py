@@ -33,6 +33,7 @@ from kaa.kernel.mm.vma import (
     WRITE,
     Vma,
 )
+from kaa.kernel.process.credentials import Capability, capable
 from kaa.kernel.process.limits import limit
 from kaa.lang import cold, u32, u64
 
@@ -62,16 +63,17 @@ def map_memory(
     size = (length + PAGE_SIZE - 1) & PAGE_MASK
     if offset > (1 << 63) - size:
         raise OSError(errno.EOVERFLOW)
-    vm_flags = _area_flags(space, prot, flags, file)
+    vm_flags = _area_flags(prot, flags, file)
     with space.lock.write():
+        vm_flags |= space.future_flags
         start = _place(space, address, size, flags)
         _check_limits(space, start, size, vm_flags, flags)
-        if flags & MapFlag.FIXED != 0:
-            unmapping.unmap_locked(space, start, start + size)
         if file is None:
-            _insert_anonymous(space, start, size, vm_flags)
+            _map_anonymous(space, start, size, vm_flags, flags)
         else:
-            _insert_file(space, start, size, vm_flags, file, offset)
+            vma = _file_area(start, size, vm_flags, file, offset)
+            _clear_place(space, start, size, flags)
+            space.link(vma)
     if flags & (MapFlag.POPULATE | MapFlag.NONBLOCK) == MapFlag.POPULATE or vm_flags & LOCKED != 0:
         faults.populate(space, start, start + size)
     return start
@@ -79,7 +81,8 @@ def map_memory(
 
 # -- what is asked for
 
-def _area_flags(space: AddressSpace, prot: u64, flags: u64, file: File | None) -> u32:
+
+def _area_flags(prot: u64, flags: u64, file: File | None) -> u32:
     """Rights, and flags that mmap's flags translate to. Raises OSError(EINVAL, EACCES, EPERM, EOPNOTSUPP, ENODEV)."""
     kind = flags & MapFlag.TYPE
     if flags & MapFlag.HUGETLB != 0:
@@ -90,7 +93,7 @@ def _area_flags(space: AddressSpace, prot: u64, flags: u64, file: File | None) -
         raise OSError(errno.EOPNOTSUPP)
     if kind not in (MapFlag.SHARED, MapFlag.PRIVATE, MapFlag.SHARED_VALIDATE):
         raise OSError(errno.EINVAL)
-    result: u32 = u32(prot & RIGHTS) | MAY_READ | MAY_WRITE | MAY_EXEC | space.future_flags
+    result: u32 = u32(prot & RIGHTS) | MAY_READ | MAY_WRITE | MAY_EXEC
     if kind != MapFlag.PRIVATE:
         result |= SHARED
     if flags & MapFlag.LOCKED != 0:
@@ -124,18 +127,25 @@ def _file_rights(flags: u32, file: File) -> u32:
 
 
 def _check_limits(space: AddressSpace, start: u64, size: u64, vm_flags: u32, flags: u64) -> None:
-    """Raises OSError(ENOMEM) beyond RLIMIT_AS, RLIMIT_DATA, the number of areas or what may be promised;
-    OSError(EAGAIN) beyond RLIMIT_MEMLOCK."""
+    """Raises MemoryError beyond RLIMIT_AS, RLIMIT_DATA, the number of areas or what may be promised;
+    OSError(EPERM, EAGAIN) beyond RLIMIT_MEMLOCK."""
     number = size >> PAGE_SHIFT
     replaced: u64 = 0
     if flags & MapFlag.FIXED != 0:
         replaced = unmapping.pages_in(space, start, start + size)
     if not space.may_grow(number - min(replaced, number), vm_flags) or len(space.areas) >= MAX_AREAS:
         raise MemoryError
-    if vm_flags & LOCKED != 0 and (space.locked_pages + number) << PAGE_SHIFT > limit(Resource.RLIMIT_MEMLOCK):
-        raise OSError(errno.EAGAIN)
+    if vm_flags & LOCKED != 0 and space.locked_pages + number > lockable_pages():
+        raise OSError(errno.EPERM if lockable_pages() == 0 else errno.EAGAIN)
     if is_accountable(vm_flags) and not overcommit.may_commit(number):
         raise MemoryError
+
+
+def lockable_pages() -> u64:
+    """How many pages the caller may have locked: RLIMIT_MEMLOCK, which binds nobody with CAP_IPC_LOCK (mlock(2))."""
+    if capable(Capability.CAP_IPC_LOCK):
+        return u64(1) << 52
+    return limit(Resource.RLIMIT_MEMLOCK) >> PAGE_SHIFT
 
 
 def is_accountable(flags: u32) -> bool:
@@ -144,6 +154,7 @@ def is_accountable(flags: u32) -> bool:
 
 
 # -- where
+
 
 def _place(space: AddressSpace, address: u64, size: u64, flags: u64) -> u64:
     """Where the area goes. Raises OSError(EINVAL, EPERM, EEXIST, ENOMEM)."""
@@ -205,12 +216,26 @@ def _choose_below(space: AddressSpace, size: u64, low: u64, high: u64) -> u64:
 
 # -- putting it in
 
-def _insert_anonymous(space: AddressSpace, start: u64, size: u64, flags: u32) -> None:
-    if flags & SHARED != 0:
-        vma = Vma(start, start + size, flags, None, u64(0))
-        vma.cache = PageCache(None)
-        space.link(vma)
+
+def _clear_place(space: AddressSpace, start: u64, size: u64, flags: u64) -> None:
+    """MAP_FIXED: what was there goes, now that nothing but memory can be missing."""
+    if flags & MapFlag.FIXED != 0:
+        unmapping.unmap_locked(space, start, start + size)
+
+
+def _map_anonymous(space: AddressSpace, start: u64, size: u64, vm_flags: u32, flags: u64) -> None:
+    if vm_flags & SHARED == 0:
+        _clear_place(space, start, size, flags)
+        _insert_anonymous(space, start, size, vm_flags)
         return
+    vma = Vma(start, start + size, vm_flags, None, u64(0))
+    vma.cache = PageCache(None)
+    _clear_place(space, start, size, flags)
+    space.link(vma)
+
+
+def _insert_anonymous(space: AddressSpace, start: u64, size: u64, flags: u32) -> None:
+    """Private memory at a free place."""
     if is_accountable(flags):
         flags |= ACCOUNTED
     if flags & GROWS_DOWN != 0 and len(space.areas) == 0:
@@ -243,13 +268,12 @@ def _extend_neighbour(space: AddressSpace, start: u64, size: u64, flags: u32) ->
 
 
 def _is_same_kind(vma: Vma, flags: u32) -> bool:
-    from kaa.kernel.mm.vma import IDENTITY
-
-    return vma.cache is None and vma.file is None and vma.special == 0 and (vma.flags ^ flags) & IDENTITY == 0
+    return vma.cache is None and vma.file is None and vma.special == 0 and vma.flags == flags
 
 
-def _insert_file(space: AddressSpace, start: u64, size: u64, flags: u32, file: File, offset: u64) -> None:
-    """The file says what its pages are: a cache, or none for one that behaves as anonymous memory (/dev/zero)."""
+def _file_area(start: u64, size: u64, flags: u32, file: File, offset: u64) -> Vma:
+    """An area that is nowhere yet. The file says what its pages are: a cache, or none for one that behaves as anonymous
+    memory (/dev/zero). Raises what File.mmap raises, MemoryError."""
     if is_accountable(flags):
         flags |= ACCOUNTED
     vma = Vma(start, start + size, flags, file, offset)
@@ -257,10 +281,11 @@ def _insert_file(space: AddressSpace, start: u64, size: u64, flags: u32, file: F
     if vma.cache is None and vma.special == 0 and vma.flags & SHARED != 0:
         vma.cache = PageCache(None)
         vma.offset = 0
-    space.link(vma)
+    return vma
 
 
 # -- the kernel's own frames
+
 
 def map_special(space: AddressSpace, address: u64, first_frame: u64, count: u64, prot: u64) -> u64:
     """Show `count` frames in a row; at `address`, or where mmap likes when that is 0. Raises MemoryError."""

@@ -12,7 +12,9 @@ each page; what `read`, `lookup` and `begin_fill` give is a reference of the cal
 A file system that reads ahead calls, from its read_page, `begin_fill(n)` for more pages, fills them, and `end_fill`
 or `abandon`s each.
 
-Locks: `lock` (spin) for the tree and the pages' flags of transition; never held while the owner reads or writes.
+Locks: `lock` (spin) for the tree and the pages' flags of transition; never held while the owner reads or writes. Flags
+of pages are atomic words, and LOCKED, DIRTY and CACHED come and go under `lock`, so that what `lock` finds true stays
+true while it is held; that a page found by a reference alone is in the cache may be over the next moment.
 The owner outlives its cache: whoever uses the cache holds the inode or a file or area that holds it.
 """
 
@@ -22,6 +24,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.lib.radix_tree import RadixTree
+from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm import buddy, file_mappings, frame, reclaim
@@ -38,7 +41,7 @@ from kaa.kernel.mm.frame import (
     page,
 )
 from kaa.kernel.mm.links import CacheLinks
-from kaa.lang import inline, noinline, u64
+from kaa.lang import Atomic, Guarded, inline, noinline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -53,10 +56,24 @@ page_queues: list[WaitQueue] = [WaitQueue("page") for _ in range(QUEUES)]
 
 
 class CachedPages:
-    """All page caches together: Cached of /proc/meminfo. Plain words, changed under some cache's lock: for show."""
+    """All page caches together: Cached and Dirty of /proc/meminfo."""
 
-    count: u64 = 0
-    dirty: u64 = 0
+    pages: Atomic[u64]
+    dirty_pages: Atomic[u64]
+
+    def __init__(self) -> None:
+        self.pages = Atomic(0)
+        self.dirty_pages = Atomic(0)
+
+    @property
+    def count(self) -> u64:
+        """Pages in any cache."""
+        return self.pages.load_relaxed()
+
+    @property
+    def dirty(self) -> u64:
+        """Those that are newer than their files."""
+        return self.dirty_pages.load_relaxed()
 
 
 cached_pages = CachedPages()
@@ -66,14 +83,18 @@ class PageCache(CacheLinks):
     """One file's pages; see the module."""
 
     lock: Final[SpinLock]
+    areas_lock: Final[Mutex]
+    """Guards the list of areas that map the file (file_mappings.py)."""
     tree: Final[RadixTree]
+    """Its words: under `lock`."""
     backed: bool = False
-    count: u64 = 0
+    count: Guarded[u64, "lock"] = 0
     complete: bool = False
     """The constructor did not run out of memory half-way."""
 
     def __init__(self, owner: Inode | None) -> None:
         self.lock = SpinLock("page cache")
+        self.areas_lock = Mutex("areas of a file")
         self.tree = RadixTree()
         self.owner = owner
         self.complete = True
@@ -84,7 +105,8 @@ class PageCache(CacheLinks):
 
     def page_count(self) -> u64:
         """Pages in the tree."""
-        return self.count
+        with self.lock:
+            return self.count
 
     def size_in_pages(self) -> u64:
         """Pages up to the end of the file; a mapping faults with SIGBUS beyond."""
@@ -192,7 +214,7 @@ class PageCache(CacheLinks):
             page(fresh).index = index
             frame.get_page(fresh)
             self.count += 1
-            cached_pages.count += 1
+            cached_pages.pages.fetch_add(1)
             if self.backed:
                 reclaim.track(self, fresh)
         return True
@@ -220,14 +242,14 @@ class PageCache(CacheLinks):
         pfn = self.tree.remove(index)
         frame.clear_flags(pfn, CACHED)
         self.count -= 1
-        cached_pages.count -= 1
+        cached_pages.pages.fetch_sub(1)
 
     def _leave(self, index: u64, pfn: u64) -> None:
         """As forget, off the list of reclaimable pages too."""
         reclaim.untrack(pfn)
         if frame.test_flags(pfn, DIRTY):
             frame.clear_flags(pfn, DIRTY)
-            cached_pages.dirty -= 1
+            cached_pages.dirty_pages.fetch_sub(1)
         self.forget(index)
 
     def _first_from(self, index: u64) -> tuple[u64, u64]:
@@ -236,23 +258,29 @@ class PageCache(CacheLinks):
             return at, pfn
         return u64(0), u64(0)
 
-    def _drop_from(self, first: u64) -> None:
-        """Let go of every page from `first` on. Takes the lock for a page at a time: files may be large."""
+    def _drop_from(self, first: u64) -> u64:
+        """Let go of every page from `first` on; gives how many. Takes the lock for a page at a time: files may be
+        large."""
+        return self._drop_range(first, u64(END))
+
+    def _drop_range(self, first: u64, end: u64) -> u64:
         index = first
+        dropped: u64 = 0
         while True:
             with self.lock:
                 index, pfn = self._first_from(index)
-                if pfn != 0:
-                    self._leave(index, pfn)
-            if pfn == 0:
-                return
+                if pfn == 0 or index >= end:
+                    return dropped
+                self._leave(index, pfn)
             frame.put_page(pfn)
+            dropped += 1
 
-    def truncate(self, new_size: u64) -> None:
+    def truncate(self, new_size: u64) -> u64:
         """The file is `new_size` bytes long (the owner says so already): drop the pages beyond, here and in all
-        mappings, and clear the rest of the last page, so that nothing old shows up when the file grows again."""
+        mappings, and clear the rest of the last page, so that nothing old shows up when the file grows again. Gives how
+        many pages left the cache."""
         first = (new_size + (PAGE_SIZE - 1)) >> PAGE_SHIFT
-        self._drop_from(first)
+        dropped = self._drop_from(first)
         file_mappings.unmap_from(self, first)
         tail = new_size & (PAGE_SIZE - 1)
         if tail != 0:
@@ -260,18 +288,14 @@ class PageCache(CacheLinks):
             if pfn != 0:
                 frame.contents(pfn)[tail:PAGE_SIZE].fill(0)
                 frame.put_page(pfn)
+        return dropped
 
-    def punch(self, first: u64, end: u64) -> None:
-        """Drop the whole pages [first, end) of a file that lives in memory: they become holes (fallocate(2))."""
-        index = first
-        while True:
-            with self.lock:
-                index, pfn = self._first_from(index)
-                if pfn == 0 or index >= end:
-                    break
-                self._leave(index, pfn)
-            frame.put_page(pfn)
+    def punch(self, first: u64, end: u64) -> u64:
+        """Drop the whole pages [first, end) of a file that lives in memory: they become holes (fallocate(2)). Gives how
+        many there were."""
+        dropped = self._drop_range(first, end)
         file_mappings.unmap_range(self, first, end)
+        return dropped
 
     def invalidate(self, first: u64, end: u64) -> None:
         """Drop clean, unmapped, unused pages of [first, end): the file changed elsewhere, or POSIX_FADV_DONTNEED."""
@@ -297,7 +321,7 @@ class PageCache(CacheLinks):
         with self.lock:
             if frame.test_flags(pfn, CACHED) and not frame.test_flags(pfn, DIRTY):
                 frame.set_flags(pfn, DIRTY)
-                cached_pages.dirty += 1
+                cached_pages.dirty_pages.fetch_add(1)
 
     def write_back(self, first: u64, end: u64) -> None:
         """Give the dirty pages of [first, end) to the owner. Raises what write_page raises: that page stays dirty."""
@@ -330,7 +354,7 @@ class PageCache(CacheLinks):
                 return
             frame.clear_flags(pfn, DIRTY)
             frame.set_flags(pfn, WRITEBACK)
-            cached_pages.dirty -= 1
+            cached_pages.dirty_pages.fetch_sub(1)
         written = False
         try:
             file_mappings.write_protect(self, index)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entries of an address space's page table: taking them out, changing their rights, and what that means for the
-frames.
+frames and for other processors.
 
 Every entry holds one reference to its frame, but for the zero page and for frames that are no memory. An entry without
-the present bit is a page that its area forbids to touch (PROT_NONE); it keeps its frame. The counts of resident pages
-follow the entries, under `table_lock`. Entries are changed and the TLB is flushed before that lock is given back, so
-that nobody can use a frame through an old translation once it is free.
+the present bit is a page that its area forbids to touch (PROT_NONE); it keeps its frame. FILE marks pages of a page
+cache; the counts of resident pages follow the entries, under `table_lock`.
+
+Under `table_lock`, always: entries lose rights or go, then all processors that may remember them forget them
+(`flush`), then the frames lose their references, then the lock is given back. Who finds an entry under the lock can
+therefore rely on no processor's remembering more than it says. Entries that gain rights need no flush: a processor that
+remembers less faults, and finds that nothing is left to do.
 """
 
 from __future__ import annotations
@@ -13,30 +17,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import frame
-from kaa.kernel.mm.frame import CACHED, PAGE_SHIFT, PAGE_SIZE
-from kaa.lang import inline, u64
+from kaa.kernel.mm import frame, reclaim
+from kaa.kernel.mm.frame import PAGE_SHIFT, PAGE_SIZE
+from kaa.kernel.mm.gather import CAPACITY
+from kaa.lang import Atomic, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
 
-BATCH: Final = 2048
-"""Entries per hold of the lock: preemption is off for as long."""
+FILE: Final = machine.paging.SOFTWARE
+"""The entry shows a page of a page cache, not a private one."""
+TABLE_SPAN: Final = 0x20_0000
+"""What one last-level table covers."""
 NOT_PRESENT: Final = 0xFFFF_FFFF_FFFF_FFFF - machine.paging.PRESENT
+USED: Final = machine.paging.ACCESSED | machine.paging.DIRTY
+"""What processors set by themselves, at any time."""
 
 
 class ZeroPage:
     """The frame that all reads of untouched anonymous memory see. Never counted, never freed, never writable."""
 
-    pfn: u64 = 0
+    pfn: Atomic[u64]
 
+    def __init__(self) -> None:
+        self.pfn = Atomic(0)
+
+    @inline
     def number(self) -> u64:
         """Its frame; made at first use. Raises MemoryError."""
-        if self.pfn == 0:
-            from kaa.kernel.mm import buddy
+        pfn = self.pfn.load_relaxed()
+        return pfn if pfn != 0 else self._make()
 
-            self.pfn = buddy.allocate_zeroed()
-        return self.pfn
+    def _make(self) -> u64:
+        from kaa.kernel.mm import buddy
+
+        fresh = buddy.allocate_zeroed()
+        if not self.pfn.compare_exchange(0, fresh):
+            frame.put_page(fresh)
+        return self.pfn.load()
 
 
 zero_page = ZeroPage()
@@ -45,18 +63,22 @@ zero_page = ZeroPage()
 @inline
 def is_counted(pfn: u64) -> bool:
     """Whether an entry holds a reference to this frame."""
-    return pfn != zero_page.pfn and pfn < frame.frames.limit
+    return pfn != zero_page.pfn.load_relaxed() and pfn < frame.frames.limit
+
+
+@inline
+def make_file_entry(pfn: u64, writable: bool, executable: bool) -> u64:
+    """The entry for a page of a page cache."""
+    return machine.paging.make_entry(pfn, writable, executable, True) | FILE
 
 
 @inline
 def flush(space: AddressSpace, start: u64, end: u64) -> None:
-    """Forget translations of [start, end), if the processor uses this address space. Others learn by loading its
-    root."""
-    if space.is_active():
-        if end - start <= PAGE_SIZE:
-            machine.paging.flush_page(start)
-        else:
-            machine.paging.flush_all()
+    """Let every processor forget its translations of [start, end). Under `table_lock`, interrupts on."""
+    machine.paging.shoot_down(space.page_table, start, end)
+
+
+# -- going
 
 
 def unmap(space: AddressSpace, start: u64, end: u64) -> None:
@@ -64,50 +86,75 @@ def unmap(space: AddressSpace, start: u64, end: u64) -> None:
     first = start
     while first < end:
         with space.table_lock:
-            stop = _take_out(space, first, end)
-            flush(space, first, stop)
-        first = stop
+            first = _take_out(space, first, end)
 
 
 def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
-    """At most BATCH entries; where it stopped."""
-    anonymous: u64 = 0
+    """One batch; where it stopped."""
+    gather = machine.percpu.here().gather
     cached: u64 = 0
-    others: u64 = 0
+    taken: u64 = 0
     stop = end
     for va, entry in space.page_table.take_range(start, end):
+        taken += 1
         pfn = machine.paging.entry_pfn(entry)
         if is_counted(pfn):
-            if frame.test_flags(pfn, CACHED):
+            if entry & FILE != 0:
                 cached += 1
-            else:
-                anonymous += 1
-            frame.put_page(pfn)
-        else:
-            others += 1
-        if anonymous + cached + others == BATCH:
+            gather.add(pfn)
+        if taken == CAPACITY:
             stop = va + PAGE_SIZE
             break
-    space.peak_resident = max(space.peak_resident, space.file_pages + space.anonymous_pages)
-    space.file_pages -= min(cached, space.file_pages)
-    space.anonymous_pages -= min(anonymous, space.anonymous_pages)
+    if taken != 0:
+        flush(space, start, stop)
+        space.lose_pages(gather.count - cached, cached)
+        gather.give_up()
     return stop
+
+
+def drop_entry(space: AddressSpace, va: u64) -> None:
+    """Take the entry of one page out. Under `table_lock`."""
+    entry = space.page_table.clear(va)
+    if entry == 0:
+        return
+    flush(space, va, va + PAGE_SIZE)
+    pfn = machine.paging.entry_pfn(entry)
+    if is_counted(pfn):
+        cached: u64 = 1 if entry & FILE != 0 else 0
+        space.lose_pages(u64(1) - cached, cached)
+        frame.put_page(pfn)
+
+
+# -- other rights, other frames
 
 
 def protect(space: AddressSpace, start: u64, end: u64, accessible: bool, executable: bool) -> None:
     """New rights for the pages in [start, end). None becomes writable here: a write faults, and the fault knows whether
     the page is to be copied, marked dirty or simply opened."""
-    with space.table_lock:
-        changed = False
-        for va, entry in space.page_table.entries(start, end):
-            pfn = machine.paging.entry_pfn(entry)
-            fresh = machine.paging.make_entry(pfn, False, executable, True)
-            if not accessible:
-                fresh = fresh & NOT_PRESENT
+    first = start
+    while first < end:
+        with space.table_lock:
+            first = _protect_some(space, first, end, accessible, executable)
+
+
+def _protect_some(space: AddressSpace, start: u64, end: u64, accessible: bool, executable: bool) -> u64:
+    """One batch; where it stopped."""
+    changed: u64 = 0
+    stop = end
+    for va, entry in space.page_table.entries(start, end):
+        pfn = machine.paging.entry_pfn(entry)
+        fresh = machine.paging.make_entry(pfn, False, executable, True) | (entry & FILE)
+        if not accessible:
+            fresh = fresh & NOT_PRESENT
+        if (fresh ^ entry) & ~u64(USED) != 0:
             space.page_table.set_entry(va, fresh)
-            changed = True
-        if changed:
-            flush(space, start, end)
+            changed += 1
+            if changed == CAPACITY:
+                stop = va + PAGE_SIZE
+                break
+    if changed != 0:
+        flush(space, start, stop)
+    return stop
 
 
 def write_protect(space: AddressSpace, va: u64) -> None:
@@ -119,26 +166,65 @@ def write_protect(space: AddressSpace, va: u64) -> None:
             flush(space, va, va + PAGE_SIZE)
 
 
+@inline
+def show_other(space: AddressSpace, va: u64, entry: u64) -> None:
+    """Let an entry that is there show another frame. Nobody may see the new frame before all have forgotten the old
+    one: what was written to the one must not be missing in the other. Under `table_lock`."""
+    space.page_table.clear(va)
+    flush(space, va, va + PAGE_SIZE)
+    space.page_table.set_entry(va, entry)
+
+
+# -- moving
+
+
+def reserve(space: AddressSpace, va: u64) -> None:
+    """See to it that an entry can be put at `va`. No spinlock is held: memory is made if need be. Raises
+    MemoryError."""
+    try:
+        with space.table_lock:
+            space.page_table.reserve(va)
+    except MemoryError:
+        if not reclaim.may_reclaim() or reclaim.free_some(u64(32)) == 0:
+            raise
+        with space.table_lock:
+            space.page_table.reserve(va)
+
+
 def move(space: AddressSpace, source: u64, target: u64, length: u64) -> None:
-    """Move the entries of `length` bytes elsewhere. Raises MemoryError; what was moved by then is moved back."""
+    """Move the entries of `length` bytes elsewhere. Raises MemoryError; what was moved by then is moved back. Under
+    `lock`, writing."""
     done: u64 = 0
     try:
         while done < length:
-            _move_one(space, source + done, target + done)
-            done += PAGE_SIZE
+            done = _move_some(space, source, target, done, length)
     except MemoryError:
-        while done > 0:
-            done -= PAGE_SIZE
-            _move_one(space, target + done, source + done)
+        back: u64 = 0
+        while back < done:
+            back = _move_some(space, target, source, back, done)
         raise
 
 
-def _move_one(space: AddressSpace, source: u64, target: u64) -> None:
+def _move_some(space: AddressSpace, source: u64, target: u64, done: u64, length: u64) -> u64:
+    """Move what shares both tables with the first page from `done` on; where to go on."""
     with space.table_lock:
-        if space.page_table.get(source) != 0:
-            space.page_table.reserve(target)
-            space.page_table.set_entry(target, space.page_table.clear(source))
-            flush(space, source, source + PAGE_SIZE)
+        done = space.page_table.next_table(source + done, source + length) - source
+    if done == length:
+        return done
+    reserve(space, target + done)
+    step = min(_to_table_end(source + done), _to_table_end(target + done), length - done)
+    with space.table_lock:
+        found = False
+        for va, entry in space.page_table.take_range(source + done, source + done + step):
+            found = True
+            space.page_table.set_entry(target + (va - source), entry)
+        if found:
+            flush(space, source + done, source + done + step)
+    return done + step
+
+
+def _to_table_end(va: u64) -> u64:
+    return TABLE_SPAN - (va & (TABLE_SPAN - 1))
 
 
 def count_resident(space: AddressSpace, start: u64, end: u64) -> u64:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import mapping, unmapping
+from kaa.kernel.mm import faults, mapping, unmapping
 from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SIZE
+from kaa.kernel.mm.vma import LOCKED
 from kaa.kernel.process.limits import limit
 from kaa.lang import u64
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 def move(space: AddressSpace, wanted: u64) -> u64:
     """Move the break; gives where it is now, which is where it was when that is impossible."""
-    if wanted < space.start_break or wanted > machine.paging.USER_END - PAGE_SIZE:
-        return space.program_break
     with space.lock.write():
+        if wanted < space.start_break or wanted > machine.paging.USER_END - PAGE_SIZE:
+            return space.program_break
         old_end = (space.program_break + PAGE_SIZE - 1) & PAGE_MASK
         new_end = (wanted + PAGE_SIZE - 1) & PAGE_MASK
         try:
@@ -32,6 +33,9 @@ def move(space: AddressSpace, wanted: u64) -> u64:
         except (MemoryError, OSError):
             return space.program_break
         space.program_break = wanted
+        locked = space.future_flags & LOCKED != 0
+    if locked and new_end > old_end:
+        faults.populate(space, old_end, new_end)
     return wanted
 
 

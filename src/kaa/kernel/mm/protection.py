@@ -11,7 +11,7 @@ from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import mapping, overcommit, pages, unmapping
 from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SIZE
-from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, MAY_SHIFT, RIGHTS, SPECIAL, Vma
+from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, RIGHTS, SHARED, SPECIAL, WRITE, Vma
 from kaa.lang import i32, u32, u64
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def _check(space: AddressSpace, vma: Vma, rights: u32, number: u64) -> None:
     """Raises OSError(EACCES) for what the mapping never allows, MemoryError for what may not be promised."""
     if vma.flags & SPECIAL != 0 and rights & Prot.WRITE != 0:
         raise OSError(errno.EACCES)
-    if rights & ~((vma.flags >> MAY_SHIFT) & RIGHTS) != 0:
+    if not vma.may(rights):
         raise OSError(errno.EACCES)
     fresh = (vma.flags & ~u32(RIGHTS)) | rights
     if mapping.is_accountable(fresh) and vma.flags & ACCOUNTED == 0:
-        if not overcommit.may_commit(number) or not space.may_grow(u64(0), fresh):
+        grows = vma.flags & (WRITE | SHARED | GROWS_DOWN) != WRITE
+        if not overcommit.may_commit(number) or grows and not space.may_have_data(number, fresh):
             raise MemoryError
 
 

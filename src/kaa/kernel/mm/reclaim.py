@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What gives when memory is short: clean pages of files that can be read again.
+"""What gives when memory is short: clean pages of files that can be read again, and what other rooms keep without need.
 
 Such pages (of caches with `backed`) stand on one list, threaded through their descriptors, newest first. The end of the
 list is looked at first; a page that was used since it was last looked at gets a second chance at the front ("clock",
-Corbató 1968). A page goes if nobody but its cache has a reference, and it is neither dirty nor being read.
+Corbató 1968). A page goes if nobody but its cache has a reference, and it is neither dirty nor being read;
+`free_mapped` first takes pages out of the page tables that show them (trimming.py).
+
+Any number of tasks may reclaim at once; each at most once at a time (RECLAIMING).
 
 Lock: `lru` (spin), inside a cache's own lock when pages come, outside it (tried, never waited for) when they go. A
 cache takes all its pages off the list before it dies, so a cache found through a listed page is alive while `lru` is
-held. Other rooms may register shrinkers for what they keep without need.
+held. Other rooms register shrinkers for what they keep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.kernel.mm import frame, links
+from kaa.kernel.mm import events, frame, links
 from kaa.kernel.mm.frame import DIRTY, LISTED, LOCKED, REFERENCED, UPTODATE, WRITEBACK, page
 from kaa.lang import u64
 
@@ -28,6 +31,30 @@ SCAN_LIMIT: Final = 4096
 BUSY: Final = DIRTY | LOCKED | WRITEBACK
 MEMORY_VICTIM: Final = 32
 """Task.flags: chosen by the OOM killer."""
+RECLAIMING: Final = 512
+"""Task.flags: is reclaiming, and must not do so for what it allocates meanwhile."""
+ALL_BUT_RECLAIMING: Final = 0xFFFF_FFFF - RECLAIMING
+
+
+class Shrinker(ABC):
+    """Something that another room keeps to be faster, and can do without."""
+
+    @abstractmethod
+    def count(self) -> u64:
+        """Things that could go now: a guess, without a lock."""
+
+    @abstractmethod
+    def shrink(self, wanted: u64) -> u64:
+        """Let about so many frames' worth go; gives how many things went. Called by whoever allocates, who may hold any
+        sleeping lock: locks are tried, not waited for, and nothing is allocated that could be done without."""
+
+
+shrinkers: list[Shrinker] = []
+
+
+def register(shrinker: Shrinker) -> None:
+    """Ask it from now on. At import only."""
+    shrinkers.append(shrinker)
 
 
 class Lru(SpinLock):
@@ -36,8 +63,6 @@ class Lru(SpinLock):
     first: u64 = 0
     last: u64 = 0
     count: u64 = 0
-    reclaimed: u64 = 0
-    running: bool = False
 
     def link(self, pfn: u64) -> None:
         """Put a page in front."""
@@ -67,8 +92,6 @@ class Lru(SpinLock):
 
 
 lru = Lru("reclaimable pages")
-shrinkers: list[Callable[[u64], u64]] = []
-"""Filled at import: each is asked to let go of about n pages' worth and says how many it freed. Must not allocate."""
 
 
 def track(cache: PageCache, pfn: u64) -> None:
@@ -89,7 +112,9 @@ def untrack(pfn: u64) -> None:
 
 def may_reclaim() -> bool:
     """Whether the caller may sleep, and is not reclaiming already."""
-    return machine.percpu.preempt_count() == 0 and machine.irq.enabled() and not lru.running
+    if machine.percpu.preempt_count() != 0 or not machine.irq.enabled() or not machine.percpu.has_current():
+        return False
+    return machine.percpu.current().flags.load() & RECLAIMING == 0
 
 
 def is_victim() -> bool:
@@ -99,24 +124,40 @@ def is_victim() -> bool:
 
 def free_some(wanted: u64) -> u64:
     """Free about `wanted` frames; gives how many it were. The caller holds no spinlock."""
+    if not may_reclaim():
+        return u64(0)
+    task = machine.percpu.current()
+    task.flags.fetch_or(RECLAIMING)
     freed: u64 = 0
-    lru.running = True
     for shrinker in shrinkers:
-        freed += shrinker(wanted)
+        if shrinker.count() > 0:
+            freed += shrinker.shrink(wanted)
     left = min(u64(SCAN_LIMIT), 2 * lru.count)
     while freed < wanted and left > 0:
         left -= 1
-        pfn = _take_last()
-        if pfn != 0:
-            frame.put_page(pfn)
-            freed += 1
-    lru.running = False
-    lru.reclaimed += freed
+        freed += _free_last()
+    task.flags.fetch_and(ALL_BUT_RECLAIMING)
     return freed
 
 
-def _take_last() -> u64:
-    """Look at the end of the list: a page that may go leaves its cache, any other moves to the front and 0 is given."""
+def free_mapped(wanted: u64) -> u64:
+    """As free_some, but of pages that programs map: at first of those that they have not touched lately, then of
+    any."""
+    if not may_reclaim():
+        return u64(0)
+    task = machine.percpu.current()
+    task.flags.fetch_or(RECLAIMING)
+    freed: u64 = 0
+    left = min(u64(SCAN_LIMIT), 3 * lru.count)
+    while freed < wanted and left > 0:
+        left -= 1
+        freed += _unmap_last()
+    task.flags.fetch_and(ALL_BUT_RECLAIMING)
+    return freed
+
+
+def _free_last() -> u64:
+    """Look at the end of the list: a page that may go is freed (1), any other moves to the front (0)."""
     with lru:
         pfn = lru.last
         if pfn == 0:
@@ -124,10 +165,34 @@ def _take_last() -> u64:
         lru.unlink(pfn)
         if frame.test_flags(pfn, REFERENCED):
             frame.clear_flags(pfn, REFERENCED)
-        elif _evict(pfn):
-            return pfn
-        lru.link(pfn)
-    return u64(0)
+            lru.link(pfn)
+            return u64(0)
+        if not _evict(pfn):
+            lru.link(pfn)
+            return u64(0)
+    return _freed(pfn)
+
+
+def _unmap_last() -> u64:
+    """As _free_last, and the page is taken out of page tables first."""
+    from kaa.kernel.mm import trimming
+
+    with lru:
+        pfn = lru.last
+        if pfn == 0:
+            return u64(0)
+        lru.unlink(pfn)
+        trimming.unmap_everywhere(links.cache_of(pfn), pfn)
+        if not _evict(pfn):
+            lru.link(pfn)
+            return u64(0)
+    return _freed(pfn)
+
+
+def _freed(pfn: u64) -> u64:
+    frame.put_page(pfn)
+    events.counts.reclaimed.fetch_add(1)
+    return u64(1)
 
 
 def _evict(pfn: u64) -> bool:

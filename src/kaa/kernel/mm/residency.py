@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in memory, what must stay, and what goes back to files: mincore(2), mlock(2) and its kin, msync(2),
-membarrier(2).
+"""What is in memory, what must stay, and what goes back to files: mincore(2), mlock(2) and its kin, msync(2).
 
 Nothing is ever swapped, so a locked page is one that was brought in: locking touches pages and counts them.
 """
@@ -11,15 +10,13 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.mman import Mlock, Mlockall, Msync
-from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import faults, frame, unmapping
+from kaa.kernel.mm import faults, frame, mapping, unmapping
 from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.page_cache import PageCache
 from kaa.kernel.mm.user import UserBuf
 from kaa.kernel.mm.vma import LOCKED, SHARED, SPECIAL, Vma
-from kaa.kernel.process.limits import limit
 from kaa.lang import Array, i32, noinline, u8, u32, u64
 
 if TYPE_CHECKING:
@@ -38,6 +35,7 @@ def _space() -> AddressSpace:
 
 
 # -- mincore
+
 
 @syscall(x86_64=27, arm64=232)
 def mincore(address: u64, length: u64, vec: u64) -> None:
@@ -80,6 +78,7 @@ def _is_resident(space: AddressSpace, va: u64) -> u8:
 
 # -- mlock
 
+
 def _lock_range(space: AddressSpace, address: u64, length: u64, flag: u32) -> None:
     """Set or clear (flag 0) LOCKED. Raises OSError(EINVAL, EPERM), MemoryError (not all mapped, or beyond the
     limit)."""
@@ -89,12 +88,21 @@ def _lock_range(space: AddressSpace, address: u64, length: u64, flag: u32) -> No
     end = (address + length + PAGE_SIZE - 1) & PAGE_MASK
     with space.lock.write():
         if flag != 0:
-            room = limit(Resource.RLIMIT_MEMLOCK) >> PAGE_SHIFT
+            room = mapping.lockable_pages()
             if room == 0:
                 raise OSError(errno.EPERM)
-            if space.locked_pages + ((end - start) >> PAGE_SHIFT) > room:
+            if space.locked_pages + ((end - start) >> PAGE_SHIFT) - _locked_in(space, start, end) > room:
                 raise MemoryError
         _mark_locked(space, start, end, flag)
+
+
+def _locked_in(space: AddressSpace, start: u64, end: u64) -> u64:
+    """Pages of [start, end) that are locked already."""
+    total: u64 = 0
+    for vma in space.areas.between(start, end):
+        if vma.flags & LOCKED != 0:
+            total += (min(vma.end, end) - max(vma.start, start)) >> PAGE_SHIFT
+    return total
 
 
 def _mark_locked(space: AddressSpace, start: u64, end: u64, flag: u32) -> None:
@@ -154,7 +162,7 @@ def mlockall(flags: u64) -> None:
     if flags & ~u64(known) != 0 or flags == 0 or flags == Mlockall.ONFAULT:
         raise OSError(errno.EINVAL)
     space = _space()
-    room = limit(Resource.RLIMIT_MEMLOCK) >> PAGE_SHIFT
+    room = mapping.lockable_pages()
     if room == 0:
         raise OSError(errno.EPERM)
     with space.lock.write():
@@ -163,6 +171,21 @@ def mlockall(flags: u64) -> None:
         space.future_flags = LOCKED if flags & Mlockall.FUTURE != 0 else 0
         if flags & Mlockall.CURRENT != 0:
             _mark_all(space, u32(LOCKED))
+    if flags & (Mlockall.CURRENT | Mlockall.ONFAULT) == Mlockall.CURRENT:
+        _populate_all(space)
+
+
+def _populate_all(space: AddressSpace) -> None:
+    """Bring everything in that is mapped, area by area: each may be gone when its turn comes."""
+    at: u64 = 0
+    while True:
+        with space.lock.read():
+            vma = space.areas.first_ending_above(at)
+            if vma is None:
+                return
+            start = vma.start
+            at = vma.end
+        faults.populate(space, start, at)
 
 
 def _mark_all(space: AddressSpace, flag: u32) -> None:
@@ -183,6 +206,7 @@ def munlockall() -> None:
 
 
 # -- msync
+
 
 @syscall(x86_64=26, arm64=227)
 def msync(address: u64, length: u64, flags: i32) -> None:
@@ -240,35 +264,3 @@ def _release(file: File | None) -> None:
 def is_plain(vma: Vma) -> bool:
     """Whether the area is neither shared nor the kernel's."""
     return vma.flags & (SHARED | SPECIAL) == 0
-
-
-# -- membarrier
-
-GLOBAL: Final = 1
-GLOBAL_EXPEDITED: Final = 2
-REGISTER_GLOBAL_EXPEDITED: Final = 4
-PRIVATE_EXPEDITED: Final = 8
-REGISTER_PRIVATE_EXPEDITED: Final = 16
-SUPPORTED: Final = 31
-"""All of them."""
-
-
-@syscall(x86_64=324, arm64=283)
-def membarrier(command: i32, flags: u32, cpu: i32) -> i32:
-    """membarrier(2): order memory accesses among threads. On one processor every thread switch has done so already."""
-    if flags != 0:
-        raise OSError(errno.EINVAL)
-    space = _space()
-    match command:
-        case 0:
-            return SUPPORTED
-        case 1 | 2:
-            pass
-        case 4 | 16:
-            space.membarrier_ready = True
-        case 8:
-            if not space.membarrier_ready:
-                raise OSError(errno.EPERM)
-        case _:
-            raise OSError(errno.EINVAL)
-    return 0

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short of memory: take clean pages of files out of page tables, so that they can be reclaimed.
+"""Short of memory: take a page of a file out of the page tables that show it, so that it can be reclaimed.
 
-A page that a program maps has a reference from the mapping, and `reclaim` leaves it alone. Here the mappings go: of
-those pages that were not touched since the last time (the processor's accessed bit, cleared when it is looked at). If
-all were, the second round takes them nevertheless. A touch brings a page back, from the cache if it is still there.
+The way from the page to its entries is that of truncate: the areas of its cache (file_mappings.py). Locks on the way
+are tried, not waited for: reclaim comes here under `reclaim.lru`, for any task that allocates, whatever it holds. An
+entry that was used since the last look (the processor's accessed bit) stays, and loses the bit; so does one of a locked
+area. A touch brings a page back, from the cache if it is still there.
 """
 
 from __future__ import annotations
@@ -11,69 +12,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import frame, pages, reclaim
-from kaa.kernel.mm.frame import CACHED
+from kaa.kernel.mm import frame, pages
+from kaa.kernel.mm.frame import PAGE_SHIFT, page
 from kaa.kernel.mm.vma import LOCKED
-from kaa.kernel.process import foreign, ids, tree
-from kaa.lang import i32, u64
+from kaa.lang import u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
+    from kaa.kernel.mm.page_cache import PageCache
     from kaa.kernel.mm.vma import Vma
 
 
-def free_mapped(wanted: u64) -> u64:
-    """Free about `wanted` frames that hold pages of mapped files; gives how many. The caller holds no lock of mm's."""
-    for _ in range(2):
-        if _trim_all() > 0:
-            freed = reclaim.free_some(wanted)
-            if freed > 0:
-                return freed
-    return u64(0)
+def unmap_everywhere(cache: PageCache, pfn: u64) -> None:
+    """Take a page of the cache out of all address spaces, as far as that can be done now."""
+    if not cache.areas_lock.try_acquire():
+        return
+    index = u64(page(pfn).index)
+    vma = cache.sharers
+    while vma is not None:
+        shown = vma.offset >> PAGE_SHIFT
+        if index >= shown and index - shown < vma.pages() and vma.flags & LOCKED == 0:
+            _unmap_in(vma, vma.start + ((index - shown) << PAGE_SHIFT), pfn)
+        vma = vma.next_sharer
+    cache.areas_lock.release()
 
 
-def _trim_all() -> u64:
-    """Every process; gives how many mappings went."""
-    trimmed: u64 = 0
-    group = ids.next_process(i32(0))
-    while group is not None:
-        space: AddressSpace | None = None
-        with tree.lock:
-            leader = group.leader
-            if leader is not None:
-                space = foreign.memory_of(leader)
-        if space is not None:
-            trimmed += _trim(space)
-        group = ids.next_process(group.tgid)
-    return trimmed
+def _unmap_in(vma: Vma, va: u64, pfn: u64) -> None:
+    space = vma.space
+    if space is not None and space.table_lock.try_acquire():
+        _unmap_unused(space, va, pfn)
+        space.table_lock.release()
 
 
-def _trim(space: AddressSpace) -> u64:
-    """One address space, unless somebody is changing its areas."""
-    if not space.lock.try_read():
-        return u64(0)
-    trimmed: u64 = 0
-    for vma in space.areas:
-        cache = vma.cache
-        if cache is not None and cache.backed and vma.flags & LOCKED == 0:
-            trimmed += _trim_area(space, vma)
-    space.lock.release_read()
-    return trimmed
-
-
-def _trim_area(space: AddressSpace, vma: Vma) -> u64:
-    trimmed: u64 = 0
-    with space.table_lock:
-        for va, entry in space.page_table.entries(vma.start, vma.end):
-            pfn = machine.paging.entry_pfn(entry)
-            if pages.is_counted(pfn) and frame.test_flags(pfn, CACHED) and not frame.test_flags(pfn, reclaim.BUSY):
-                if machine.paging.entry_accessed(entry):
-                    space.page_table.set_entry(va, machine.paging.without_accessed(entry))
-                else:
-                    space.page_table.clear(va)
-                    frame.clear_flags(pfn, frame.REFERENCED)
-                    frame.put_page(pfn)
-                    trimmed += 1
-        space.file_pages -= min(trimmed, space.file_pages)
-        pages.flush(space, vma.start, vma.end)
-    return trimmed
+def _unmap_unused(space: AddressSpace, va: u64, pfn: u64) -> None:
+    """Under `table_lock`. A private copy of the page is another frame, and stays."""
+    entry = space.page_table.get(va)
+    if entry == 0 or machine.paging.entry_pfn(entry) != pfn:
+        return
+    if machine.paging.entry_accessed(entry):
+        space.page_table.replace(va, entry, machine.paging.without_accessed(entry))
+        return
+    pages.drop_entry(space, va)
+    frame.clear_flags(pfn, frame.REFERENCED)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import pages
+from kaa.kernel.mm import file_mappings, pages
 from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.vma import SHARED, WRITE, Vma
 from kaa.lang import u64
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 USER_END: Final = machine.paging.USER_END
 MAX_AREAS: Final = 65530
-TABLE_SPAN: Final = 0x20_0000
-"""What one last-level table covers."""
 
 
 def unmap(space: AddressSpace, address: u64, length: u64) -> None:
@@ -41,9 +39,9 @@ def unmap_locked(space: AddressSpace, start: u64, end: u64) -> None:
         return
     if first.start < start and first.end > end and len(space.areas) >= MAX_AREAS:
         raise MemoryError
-    split(space, start)
+    _cut(space, start)
     try:
-        split(space, end)
+        _cut(space, end)
     except MemoryError:
         merge_at(space, start)
         raise
@@ -55,48 +53,51 @@ def unmap_locked(space: AddressSpace, start: u64, end: u64) -> None:
     free_tables(space, start, end)
 
 
+def _cut(space: AddressSpace, at: u64) -> None:
+    """As split, but one area more than allowed may come of it for a moment."""
+    vma = space.areas.find(at)
+    if vma is not None and vma.start != at:
+        _divide(space, vma, at)
+
+
 def _remove(space: AddressSpace, vma: Vma) -> None:
-    """Write-back of what was stored through a shared mapping happens at the file's close or fsync: the pages stay dirty
-    in its cache."""
-    space.unlink(vma)
+    """Its pages go while the area can still be found by those who must know of all writers (write-back)."""
     pages.unmap(space, vma.start, vma.end)
+    space.unlink(vma)
 
 
 def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
     """Free page tables that served nothing but [start, end), now empty. Small holes rarely free one: look before."""
     floor: u64 = 0
-    ceiling: u64 = (USER_END + TABLE_SPAN - 1) & ~u64(TABLE_SPAN - 1)
+    ceiling: u64 = (USER_END + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1)
     before = space.areas.last_at_or_below(start)
     if before is not None:
         floor = before.end
     after = space.areas.first_ending_above(end)
     if after is not None:
         ceiling = after.start
-    first = max((floor + TABLE_SPAN - 1) & ~u64(TABLE_SPAN - 1), start & ~u64(TABLE_SPAN - 1))
-    last = min(ceiling & ~u64(TABLE_SPAN - 1), (end + TABLE_SPAN - 1) & ~u64(TABLE_SPAN - 1))
+    first = max((floor + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1), start & ~u64(pages.TABLE_SPAN - 1))
+    last = min(ceiling & ~u64(pages.TABLE_SPAN - 1), (end + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1))
     if first < last:
         with space.table_lock:
             space.page_table.free_range(first, last)
-            pages.flush(space, first, last)
 
 
 def split(space: AddressSpace, at: u64) -> None:
-    """Make `at` a border between two areas, if it lies within one. Raises MemoryError."""
+    """Make `at` a border between two areas, if it lies within one. Raises MemoryError, also beyond vm.max_map_count."""
     vma = space.areas.find(at)
     if vma is None or vma.start == at:
         return
+    if len(space.areas) >= MAX_AREAS:
+        raise MemoryError
+    _divide(space, vma, at)
+
+
+def _divide(space: AddressSpace, vma: Vma, at: u64) -> None:
     upper = vma.part(at, vma.end)
     upper.space = space
-    end = vma.end
-    vma.end = at
-    try:
-        space.areas.insert(upper)
-    except MemoryError:
-        vma.end = end
-        raise
-    from kaa.kernel.mm import file_mappings
-
-    file_mappings.link(upper)
+    space.areas.insert(upper)
+    file_mappings.divide(vma, upper)
 
 
 def merge_at(space: AddressSpace, at: u64) -> None:
@@ -107,12 +108,10 @@ def merge_at(space: AddressSpace, at: u64) -> None:
     before = space.areas.find(at - 1)
     if before is None or not vma.continues(before):
         return
-    from kaa.kernel.mm import file_mappings
-
-    file_mappings.unlink(vma)
     space.areas.remove(vma)
-    before.flags = before.flags | vma.flags
-    before.end = vma.end
+    if vma.has_copies.load_relaxed():
+        before.note_copy()
+    file_mappings.unite(before, vma)
 
 
 def pages_in(space: AddressSpace, start: u64, end: u64) -> u64:

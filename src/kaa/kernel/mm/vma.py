@@ -3,10 +3,11 @@
 
 `cache` is where its pages come from: a file's page cache, or one of its own for shared anonymous memory; None means
 private anonymous memory. `special` is the first of some frames in a row that the kernel lends out (the vDSO). Pages
-of a private area that were written to are the area's own copies; ANONYMOUS_PAGES says that there may be some.
+of a private area that were written to are the area's own copies; `has_copies` says that there may be some.
 
-Fields change under the address space's lock (writing); the links among the areas of one cache under
-`file_mappings.lock`.
+Fields change under the address space's lock (writing), those of an area with a cache also under the cache's
+`areas_lock`, which guards the links among the areas of one cache. Faults, which only read-lock the address space, set
+`has_copies`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.mman import Prot
 from kaa.kernel.mm.links import AreaLinks
-from kaa.lang import inline, u32, u64
+from kaa.lang import Atomic, inline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -42,13 +43,9 @@ SPECIAL: Final = 0x4000
 """Frames of the kernel's: neither grown, moved, locked nor merged."""
 ACCOUNTED: Final = 0x8000
 """Counted as committed memory."""
-ANONYMOUS_PAGES: Final = 0x1_0000
-"""There may be private copies in it. Set by faults; never cleared."""
 RANDOM: Final = 0x2_0000
 SEQUENTIAL: Final = 0x4_0000
 FOR_STACK: Final = 0x8_0000
-IDENTITY: Final = 0xFFFF_FFFF & ~ANONYMOUS_PAGES
-"""Flags in which areas must agree to be merged."""
 
 
 class VmFlags:
@@ -70,12 +67,15 @@ class Vma(AreaLinks):
     file: File | None
     cache: PageCache | None = None
     special: u64 = 0
+    has_copies: Atomic[bool]
+    """There may be private pages in it. Never cleared."""
 
     def __init__(self, start: u64, end: u64, flags: u32, file: File | None, offset: u64) -> None:
         super().__init__(start, end)
         self.flags = flags
         self.file = file
         self.offset = offset
+        self.has_copies = Atomic(False)
 
     @inline
     def pages(self) -> u64:
@@ -97,13 +97,24 @@ class Vma(AreaLinks):
         """Whether writes go to the file or to other processes."""
         return self.flags & SHARED != 0
 
+    @inline
+    def may(self, rights: u32) -> bool:
+        """Whether mprotect(2) may give all of these rights."""
+        return rights & ~(self.flags >> MAY_SHIFT) == 0
+
+    @inline
+    def note_copy(self) -> None:
+        """A private page comes: fork will have to copy entries."""
+        if not self.has_copies.load_relaxed():
+            self.has_copies.store_relaxed(True)
+
     def protection(self) -> Prot:
         """As mmap(2)'s prot."""
         return Prot(self.flags & RIGHTS)
 
     def continues(self, before: Vma) -> bool:
         """Whether it could be one area with `before`, which ends where this starts."""
-        if before.end != self.start or (before.flags ^ self.flags) & IDENTITY != 0 or self.flags & SPECIAL != 0:
+        if before.end != self.start or before.flags != self.flags or self.flags & SPECIAL != 0:
             return False
         if before.cache is not self.cache or before.file is not self.file:
             return False
@@ -114,6 +125,7 @@ class Vma(AreaLinks):
         twin = Vma(start, end, self.flags, self.file, self.offset + (start - self.start))
         twin.cache = self.cache
         twin.special = self.special
+        twin.has_copies.store_relaxed(self.has_copies.load_relaxed())
         if self.special != 0:
             twin.special = self.special + ((start - self.start) >> 12)
             twin.offset = 0
