@@ -31,6 +31,7 @@ from kaa.kernel.arch.x86_64 import (
 )
 from kaa.kernel.arch.x86_64.ipi import call, kick, send_reschedule
 from kaa.kernel.arch.x86_64.processors import count, online_mask
+from kaa.kernel.sched import core
 from kaa.kernel.sched import cpu as cpus
 from kaa.lang import Atomic, export, popcount, u32, u64
 
@@ -197,16 +198,10 @@ def processor_main(area: u64) -> None:
     if arrivals.admitted.load() != number:
         _stay_off()
     processors.processors.online.fetch_or(percpu.local().bit)
-    _idle()
+    core.idle_loop()
 
 
 def _stay_off() -> None:
     """It was given up: its area and stacks are its own still, but nobody counts on it."""
     while True:
         instructions.stop()
-
-
-def _idle() -> None:
-    irq.enable()
-    while True:
-        irq.halt()
