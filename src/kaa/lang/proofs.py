@@ -79,7 +79,7 @@ def sleepable(fn: F) -> F:
     return note(fn, EVENT, ("ask",))
 
 
-def entry(kind: str, *, interrupts: bool = True) -> Callable[[F], F]:
+def entry_point(kind: str, *, interrupts: bool = True) -> Callable[[F], F]:
     """The kernel is entered here: a system call, an interrupt, a thread's first function. `interrupts`: are they on?"""
     return lambda fn: note(fn, "entry", (kind, interrupts))
 
@@ -104,3 +104,13 @@ def trusted(proof: Literal["context", "order", "stack", "protection", "user"], r
         return fn
 
     return decorate
+
+
+def fatal(fn: F) -> F:
+    """The machine stops in it: the proofs end where it is called."""
+    return note(fn, "fatal", True)
+
+
+def calls_addresses(fn: F) -> F:
+    """It calls a function whose address was made a number (a thread's first function): any of those there are."""
+    return note(fn, "calls_escaped", True)
