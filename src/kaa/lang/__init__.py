@@ -33,7 +33,9 @@ from kaa.lang.integers import (
 from kaa.lang.markers import borrowed, cold, export, inline, naked, noinline, unreachable, width
 from kaa.lang.proofs import (
     acquires,
-    entry,
+    calls_addresses,
+    entry_point,
+    fatal,
     fault_handler,
     handling,
     interrupts,
@@ -56,8 +58,8 @@ from kaa.lang.trampoline import Trampoline
 __all__ = [
     "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
     "ZERO",
-    "acquires", "entry", "fault_handler", "handling", "interrupts", "lock", "may_fault", "may_sleep", "preemption",
-    "rcu_reader", "recursive", "releases", "requires", "sleepable", "trusted",
+    "acquires", "calls_addresses", "entry_point", "fatal", "fault_handler", "handling", "interrupts", "lock",
+    "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires", "sleepable", "trusted",
     "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence",
     "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",
