@@ -54,9 +54,30 @@ def test_exec_keeps_ignored_signals_and_resets_handlers() -> None:
     handlers.set(2, SigAction(1, 0, 0, 0))
     handlers.set(10, SigAction(0x1000, 0x4000000, 0x2000, 7))
     assert handlers.will_ignore(2) and not handlers.will_ignore(10) and handlers.will_ignore(17)
-    child = handlers.fork()
+    child = SignalHandlers()
+    child.copy_from(handlers)
     assert child.actions[9].handler == 0x1000 and child.actions[9].mask == 7
     child.reset_for_exec()
     assert child.actions[9].handler == 0
     assert child.will_ignore(2) and not child.will_ignore(10)
     assert handlers.actions[9].handler == 0x1000
+
+
+def test_the_room_of_a_taken_signal_is_used_again() -> None:
+    pending = PendingSignals()
+    pending.queue(SigInfo(34, 0, -1))
+    first = pending.first
+    into = SigInfo()
+    assert pending.take(34, into) is None and into.code == -1 and pending.mask == 0
+    pending.queue(SigInfo(10, 0, -6))
+    pending.queue(SigInfo(34, 0, -1))
+    assert pending.first is first and pending.spare is None and pending.count == 2
+
+
+def test_a_signal_without_siginfo_shows_nothing_of_the_one_before() -> None:
+    pending = PendingSignals()
+    pending.raise_bit(10)
+    into = SigInfo(11, 5, -6)
+    into.word0, into.word1 = 7, 8
+    pending.take(10, into)
+    assert (into.signo, into.error, into.code, into.word0, into.word1) == (10, 0, 0, 0, 0)

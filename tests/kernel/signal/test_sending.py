@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from kaa.kernel.abi.signal import SigAction, SigInfo, Signal
 from kaa.kernel.process import tree
-from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
+from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
 from kaa.kernel.process.pid import Pid
-from kaa.kernel.process.task import EXITING, STOP_WANTED, WORK_SIGNAL, Task
+from kaa.kernel.process.task import DYING, EXITING, STOP_TAKEN, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import send, stop
 from kaa.kernel.signal.handlers import SignalHandlers
 
@@ -85,13 +85,47 @@ def test_stop_signals_and_sigcont_cancel_one_another() -> None:
 def test_a_stop_wants_every_thread_and_sigcont_calls_it_off() -> None:
     group, tasks = process(3)
     tasks[2].flags.fetch_or(EXITING)
-    stop.begin(group, 19)
+    tasks[1].flags.fetch_or(STOP_TAKEN)
+    stop.begin(group, tasks[1], 19)
     assert [bool(t.flags.load() & STOP_WANTED) for t in tasks] == [True, True, False]
     assert group.stop_pending == 2
     assert not stop.leave_pending(group) and stop.leave_pending(group) and group.stopped
     send.send_group(group, Signal.SIGCONT, SigInfo(18))
     assert not group.stopped and group.job_notify
     assert not any(t.flags.load() & STOP_WANTED for t in tasks)
+
+
+def test_a_stop_that_sigcont_overtook_does_not_begin() -> None:
+    group, tasks = process(2)
+    tasks[0].flags.fetch_or(STOP_TAKEN)
+    send.send_group(group, Signal.SIGCONT, SigInfo(18))
+    stop.begin(group, tasks[0], 20)
+    assert group.stop_pending == 0 and not any(t.flags.load() & STOP_WANTED for t in tasks)
+
+
+def test_sigkill_ends_every_thread_at_once_and_calls_a_stop_off() -> None:
+    group, tasks = process(3)
+    tasks[0].flags.fetch_or(STOP_TAKEN)
+    stop.begin(group, tasks[0], 19)
+    for task in tasks:
+        task.blocked = (1 << 64) - 1
+    send.send_group(group, Signal.SIGKILL, SigInfo(9))
+    assert group.group_exit and group.group_exit_status == 9 and group.stop_pending == 0
+    assert all(t.flags.load() & (DYING | STOP_WANTED) == DYING and t.work.load() & WORK_SIGNAL for t in tasks)
+
+
+def test_a_kernel_thread_takes_no_signal() -> None:
+    group, (task,) = process()
+    group.flags = KERNEL
+    assert send.send_group(group, Signal.SIGKILL, SigInfo(9)) and send.send(task, 10, SigInfo(10))
+    assert task.work.load() == 0 and task.flags.load() == 0 and group.pending.mask == 0
+
+
+def test_what_does_not_fit_the_limit_is_only_noted_when_kill_sends_it() -> None:
+    group, (task,) = process()
+    task.blocked = bit(34)
+    group.limits.soft[11] = 0
+    assert send.send(task, 34, SigInfo(34, 0, 0)) and task.pending.count == 0 and task.pending.mask == bit(34)
 
 
 def test_a_fault_that_is_blocked_gets_the_default_action() -> None:
