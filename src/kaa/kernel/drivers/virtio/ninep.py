@@ -77,11 +77,15 @@ class VirtioChannel(Channel):
             request.complete(written)
 
     def collect(self) -> Request | None:
-        if self.finished is None:
-            return None
+        return self._collect() if self._has_finished() else None
+
+    def _has_finished(self) -> bool:
+        return self.finished is not None
+
+    def _collect(self) -> Request | None:
         with self.lock:
             request = self.finished
-            if request is not None:  # pyright: ignore[reportUnnecessaryComparison] - another processor may have taken it
+            if request is not None:
                 self.finished = request.next
                 request.next = None
             return request
