@@ -26,8 +26,10 @@ from kaa.compiler.types import (
     Type,
     is_counted,
     mangle,
+    nonnull,
     strip,
 )
+from kaa.lang import RcuHead
 
 if TYPE_CHECKING:
     from kaa.compiler.program import Program
@@ -145,6 +147,14 @@ class ClassInfo:
                 module.filename,
                 stmt.annotation,
             )
+        if declared.protection == "Rcu":
+            pointee = nonnull(strip(declared.type))
+            if not isinstance(pointee, ClassType) or not issubclass(pointee.info.py, RcuHead):
+                raise CompileError(
+                    f"an Rcu field refers to objects that can be retired: {pointee} does not derive from RcuHead",
+                    module.filename,
+                    stmt.annotation,
+                )
         if name in self.fields and self.fields[name].type != declared.type:
             raise CompileError(
                 f"field {name} is {self.fields[name].type} in the base class and {declared.type} here",

@@ -50,6 +50,7 @@ from kaa.lang.proofs import (
     sleepable,
     trusted,
 )
+from kaa.lang.rcu import RcuHead
 from kaa.lang.sequences import Array, Bytes, Slice
 from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu, acquire_fence, fence, release_fence
 from kaa.lang.structs import ZERO, as_bytes, copy, struct
@@ -57,7 +58,7 @@ from kaa.lang.trampoline import Trampoline
 
 __all__ = [
     "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
-    "ZERO",
+    "RcuHead", "ZERO",
     "acquires", "calls_addresses", "entry_point", "fatal", "fault_handler", "handling", "interrupts", "lock",
     "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires", "sleepable", "trusted",
     "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence",
