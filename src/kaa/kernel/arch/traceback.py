@@ -31,7 +31,7 @@ from kaa.kernel.arch import machine, traced_image
 from kaa.kernel.arch.traced_image import HEADER_WORDS
 from kaa.kernel.arch.x86_64 import instructions, ipi, irq, power, stacks
 from kaa.kernel.arch.x86_64.regs import Registers
-from kaa.lang import Array, Atomic, cold, export, u8, u32, u64
+from kaa.lang import Array, Atomic, cold, export, fatal, u8, u32, u64
 
 DEEPEST = 64
 LAST_LINES = 10
@@ -242,6 +242,7 @@ def _finish(start: u64, end: u64) -> NoReturn:
     power.panic_stop()
 
 
+@fatal
 @cold
 def panic(message: str) -> NoReturn:
     """Traceback of the caller, the reason, the log."""
@@ -260,6 +261,7 @@ def _stop_at(frame: u64) -> None:
     _show_walk()
 
 
+@fatal
 @cold
 @export("kaa_trap")
 def trap(code: u32) -> NoReturn:
@@ -270,6 +272,7 @@ def trap(code: u32) -> NoReturn:
     _finish(start, end)
 
 
+@fatal
 @cold
 @export("kaa_trap_text")
 def trap_text(code: u32, text: str) -> NoReturn:
@@ -280,6 +283,7 @@ def trap_text(code: u32, text: str) -> NoReturn:
     _finish(start, end)
 
 
+@fatal
 @cold
 def fault(vector: u32, regs: Registers, address: u64) -> NoReturn:
     """A bug found by the processor."""

@@ -33,7 +33,7 @@ from kaa.kernel.init.command_line import boot_param, number
 from kaa.kernel.mm import boot_memory, buddy
 from kaa.kernel.process import boot as first_tasks
 from kaa.kernel.sched import core, kernel_thread
-from kaa.lang import Bytes, export, u64
+from kaa.lang import Bytes, entry_point, export, u64
 
 
 class Choices:
@@ -63,6 +63,7 @@ def _exit(value: Bytes) -> None:
     power.state.debug_exit = value == b"debug"
 
 
+@entry_point("boot", interrupts=False)
 @export("kaa_main")
 def main(start_info: u64) -> None:
     """The first compiled function. Long mode, first GiB mapped, interrupts off, a 16 KiB stack."""

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.restart import Restart
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.waiters import Queue, Waiter
-from kaa.lang import fence, inline, noinline, u64
+from kaa.lang import fence, inline, lock, noinline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -41,6 +41,7 @@ from kaa.kernel import signal  # noqa: E402  (rooms that know each other import 
 from kaa.kernel.sched import core  # noqa: E402
 
 
+@lock
 class WaitQueue(Queue):
     """Tasks that wait for one thing, in order of arrival. The queue is its own lock."""
 

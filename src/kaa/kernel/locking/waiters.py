@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spin_word import SpinWord
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Atomic, inline, u32, u64
+from kaa.lang import Atomic, inline, lock, u32, u64
 from kaa.lang.unsafe import Unowned, address_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Waiter:
             core.wake(task)
 
 
+@lock
 class Queue(IrqSpinLock):
     """Waiters in order of arrival, any of which may leave; under the queue itself as lock."""
 

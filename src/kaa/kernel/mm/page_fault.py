@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import faults, oom_kill
-from kaa.lang import cold, noinline, u32, u64
+from kaa.lang import cold, fault_handler, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.arch.x86_64.regs import Registers
@@ -26,6 +26,7 @@ BUS_ADRERR: Final = 2
 USER_END: Final = machine.paging.USER_END
 
 
+@fault_handler
 def handle(address: u64, access: u32, regs: Registers) -> bool:
     """Resolve a fault of the running task. True: go on where it happened. False: a user program got its signal, or a
     copy in the kernel fails."""

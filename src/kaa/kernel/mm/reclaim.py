@@ -22,7 +22,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm import events, frame, links
 from kaa.kernel.mm.frame import DIRTY, LISTED, LOCKED, REFERENCED, UPTODATE, WRITEBACK, page
-from kaa.lang import u64
+from kaa.lang import sleepable, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.page_cache import PageCache
@@ -110,6 +110,7 @@ def untrack(pfn: u64) -> None:
             lru.unlink(pfn)
 
 
+@sleepable
 def may_reclaim() -> bool:
     """Whether the caller may sleep, and is not reclaiming already."""
     if machine.percpu.preempt_count() != 0 or not machine.irq.enabled() or not machine.percpu.has_current():

@@ -27,7 +27,7 @@ from kaa.kernel.sched import cpu, links, moving, placement
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import ABSENT, MOVING, QUEUED, RunQueue
 from kaa.kernel.time import timer
-from kaa.lang import borrowed, cold, inline, u64
+from kaa.lang import borrowed, cold, inline, may_sleep, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -59,6 +59,7 @@ def sleep_current(state: u64) -> None:
     schedule()
 
 
+@may_sleep
 def schedule() -> None:
     """Let the next task run; returns when the caller runs again. At once if it is still marked running and alone."""
     flags = machine.irq.save()
@@ -83,6 +84,7 @@ def schedule_until(deadline_ns: u64) -> None:
     timer.cancel_sync(alarm)
 
 
+@may_sleep
 def yield_now() -> None:
     """sched_yield(2): the caller gives up what it is owed, so that everyone else who is due goes first."""
     flags = machine.irq.save()

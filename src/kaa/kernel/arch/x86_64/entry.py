@@ -18,7 +18,7 @@ Sources: Intel SDM 3 chapter 6 (interrupts), 2 (SYSCALL, SYSRET, SWAPGS, IRET); 
 
 from __future__ import annotations
 
-from kaa.lang import export, naked, u64
+from kaa.lang import calls_addresses, export, naked, u64
 
 ERROR_CODE_VECTORS = (8, 10, 11, 12, 13, 14, 17, 21, 29, 30)
 """Exceptions for which the processor pushes an error code (Intel SDM 3, table 6-1; 29 and 30 are AMD's)."""
@@ -277,6 +277,7 @@ def switch_stack(save_at: u64, stack: u64) -> None:
     keep)."""
 
 
+@calls_addresses
 @export("kaa_call_entry")
 @naked("""
         movq %rdi, %rax

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kaa.kernel.arch.x86_64 import apic, percpu
-from kaa.lang import Array, Atomic, u32, u64
+from kaa.lang import Array, Atomic, interrupts, u32, u64
 from kaa.lang.unsafe import asm
 
 FIRST_VECTOR = 48
@@ -20,18 +20,21 @@ FLAG = 0x200
 simulated: dict[str, bool] = {"on": True}
 
 
+@interrupts("off")
 @asm("cli", out=None, ins=[], clobber="memory")
 def disable() -> None:
     """Interrupts off on this processor."""
     simulated["on"] = False
 
 
+@interrupts("on")
 @asm("sti", out=None, ins=[], clobber="memory")
 def enable() -> None:
     """Interrupts on."""
     simulated["on"] = True
 
 
+@interrupts("save")
 @asm("pushfq; popq %0; cli", out="=r", ins=[], clobber="memory")
 def save() -> u64:
     """Interrupts off; gives the flags for restore()."""
@@ -46,6 +49,7 @@ def flags() -> u64:
     return u64(FLAG if simulated["on"] else 0)
 
 
+@interrupts("on")
 @asm("sti; hlt", out=None, ins=[], clobber="memory")
 def halt() -> None:
     """Interrupts on and sleep until one comes, without a gap between the two (Intel SDM 2 STI)."""
@@ -57,6 +61,7 @@ def relax() -> None:
     """A hint that this processor spins: it may let others go first."""
 
 
+@interrupts("restore")
 def restore(saved: u64) -> None:
     """Back to what save() found."""
     if saved & FLAG != 0:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import instructions, irq
-from kaa.lang import Array, borrowed, cold, inline, struct, u32, u64
+from kaa.lang import Array, borrowed, cold, handling, inline, preemption, struct, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ def _cpu() -> u32:
     return u32(0)
 
 
+@handling("begin")
 @asm("incl %%gs:44", out=None, ins=[], clobber="memory,cc")
 def enter_interrupt() -> None:
     """An interrupt handler starts on this processor."""
     simulated["depth"] += 1
 
 
+@handling("end")
 @asm("decl %%gs:44", out=None, ins=[], clobber="memory,cc")
 def leave_interrupt() -> None:
     """An interrupt handler ended."""
@@ -182,11 +184,13 @@ def has_current() -> bool:
     return _current_address() != 0
 
 
+@preemption("off")
 def preempt_disable() -> None:
     """No other task runs on this processor until the matching preempt_enable()."""
     _increment()
 
 
+@preemption("on")
 @inline
 def preempt_enable() -> None:
     """Allow preemption again; switch now when one became due meanwhile."""

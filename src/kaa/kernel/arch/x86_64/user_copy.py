@@ -12,7 +12,7 @@ STAC and CLAC are three-byte no-operations until smap.py has found SMAP.
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64.entry import CLAC, STAC
-from kaa.lang import export, i64, isize, naked, u32, u64, usize
+from kaa.lang import export, i64, isize, may_fault, naked, u32, u64, usize
 from kaa.lang.unsafe import copy_bytes, memory, zero
 
 
@@ -25,6 +25,7 @@ def _fixup(start: str, end: str, landing: str) -> str:
 """
 
 
+@may_fault
 @export("kaa_user_copy")
 @naked(f"""
         movq %rdx, %rcx
@@ -52,6 +53,7 @@ def copy(destination: u64, source: u64, size: usize) -> usize:
     return usize(0)
 
 
+@may_fault
 @export("kaa_user_clear")
 @naked(f"""
         movq %rsi, %rcx
@@ -77,6 +79,7 @@ def clear(destination: u64, size: usize) -> usize:
     return usize(0)
 
 
+@may_fault
 @export("kaa_user_copy_string")
 @naked(f"""
         movq %rdx, %rcx
@@ -120,6 +123,7 @@ def copy_string(destination: u64, source: u64, maximum: usize) -> isize:
     return isize(maximum)
 
 
+@may_fault
 @export("kaa_user_compare_exchange")
 @naked(f"""
         movl %esi, %eax
@@ -139,6 +143,7 @@ def compare_exchange(address: u64, old: u32, new: u32) -> i64:
     return i64(found)
 
 
+@may_fault
 @export("kaa_user_load")
 @naked(f"""
         {STAC}
@@ -154,6 +159,7 @@ def load(address: u64) -> i64:
     return i64(int.from_bytes(memory.read(address, 4), "little"))
 
 
+@may_fault
 @export("kaa_user_store")
 @naked(f"""
         xorl %eax, %eax
