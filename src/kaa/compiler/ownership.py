@@ -7,8 +7,8 @@ because nothing that may run while it is live overwrites that place. A local sta
 are of that kind, and becomes owned when a hazard is found. So a walk along a list touches no counts.
 
 Rules: parameters are borrowed from the caller; results are owned by the caller (unless the function is @borrowed); a
-Final field keeps what it refers to as long as its object lives; what was read from a Guarded field is borrowed until
-the lock is released; an owned local that is stored or returned at its last use is moved, without a count. rewriting.py
+Final field keeps what it refers to as long as its object lives; what was read from a Guarded or Rcu field is borrowed
+until the lock is released or the reader's section ends; an owned local that is stored or returned at its last use is moved, without a count. rewriting.py
 does as this says."""
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Ownership:
             if place.field.protection == "Final":
                 return 0
             bits = self.effects.bit(place.key)
-            return bits | self.effects.bit("@unlock") if place.field.protection == "Guarded" else bits
+            return bits | self.effects.bit("@unlock") if place.field.protection in ("Guarded", "Rcu") else bits
         return self.effects.bit(place.key)
 
     def _add_value(self, source: Source, value: Value) -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
-from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, acquire_fence, fence, i64, release_fence, u8, u32, u64
+from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, RcuHead, acquire_fence, fence, i64, release_fence, u8, u32, u64
 from kaa.lang.testing import emit
 
 
@@ -19,12 +21,20 @@ class Lock:
         self.depth -= 1
 
 
+class Table(RcuHead):
+    size: int = 0
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
 class Shared:
     lock: Final[Lock]
     count: Guarded[u32, "lock"]
     mine: Owned[int]
     here: PerCpu[u64]
-    seen: Rcu[Lock | None]
+    seen: Rcu[Table | None]
     flags: Atomic[u8]
     total: Atomic[i64]
 
@@ -86,3 +96,72 @@ def case_orders_of_atomics() -> None:
     s.flags.store_release(200)
     s.flags.store_release_low(3)
     emit(s.flags.load_acquire())
+
+
+class Registry:
+    """A table that is replaced whole while others read it."""
+
+    table: Rcu[Table | None]
+    also: Rcu[Table | None] = None
+    reading: int = 0
+
+    def __init__(self) -> None:
+        self.table = Table(1)
+
+    @contextmanager
+    def read(self) -> Generator[None, None, None]:
+        self.reading += 1
+        try:
+            yield
+        finally:
+            self.reading -= 1
+
+    def size(self) -> int:
+        with self.read():
+            table = self.table
+            return -1 if table is None else table.size
+
+    def replace(self, size: int) -> None:
+        self.table = Table(size)
+
+    def kept(self) -> Table | None:
+        with self.read():
+            return self.table
+
+
+def case_rcu_fields_are_read_and_replaced() -> None:
+    registry = Registry()
+    emit(registry.size())
+    registry.replace(2)
+    registry.replace(3)
+    emit(registry.size())
+    registry.table = None
+    emit(registry.size())
+
+
+def case_a_reader_goes_on_with_what_it_found() -> None:
+    registry = Registry()
+    with registry.read():
+        found = registry.table
+        assert found is not None
+        registry.replace(5)
+        emit(found.size)
+        emit(registry.size())
+    kept = registry.kept()
+    registry.replace(6)
+    registry.replace(7)
+    if kept is not None:
+        emit(kept.size)
+    emit(registry.reading)
+
+
+def case_one_object_in_several_rcu_fields() -> None:
+    registry = Registry()
+    for n in range(3):
+        registry.table = registry.also = Table(n)
+        registry.table = None
+        registry.also = None
+    same = Table(9)
+    registry.table = same
+    registry.table = same
+    emit(registry.size())
