@@ -3,8 +3,11 @@
 
 A ring of text lines, each "<level>[seconds.microseconds] text\n"; the oldest make room. `position` counts bytes ever
 written, so a reader (/dev/kmsg, dmesg) keeps its own place. Lines up to the console level also go to the console: the
-early serial port until a driver calls `take_console`. Anyone may log from anywhere; interrupts are off while a line is
-written. A panic does not ask for the lock.
+early serial port until a driver calls `take_console`.
+
+Anyone may log from anywhere, on any processor: `lock` (interrupts off, the innermost of all) is held while a line is
+written, so lines do not mix. A line that comes up on the processor that is writing one, from within a console, is
+dropped and counted. A panic does not ask for the lock: who holds it may never give it back.
 Boot parameters: quiet, debug, loglevel=N, console=NAME, earlycon.
 """
 
@@ -16,12 +19,14 @@ from typing import NoReturn
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import early_console
 from kaa.kernel.init.command_line import boot_param, number
-from kaa.lang import Array, Bytes, Slice, cold, u8, u32, u64, usize
+from kaa.lang import Array, Atomic, Bytes, Slice, cold, fatal, u32, u64, u8, usize
 from kaa.lang.builtins import text as texts
 
 RING_SIZE = 16384
 ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7
 QUIET_LEVEL, DEFAULT_LEVEL = 4, 7
+PATIENCE = 1 << 22
+"""Looks at the lock's word before a line is given up."""
 NEWLINE = 10
 ZERO = 48
 
@@ -39,7 +44,9 @@ class Log:
     """The command line wants the serial port for a console."""
     panicking: bool
     lost: u64
-    """Pieces that a console refused."""
+    """Pieces that a console refused, and lines that found the log busy for too long."""
+    held: Atomic[u32]
+    """The lock's word. No SpinLock: those may log themselves, and this one gives up waiting."""
     time: Array[u8, 20]
 
     def __init__(self) -> None:
@@ -51,6 +58,7 @@ class Log:
         self.serial = False
         self.panicking = False
         self.lost = u64(0)
+        self.held = Atomic(0)
         self.time = Array[u8, 20]()
 
 
@@ -140,11 +148,30 @@ def _number(into: Slice[u8], value: u64, filler: u8) -> None:
 
 def _line(level: u32, message: str) -> None:
     saved = machine.irq.save()
-    log.level = level
-    _stamp(level)
-    _render(message)
-    _append(b"\n")
+    if _take():
+        log.level = level
+        _stamp(level)
+        _render(message)
+        _append(b"\n")
+        _give()
+    else:
+        log.lost += 1
     machine.irq.restore(saved)
+
+
+def _take() -> bool:
+    """The log for this processor, whose interrupts are off; False when it has been busy for so long that whoever has it
+    must be this processor itself, or dead. In a panic everybody has it."""
+    for _ in range(PATIENCE):
+        if log.panicking:
+            return True
+        if log.held.load_relaxed() == 0 and log.held.exchange(1) == 0:
+            return True
+    return False
+
+
+def _give() -> None:
+    log.held.store(0)
 
 
 def _render(message: str) -> None:
@@ -185,6 +212,7 @@ def raw(message: str) -> None:
     _append(b"\n")
 
 
+@fatal
 @cold
 def panic(message: str) -> NoReturn:
     """The kernel cannot go on: traceback, the reason, the last log lines; the machine stops with a non-zero status."""
@@ -225,10 +253,15 @@ def newest() -> u64:
 
 def copy_from(position: u64, into: Slice[u8]) -> usize:
     """Copy what stands in the ring from `position` (at least oldest()) on; gives how many bytes."""
+    saved = machine.irq.save()
+    taken = _take()
     start = max(position, oldest())
     count = usize(min(u64(len(into)), log.position - start))
     for index in range(count):
         into[index] = log.ring[(start + index) & (RING_SIZE - 1)]
+    if taken:
+        _give()
+    machine.irq.restore(saved)
     return count
 
 

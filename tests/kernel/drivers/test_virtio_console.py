@@ -146,7 +146,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consoles: set[int] = frozenset()) -> None:
         boot(3000)
         console_nodes.consoles.all.clear()
-        console_nodes.consoles.terminals.clear()
+        console_nodes.consoles.terminals = type(console_nodes.consoles.terminals)()
         devices.consoles.lines.clear()
         registry.registry.devices.clear()
         self.signals: list[int] = []
@@ -259,7 +259,7 @@ def test_a_terminal_on_a_port_echoes_and_reads_lines(monkeypatch: pytest.MonkeyP
     tty = devices.consoles.lines[0].tty
     machine_.model.send(0, b"hello\r")
     machine_.interrupt()
-    [driver] = console_nodes.consoles.terminals
+    driver = console_nodes.consoles.terminals[0]
     driver.feed_once()
     assert machine_.model.output[0] == b"hello\r\n"
     space = Array[u8, 100]()

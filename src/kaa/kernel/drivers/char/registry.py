@@ -2,7 +2,7 @@
 """Which character devices there are: number, name, how one is opened. devtmpfs shows them, mknod(2)'s nodes find them
 here.
 
-Drivers register at import or when hardware is found; nothing is ever taken out. Lock: `lock` for the list.
+Drivers register at import or when hardware is found; nothing is ever taken out. Lock: `lock`, a mutex, for the list.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.stat import S_IFCHR, device_major, device_minor, make_device
-from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Bytes, u32, u64
+from kaa.kernel.locking.mutex import Mutex
+from kaa.lang import Guarded, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -43,33 +43,39 @@ class CharDevice:
 class Registry:
     """All character devices."""
 
-    lock: Final[SpinLock]
-    devices: list[CharDevice]
-    generation: u32
-    """Counts registrations, so that a mounted devtmpfs knows when to look again."""
+    lock: Final[Mutex]
+    devices: Guarded[list[CharDevice], "lock"]
+    tell: Callable[[], None] | None = None
+    """Called after one more came; set at import (devtmpfs)."""
 
     def __init__(self) -> None:
-        self.lock = SpinLock("character devices")
+        self.lock = Mutex("character devices")
         self.devices = []
-        self.generation = 0
 
     def add(self, device: CharDevice) -> None:
         """One more. Raises MemoryError."""
-        self.devices.append(device)
-        self.generation += 1
+        with self.lock:
+            self.devices.append(device)
+        tell = self.tell
+        if tell is not None:
+            tell()
+
+    def count(self) -> usize:
+        """How many there are, so that a mounted devtmpfs knows when to look again."""
+        with self.lock:
+            return len(self.devices)
+
+    def at(self, index: usize) -> CharDevice:
+        """In order of registration."""
+        with self.lock:
+            return self.devices[index]
 
     def by_number(self, number: u64) -> CharDevice:
         """Raises OSError(ENXIO) when no driver has it, as open(2) does."""
-        for device in self.devices:
-            if device.number == number and device.link is None:
-                return device
-        raise OSError(errno.ENXIO)
-
-    def by_name(self, name: Bytes) -> CharDevice:
-        """Raises OSError(ENXIO)."""
-        for device in self.devices:
-            if device.name == name:
-                return device
+        with self.lock:
+            for device in self.devices:
+                if device.number == number and device.link is None:
+                    return device
         raise OSError(errno.ENXIO)
 
 

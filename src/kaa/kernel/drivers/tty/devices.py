@@ -14,7 +14,8 @@ from kaa.kernel.abi.fcntl import O_NOCTTY
 from kaa.kernel.drivers.char import registry
 from kaa.kernel.drivers.tty import job_control
 from kaa.kernel.drivers.tty.file import open_tty
-from kaa.lang import Bytes, u32, u64
+from kaa.kernel.locking.mutex import Mutex
+from kaa.lang import Bytes, Guarded, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.tty.tty import Tty
@@ -39,14 +40,21 @@ class Line:
 
 
 class Consoles:
-    """All lines, in the order they were found; never removed."""
+    """All lines, in the order they were found; never removed. `lock` covers the list."""
 
-    lines: list[Line]
+    lock: Final[Mutex]
+    lines: Guarded[list[Line], "lock"]
     wanted: bytes = b""
     """The name that `console=` gave."""
 
     def __init__(self) -> None:
+        self.lock = Mutex("terminal lines")
         self.lines = []
+
+    def add(self, line: Line) -> None:
+        """One more. Raises MemoryError."""
+        with self.lock:
+            self.lines.append(line)
 
     def choose(self, name: Bytes) -> None:
         """`console=` on the command line; the last one counts."""
@@ -55,16 +63,18 @@ class Consoles:
 
     def main(self) -> Tty | None:
         """The terminal behind /dev/console."""
-        for line in self.lines:
-            if line.name == self.wanted:
-                return line.tty
-        return self.lines[0].tty if len(self.lines) > 0 else None
+        with self.lock:
+            for line in self.lines:
+                if line.name == self.wanted:
+                    return line.tty
+            return self.lines[0].tty if len(self.lines) > 0 else None
 
     def find(self, device: u64) -> Tty:
         """The line with a device number. Raises OSError(ENXIO)."""
-        for line in self.lines:
-            if line.tty.device == device:
-                return line.tty
+        with self.lock:
+            for line in self.lines:
+                if line.tty.device == device:
+                    return line.tty
         raise OSError(errno.ENXIO)
 
 
@@ -73,7 +83,7 @@ consoles = Consoles()
 
 def add_line(name: bytes, tty: Tty, major: u32, minor: u32) -> None:
     """A driver brings a terminal: list it and make its node. Raises MemoryError."""
-    consoles.lines.append(Line(name, tty))
+    consoles.add(Line(name, tty))
     registry.register(major, minor, name, open_line, 0o620)
 
 

@@ -48,10 +48,10 @@ class TtyDriver:
         """Send again."""
 
     def opened(self) -> None:
-        """A file was opened; called without the terminal's lock. May sleep, may raise OSError."""
+        """A file was opened. May raise OSError."""
 
     def closed(self) -> None:
-        """The terminal's last file was closed. Called without the terminal's lock."""
+        """The terminal's last file was closed."""
 
     def input_taken(self) -> None:
         """A reader took input: what the driver held back may be delivered. Called without the terminal's lock."""

@@ -111,7 +111,8 @@ def open_tty(tty: Tty, flags: u32, path: Path | None) -> TtyFile:
     if tty.exclusive and tty.opens > 0 and not job_control.privileged_task(machine.percpu.current()):
         raise OSError(errno.EBUSY)
     file = TtyFile(path, flags, tty)
-    tty.driver.opened()
+    with tty.lock:
+        tty.driver.opened()
     if not flags & O_NOCTTY and (flags & 3) != O_WRONLY:
         job_control.acquire_at_open(tty)
     return file

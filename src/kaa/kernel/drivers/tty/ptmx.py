@@ -142,8 +142,7 @@ class MasterFile(TerminalFile):
             case Ioctl.TIOCGPTLCK:
                 UserPtr[i32](argument).write(1 if pty.locked else 0)
             case Ioctl.TIOCPKT:
-                pty.packet_mode = UserPtr[i32](argument).read() != 0
-                pty.packet_events = 0
+                pty.set_packet_mode(UserPtr[i32](argument).read() != 0)
             case Ioctl.TIOCGPKT:
                 UserPtr[i32](argument).write(1 if pty.packet_mode else 0)
             case Ioctl.TIOCGPTPEER:

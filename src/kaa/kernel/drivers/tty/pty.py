@@ -90,6 +90,12 @@ class Pty(TtyDriver):
         self.slave_open = False
         self.master_wait.wake_all()
 
+    def set_packet_mode(self, on: bool) -> None:
+        """TIOCPKT; what happened before it is not told."""
+        with self.lock:
+            self.packet_mode = on
+            self.packet_events = 0
+
     def input_taken(self) -> None:
         self.master_wait.wake_all()
 

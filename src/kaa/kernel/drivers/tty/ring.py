@@ -2,12 +2,12 @@
 """A ring of 4,096 bytes: what terminals queue, in and out.
 
 `head` and `tail` only grow; their difference is the fill, their low bits the place. The ring has no lock: its
-owner's lock covers it.
+owner's lock covers it. `fill` and `room` may be asked without it, and then tell what was or might have been.
 """
 
 from __future__ import annotations
 
-from kaa.lang import Array, Bytes, Slice, u8, usize
+from kaa.lang import Array, Bytes, Slice, u8, usize, wrapping_sub
 
 RING_SIZE = 4096
 _MASK = RING_SIZE - 1
@@ -25,11 +25,12 @@ class ByteRing:
 
     def fill(self) -> usize:
         """Bytes that wait."""
-        return self.head - self.tail
+        count = wrapping_sub(self.head, self.tail)
+        return count if count <= RING_SIZE else usize(0)
 
     def room(self) -> usize:
         """Bytes that still fit."""
-        return RING_SIZE - (self.head - self.tail)
+        return RING_SIZE - self.fill()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -192,9 +192,11 @@ class Tty:
     def last_close(self) -> None:
         """The last file is closed: the next opener finds it fresh."""
         with self.lock:
+            if self.opens != 0:
+                return
             self.exclusive = False
             self.stopped = False
-        self.driver.closed()
+            self.driver.closed()
 
 
 def signal_foreground(tty: Tty, signo: u32) -> None:

@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.stat import device_minor, make_device
 from kaa.kernel.abi.termios import Winsize
 from kaa.kernel.drivers.char import registry
 from kaa.kernel.drivers.tty import devices, ioctl
 from kaa.kernel.drivers.tty.tty import SERIAL, Tty
+from kaa.kernel.drivers.virtio.hvc import HvcDriver
 from kaa.kernel.drivers.virtio.port_file import open_file
 from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.sched import core
-from kaa.lang import Bytes, u16, u32, u64
+from kaa.kernel.locking.mutex import Mutex
+from kaa.lang import Array, Bytes, u16, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.virtio.console import Console
-    from kaa.kernel.drivers.virtio.hvc import HvcDriver
     from kaa.kernel.drivers.virtio.port import Port
     from kaa.kernel.fs.file import File
     from kaa.kernel.fs.path import Path
@@ -26,17 +27,30 @@ if TYPE_CHECKING:
 PORT_MAJOR = 243
 PORTS_PER_CONSOLE = 32
 NAME_MAX = 64
+TERMINALS = 32
+"""Virtio consoles that become terminals, at most."""
 
 
 class Consoles:
-    """All virtio consoles, and the terminals on them, in order of appearance. Never removed."""
+    """All virtio consoles, and the terminals on them, in order of appearance. Never removed. `all` is written when
+    devices are found, before other processors run; `terminals` under `lock`, slot by slot, and read without it, in
+    interrupts too."""
 
     all: list[Console]
-    terminals: list[HvcDriver]
+    lock: Final[Mutex]
+    terminals: Array[HvcDriver | None, TERMINALS]
 
     def __init__(self) -> None:
         self.all = []
-        self.terminals = []
+        self.lock = Mutex("virtio terminals")
+        self.terminals = Array[HvcDriver | None, TERMINALS]()
+
+    def free_slot(self) -> u32:
+        """The lowest number without a terminal. `lock` is held. Raises OSError(ENOSPC)."""
+        for number in range(TERMINALS):
+            if self.terminals[number] is None:
+                return u32(number)
+        raise OSError(errno.ENOSPC)
 
 
 consoles = Consoles()
@@ -88,13 +102,14 @@ def open_port(flags: u32, path: Path) -> File:
 
 def add_console(driver: HvcDriver) -> None:
     """Make the terminal hvcN of a port, and the thread that feeds it. Raises MemoryError."""
-    number = u32(len(consoles.terminals))
-    name = TextBuffer()
-    name.add(b"hvc")
-    name.decimal(u64(number))
-    tty = Tty(driver, make_device(devices.HVC_MAJOR, number), SERIAL)
-    driver.tty = tty
-    consoles.terminals.append(driver)
+    with consoles.lock:
+        number = consoles.free_slot()
+        name = TextBuffer()
+        name.add(b"hvc")
+        name.decimal(u64(number))
+        tty = Tty(driver, make_device(devices.HVC_MAJOR, number), SERIAL)
+        driver.tty = tty
+        consoles.terminals[number] = driver
     devices.add_line(name.to_bytes(), tty, devices.HVC_MAJOR, number)
     core.spawn_kernel_thread(feed, u64(number), "hvc")
 
@@ -102,6 +117,7 @@ def add_console(driver: HvcDriver) -> None:
 def feed(number: u64) -> None:
     """The thread of a terminal: received bytes to its line discipline."""
     driver = consoles.terminals[number]
+    assert driver is not None
     while True:
         driver.feed_once()
 
@@ -109,9 +125,10 @@ def feed(number: u64) -> None:
 def drained(port: Port) -> None:
     """The port may have room again: writers of the terminal on it look."""
     for driver in consoles.terminals:
-        tty = driver.tty
-        if driver.port is port and tty is not None:
-            tty.output_drained()
+        if driver is not None and driver.port is port:
+            tty = driver.tty
+            if tty is not None:
+                tty.output_drained()
 
 
 def resize(console: Console, port: Port, text: Bytes) -> None:
@@ -121,6 +138,7 @@ def resize(console: Console, port: Port, text: Bytes) -> None:
     columns = u16(text[0]) | u16(text[1]) << 8
     rows = u16(text[2]) | u16(text[3]) << 8
     for driver in consoles.terminals:
-        tty = driver.tty
-        if driver.port is port and tty is not None:
-            ioctl.set_size(tty, Winsize(rows, columns))
+        if driver is not None and driver.port is port:
+            tty = driver.tty
+            if tty is not None:
+                ioctl.set_size(tty, Winsize(rows, columns))

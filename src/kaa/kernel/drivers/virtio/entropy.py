@@ -2,7 +2,8 @@
 """The virtio entropy device (virtio 1.2 §5.4): seeds the kernel's generator, and /dev/hwrng.
 
 One buffer, with the device or with us. At the start, and whenever /dev/hwrng has used a buffer up, the device is asked
-for more. `lock` (mutex) makes readers take turns; the interrupt only wakes.
+for more. `lock` (mutex) makes readers take turns; `queue_lock` (interrupts off) covers the queue and the words about the
+buffer, which the interrupt changes only while the device has it.
 """
 
 from __future__ import annotations
@@ -85,9 +86,10 @@ class Entropy(VirtioDriver):
 
     def peek(self, limit: usize) -> Bytes:
         """Bytes not yet handed out, at most `limit`; for the holder of `lock`."""
-        if self.asked:
-            return self.buffer.bytes()[0:0]
-        return self.buffer.bytes()[self.used : self.used + min(limit, self.filled - self.used)]
+        with self.queue_lock:
+            count = usize(0) if self.asked else min(limit, self.filled - self.used)
+            start = self.used
+        return self.buffer.bytes()[start : start + count]
 
 
 class Devices:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """devtmpfs: one tmpfs, the same wherever it is mounted, in which every registered device has its node.
 
-Nodes appear when they are looked for: `registry.generation` says whether any device came since. Programs may add,
-change and remove names as in any tmpfs; a removed node does not come back.
+The registry tells of each device that comes once the file system is there. Programs may add, change and remove names as
+in any tmpfs; a removed node does not come back.
+
+Locks: `DevTmpfs.lock` first, then the root directory's, then a subdirectory's. `Only.lock` is for the making of it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class DevDirectory(TmpfsDirectory):
-    """A directory that takes in new devices before it is looked at."""
+    """A directory in which devices get their nodes. Its lock is held around `place` and `directory`."""
 
     instance: Final[DevTmpfs]
 
@@ -34,19 +36,9 @@ class DevDirectory(TmpfsDirectory):
         super().__init__(superblock, mode)
         self.instance = superblock
 
-    def lookup(self, name: Bytes) -> Inode:
-        """By name, new devices included. The directory's lock is held; populating takes those below it."""
-        self.instance.populate()
-        return super().lookup(name)
-
     def still_names(self, name: Bytes, inode: Inode | None) -> bool:
         """What was not there may be there now."""
         return inode is not None
-
-    def open(self, flags: u32, path: Path) -> File:
-        """For getdents."""
-        self.instance.populate()
-        return super().open(flags, path)
 
     def place(self, name: bytes, device: CharDevice) -> None:
         """Make the node, owned by root whoever caused it."""
@@ -88,47 +80,62 @@ class DevTmpfs(Tmpfs):
 
     def populate(self) -> None:
         """Nodes for what was registered since the last time."""
-        if self.seen == len(registry.devices):
-            return
         with self.lock:
-            while self.seen < len(registry.devices):
-                self._node(registry.devices[self.seen])
+            while self.seen < registry.count():
+                self._node(registry.at(self.seen))
                 self.seen += 1
 
     def _node(self, device: CharDevice) -> None:
         root = self.root
         assert isinstance(root, DevDirectory)
         split = device.name.find(0x2F)
-        if split < 0:
-            root.place(device.name, device)
-        else:
-            below = root.directory(bytes(device.name[0:split]))
-            below.place(bytes(device.name[split + 1 :]), device)
+        with root.lock:
+            if split < 0:
+                root.place(device.name, device)
+            else:
+                below = root.directory(bytes(device.name[0:split]))
+                with below.lock:
+                    below.place(bytes(device.name[split + 1 :]), device)
 
     def shutdown(self) -> None:
         """It stays for the next mount."""
 
 
 class Only:
-    """The one instance."""
+    """The one instance, set once."""
 
+    lock: Final[Mutex]
     instance: DevTmpfs | None = None
+
+    def __init__(self) -> None:
+        self.lock = Mutex("the devtmpfs")
 
 
 only = Only()
+
+
+def device_came() -> None:
+    """The registry has another device."""
+    instance = only.instance
+    if instance is not None:
+        instance.populate()
+
+
+registry.tell = device_came
 
 
 @filesystem("devtmpfs")
 def mount_devtmpfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """The one instance; its pts, shm and mqueue directories and the fd links are there, as udev's defaults have
     them."""
-    instance = only.instance
-    if instance is None:
-        instance = DevTmpfs(find_type(b"devtmpfs"), flags)
-        root = DevDirectory(instance, S_IFDIR | 0o755)
-        instance.root = root
-        _standard_names(instance, root)
-        only.instance = instance
+    with only.lock:
+        instance = only.instance
+        if instance is None:
+            instance = DevTmpfs(find_type(b"devtmpfs"), flags)
+            root = DevDirectory(instance, S_IFDIR | 0o755)
+            instance.root = root
+            _standard_names(instance, root)
+            only.instance = instance
     instance.populate()
     return instance
 

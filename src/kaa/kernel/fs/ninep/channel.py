@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel.locking.spinlock import SpinLock
 from kaa.lang import Bytes, u32
 
 if TYPE_CHECKING:
@@ -36,20 +37,25 @@ class Channel:
 
 
 class Channels:
-    """All channels; written when devices are found."""
+    """All channels; `all` is written when devices are found, before other processors run."""
 
+    lock: Final[SpinLock]
     all: list[Channel]
 
     def __init__(self) -> None:
+        self.lock = SpinLock("9p channels")
         self.all = []
 
-    def find(self, tag: Bytes) -> Channel:
-        """The channel with this mount tag. Raises FileNotFoundError, OSError(EBUSY) when it is mounted."""
-        for channel in self.all:
-            if channel.tag == tag:
-                if channel.in_use:
-                    raise OSError(errno.EBUSY)
-                return channel
+    def take(self, tag: Bytes) -> Channel:
+        """The channel with this mount tag, which is in use now. Raises FileNotFoundError, OSError(EBUSY) when it was
+        before."""
+        with self.lock:
+            for channel in self.all:
+                if channel.tag == tag:
+                    if channel.in_use:
+                        raise OSError(errno.EBUSY)
+                    channel.in_use = True
+                    return channel
         raise FileNotFoundError
 
 

@@ -22,27 +22,29 @@ from kaa.kernel.fs.ninep.fids import Fid, FidTable
 from kaa.kernel.fs.ninep.request import SEND_SIZE, Request
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Bytes, u16, u32
+from kaa.lang import Bytes, Guarded, trailing_zeros, u16, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.channel import Channel
 
 POOL_LIMIT = 32
 """Most requests at once."""
+ALL_TAGS = (1 << POOL_LIMIT) - 1
 CLUNKS_AT_ONCE = 4
 
 
 class Client:
-    """One session with a server. `lock` covers the pool."""
+    """One session with a server. `lock` covers the pool and the tags. Any number of tasks on any processors use it: each
+    has its own request from `take` to `give_back`, and its own tag with it."""
 
     channel: Final[Channel]
     lock: Final[SpinLock]
     msize: u32
     fids: Final[FidTable]
-    pool: Request | None = None
+    pool: Guarded[Request | None, "lock"] = None
     pool_wait: Final[WaitQueue]
-    made: u32 = 0
-    """Requests that exist: the next tag."""
+    tags: Guarded[u32, "lock"] = 0
+    """One bit for each request that exists: its tag."""
     uid: u32 = 0
 
     def __init__(self, channel: Channel, msize: u32) -> None:
@@ -69,10 +71,10 @@ class Client:
                 self.pool = request.next
                 request.next = None
                 return request
-            if self.made == POOL_LIMIT:
+            if self.tags == ALL_TAGS:
                 return None
-            tag = self.made
-            self.made += 1
+            tag = u32(trailing_zeros(~self.tags))
+            self.tags |= u32(1) << tag
         try:
             return Request(u16(tag))
         except MemoryError:
@@ -81,9 +83,9 @@ class Client:
     def without_memory(self, tag: u32) -> Request | None:
         """No memory for a new request: wait for another's if others will come back."""
         with self.lock:
-            if self.made != tag + 1 or tag == 0:
+            self.tags &= ~(u32(1) << tag)
+            if self.tags == 0:
                 raise MemoryError
-            self.made -= 1
         return None
 
     def give_back(self, request: Request) -> None:

@@ -37,7 +37,11 @@ class NinepDirectory(NinepInode):
         fid = operations.walk(client, self.fid, name)
         attributes = Attributes()
         operations.getattr_(client, fid, attributes)
-        return self.mounted.inode_for(fid, attributes)
+        inode = self.mounted.inode_for(fid, attributes)
+        if inode is self:
+            # A server that shows a directory inside itself.
+            raise OSError(errno.ELOOP)
+        return inode
 
     def still_names(self, name: Bytes, inode: Inode | None) -> bool:
         """Asked for strict mounts: whether the name still leads to `inode`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.abi.fcntl import SEEK_CUR, SEEK_SET
+from kaa.kernel.abi.fcntl import NAME_MAX, SEEK_CUR, SEEK_SET
 from kaa.kernel.abi.ninep import QID_SIZE
 from kaa.kernel.drivers.virtio.dma import DmaBuffer
 from kaa.kernel.fs.file import File
@@ -31,7 +31,7 @@ UNKNOWN = 0xFFFFFFFFFFFFFFFF
 
 
 class NinepDirectoryFile(File):
-    """An open directory with its own opened fid. `lock` covers the buffer."""
+    """An open directory with its own opened fid. `lock` covers the buffer and the position."""
 
     node: Final[NinepDirectory]
     fid: Final[Fid]
@@ -89,7 +89,7 @@ class NinepDirectoryFile(File):
         if start + ENTRY_HEAD > self.used:
             raise OSError(errno.EIO)
         length = usize(little(data, start + QID_SIZE + 9, 2))
-        if length == 0 or start + ENTRY_HEAD + length > self.used:
+        if length == 0 or length > NAME_MAX or start + ENTRY_HEAD + length > self.used:
             raise OSError(errno.EIO)
         following = little(data, start + QID_SIZE, 8)
         number = little(data, start + 5, 8)
@@ -103,13 +103,14 @@ class NinepDirectoryFile(File):
         return True
 
     def seek(self, offset: i64, whence: u32) -> u64:
-        if whence == SEEK_CUR and offset == 0:
+        with self.lock:
+            if whence == SEEK_CUR and offset == 0:
+                return self.position
+            if whence != SEEK_SET or offset < 0:
+                raise OSError(errno.EINVAL)
+            self.position = u64(offset)
+            self.end_position = UNKNOWN
             return self.position
-        if whence != SEEK_SET or offset < 0:
-            raise OSError(errno.EINVAL)
-        self.position = u64(offset)
-        self.end_position = UNKNOWN
-        return self.position
 
     def seekable(self) -> bool:
         return True

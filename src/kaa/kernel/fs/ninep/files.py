@@ -6,9 +6,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.abi.fcntl import O_APPEND
+from kaa.kernel.abi.fcntl import MAX_FILE_SIZE, O_APPEND
 from kaa.kernel.drivers.virtio.dma import DmaBuffer
-from kaa.kernel.fs.file import File
+from kaa.kernel.fs.file import SeekableFile
 from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.paged import read_pages, seek_in
 from kaa.kernel.mm import frame, page_cache
@@ -26,7 +26,7 @@ BOUNCE_ORDER = 4
 """Writes go through a buffer of up to 64 KiB."""
 
 
-class NinepFile(File):
+class NinepFile(SeekableFile):
     """Reads through the cache, writes to the server."""
 
     node: Final[NinepRegular]
@@ -36,20 +36,26 @@ class NinepFile(File):
         self.node = node
 
     def read(self, buf: UserBuf) -> usize:
-        done = self.read_at(buf, self.position)
-        self.position += done
-        return done
+        with self.position_lock:
+            done = self.read_at(buf, self.position)
+            self.position += done
+            return done
 
     def read_at(self, buf: UserBuf, offset: u64) -> usize:
         return read_pages(self.node, self.node.page_cache(), buf, offset, False)
 
     def write(self, buf: UserBuf) -> usize:
+        with self.position_lock:
+            with self.node.lock:
+                if self.flags & O_APPEND:
+                    self.position = self.node.size
+                done = self.write_through(buf, self.position)
+            self.position += done
+            return done
+
+    def append(self, buf: UserBuf) -> usize:
         with self.node.lock:
-            if self.flags & O_APPEND:
-                self.position = self.node.size
-            done = self.write_through(buf, self.position)
-        self.position += done
-        return done
+            return self.write_through(buf, self.node.size)
 
     def write_at(self, buf: UserBuf, offset: u64) -> usize:
         with self.node.lock:
@@ -59,6 +65,8 @@ class NinepFile(File):
         """Send the caller's bytes to the server, and keep the cache right; the inode's lock is held."""
         if buf.remaining() == 0:
             return 0
+        if offset > MAX_FILE_SIZE - buf.remaining():
+            raise OSError(errno.EFBIG)
         bounce = self.bounce(buf.remaining())
         done: usize = 0
         while buf.remaining() > 0:
@@ -127,10 +135,8 @@ class NinepFile(File):
         frame.put_page(pfn)
 
     def seek(self, offset: i64, whence: u32) -> u64:
-        return seek_in(self, offset, whence, self.node.size)
-
-    def seekable(self) -> bool:
-        return True
+        with self.position_lock:
+            return seek_in(self, offset, whence, self.node.size)
 
     def mmap(self, vma: Vma) -> None:
         vma.cache = self.node.page_cache()

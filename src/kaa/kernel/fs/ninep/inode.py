@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel.abi.fcntl import MAX_FILE_SIZE
 from kaa.kernel.abi.ninep import Setattr
 from kaa.kernel.fs.inode import (
     SET_ACCESSED,
@@ -65,7 +66,7 @@ class NinepInode(Inode):
         self.gid = attributes.gid
         self.nlink = u32(attributes.nlink)
         self.rdev = attributes.rdev
-        self.size = attributes.size
+        self.size = min(attributes.size, u64(MAX_FILE_SIZE))
         self.server_blocks = attributes.blocks
         self.accessed = nanoseconds(attributes.accessed, attributes.accessed_ns)
         self.modified = nanoseconds(attributes.modified, attributes.modified_ns)
@@ -101,15 +102,19 @@ class NinepInode(Inode):
 
 
 class NinepSymlink(NinepInode):
-    """A symbolic link; its target is asked for once."""
+    """A symbolic link; its target is asked for once. `target` is set under `lock`, once."""
 
     target: bytes | None = None
 
     def readlink(self) -> bytes:
         target = self.target
-        if target is None:
-            target = operations.readlink(self.mounted.client, self.fid)
-            self.target = target
+        if target is not None:
+            return target
+        with self.lock:
+            target = self.target
+            if target is None:
+                target = operations.readlink(self.mounted.client, self.fid)
+                self.target = target
         return target
 
 

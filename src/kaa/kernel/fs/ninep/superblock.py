@@ -171,8 +171,7 @@ def mount_ninep(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """mount(2): `source` is the mount tag. Raises FileNotFoundError (no such tag), OSError(EBUSY, EINVAL, EPROTO…)."""
     options = Options()
     options.parse(data)
-    channel = channels.find(source)
-    channel.in_use = True
+    channel = channels.take(source)
     mounted = False
     try:
         client = Client(channel, options.msize)

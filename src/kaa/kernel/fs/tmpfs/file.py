@@ -35,7 +35,7 @@ from kaa.kernel.fs.permission import CAP_FSETID, without_privilege_bits
 from kaa.kernel.mm import frame
 from kaa.kernel.mm.page_cache import MAX_PAGES
 from kaa.kernel.signal import has_pending
-from kaa.lang import i64, u32, u64, usize
+from kaa.lang import Array, i64, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -275,6 +275,10 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
     within = at & (PAGE - 1)
     pfn = cache.lookup(index)
     while pfn == 0:
+        touch(buf, take)
+        pfn = cache.lookup(index)
+        if pfn != 0:
+            break
         node.charge_page()
         fresh = u64(0)
         try:
@@ -290,6 +294,19 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
         buf.copy_in(frame.contents(pfn)[within : within + take])
     finally:
         frame.put_page(pfn)
+
+
+def touch(buf: UserBuf, count: usize) -> None:
+    """Have the caller's memory faulted in before a page of the file is locked to copy into: it may be a mapping of that
+    very page. Raises OSError(EFAULT)."""
+    if buf.kernel == 0:
+        cell = Array[u8, 1]()
+        start = buf.first(1)
+        start.copy_in(cell[:])
+        if (buf.address & (PAGE - 1)) + count > PAGE:
+            end = buf.first(count)
+            end.skip(count - 1)
+            end.copy_in(cell[:])
 
 
 def fill_fresh(node: TmpfsRegular, index: u64, pfn: u64, buf: UserBuf, within: usize, take: usize) -> None:
