@@ -86,9 +86,8 @@ class Annotations:
                 if len(parts) > 1 and isinstance(parts[1], ast.Constant):
                     lock = str(parts[1].value)
                 inner = self.field(parts[0], module, typevars)
-                return FieldType(
-                    inner.type, inner.protection or kind, inner.lock or lock, inner.unowned or kind == "Unowned"
-                )
+                protection = kind if inner.protection in ("", "Unowned") else inner.protection
+                return FieldType(inner.type, protection, inner.lock or lock, inner.unowned or kind == "Unowned")
         return FieldType(self.resolve(node, module, typevars))
 
     def is_classvar(self, node: ast.expr, module: Module) -> bool:

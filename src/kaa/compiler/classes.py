@@ -129,7 +129,10 @@ class ClassInfo:
             return
         declared = self.program.annotations.field(stmt.annotation, module, self.typevars)
         default = self._default(name)
-        f = Field(name, declared.type, self.cname, declared.protection, declared.lock, declared.unowned, default)
+        protection, lock = declared.protection, declared.lock
+        if protection in ("", "Unowned") and not isinstance(declared.type, AtomicType):
+            protection, lock = self.py.__dict__.get("__kaa_sharing__", (protection, lock))
+        f = Field(name, declared.type, self.cname, protection, lock, declared.unowned, default)
         if self.is_struct and is_counted(declared.type):
             raise CompileError(
                 f"a struct cannot hold {declared.type}: structs are plain values, references belong in classes",
@@ -191,6 +194,15 @@ class ClassInfo:
     def _line(self) -> int:
         node = self.program.sources.module(self.py.__module__).classes.get(self.py.__qualname__)
         return node.lineno if node else 0
+
+    def field_place(self, name: str) -> tuple[str, int]:
+        """File and line of the declaration of one of the class's own fields."""
+        module = self.program.sources.module(self.py.__module__)
+        node = module.classes.get(self.py.__qualname__)
+        for stmt in node.body if node is not None else ():
+            if isinstance(stmt, ast.AnnAssign) and isinstance(stmt.target, ast.Name) and stmt.target.id == name:
+                return module.filename, stmt.lineno
+        return module.filename, self._line()
 
     # ---- hierarchy -------------------------------------------------------------------------------------------------
 

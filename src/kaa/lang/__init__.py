@@ -52,7 +52,20 @@ from kaa.lang.proofs import (
 )
 from kaa.lang.rcu import RcuHead
 from kaa.lang.sequences import Array, Bytes, Slice
-from kaa.lang.sharing import Atomic, Bits, Guarded, Owned, PerCpu, Rcu, acquire_fence, fence, release_fence
+from kaa.lang.sharing import (
+    Atomic,
+    Bits,
+    Guarded,
+    Owned,
+    PerCpu,
+    Rcu,
+    acquire_fence,
+    fence,
+    guarded,
+    owned,
+    part,
+    release_fence,
+)
 from kaa.lang.structs import ZERO, as_bytes, copy, struct
 from kaa.lang.trampoline import Trampoline
 
@@ -61,7 +74,7 @@ __all__ = [
     "RcuHead", "ZERO",
     "acquires", "calls_addresses", "entry_point", "fatal", "fault_handler", "handling", "interrupts", "lock",
     "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires", "sleepable", "trusted",
-    "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence",
+    "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence", "guarded", "owned", "part",
     "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",
     "acquire_fence", "release_fence", "width", "wrapping_add", "wrapping_mul", "wrapping_sub",

@@ -5,6 +5,7 @@ Under CPython every operation is sequentially consistent, whatever order its nam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from kaa.lang.annotations import Qualifier
@@ -13,6 +14,7 @@ from kaa.lang.integers import width_of
 from kaa.lang.memory import Buffer, Storage
 
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 if TYPE_CHECKING:
     Guarded = Annotated
@@ -26,6 +28,28 @@ else:
     Rcu = Qualifier("Rcu")
     PerCpu = Qualifier("PerCpu")
     Owned = Qualifier("Owned")
+
+
+def guarded(lock: str) -> Callable[[C], C]:
+    """Fields declared in the class that do not say otherwise are `Guarded[…, lock]`."""
+
+    def decorate(cls: C) -> C:
+        cls.__kaa_sharing__ = ("Guarded", lock)  # type: ignore[attr-defined]
+        return cls
+
+    return decorate
+
+
+def owned(cls: C) -> C:
+    """Fields declared in the class that do not say otherwise are `Owned`: one thread's own."""
+    cls.__kaa_sharing__ = ("Owned", "")  # type: ignore[attr-defined]
+    return cls
+
+
+def part(cls: C) -> C:
+    """An instance is part of the one object that refers to it: what protects that field protects the instance."""
+    cls.__kaa_sharing__ = ("Part", "")  # type: ignore[attr-defined]
+    return cls
 
 
 def fence() -> None:

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fields say about sharing, and which classes several processors can reach.
+
+A class is shared if an instance can be found by starting at an object of the image and following fields: counted
+references, elements of containers, rows. What only ever lives in locals (a walk, a builder) is not. An instance of a
+`@part` class, a struct, an array and the language's own containers are *parts*: what protects the field that holds
+them protects what is in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaa.compiler.classes import ClassInfo, Field
+from kaa.compiler.ir import FieldPlace
+from kaa.compiler.program import Program
+from kaa.compiler.proofs.locks import LockTable, kind_of
+from kaa.compiler.types import (
+    ArrayType,
+    AtomicType,
+    BytesType,
+    ClassType,
+    FunctionType,
+    PtrType,
+    SliceType,
+    StructType,
+    TrampolineType,
+    Type,
+    WeakType,
+    nonnull,
+    strip,
+)
+
+PART_PROTECTION = "Part"
+BUILTIN = "kaa.lang.builtins."
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What a `Guarded` field names: fields from the object on (`steps`; none: the object itself), a lock of the image
+    (`names` holds its symbols), or a class of locks, whichever instance (`mask`)."""
+
+    steps: tuple[FieldPlace, ...] | None = None
+    names: frozenset[str] = frozenset()
+    mask: int = 0
+
+
+def is_part_class(info: ClassInfo) -> bool:
+    """Is an instance part of what holds it?"""
+    if info.py.__module__.startswith(BUILTIN):
+        return True
+    return any(one.py.__dict__.get("__kaa_sharing__", ("",))[0] == PART_PROTECTION for one in info.mro())
+
+
+def is_part(t: Type) -> bool:
+    """Does a field of this type hold its value within itself, so that using the value is using the field?"""
+    t = nonnull(strip(t))
+    if isinstance(t, ClassType):
+        return is_part_class(t.info)
+    return isinstance(t, (StructType, ArrayType))
+
+
+def carries(t: Type) -> bool:
+    """Is a value of this type a way into the place that it was got from?"""
+    t = nonnull(strip(t))
+    return is_part(t) or isinstance(t, (PtrType, SliceType))
+
+
+def needs_no_statement(t: Type) -> bool:
+    """Values that say it themselves."""
+    t = nonnull(strip(t))
+    if isinstance(t, ArrayType):
+        return needs_no_statement(t.element)
+    if isinstance(t, StructType):
+        return all(needs_no_statement(f.type) for f in t.info.fields.values())
+    return isinstance(t, (AtomicType, FunctionType, TrampolineType)) and not isinstance(t, FunctionType)
+
+
+class Sharing:
+    """The statements of one program's fields."""
+
+    def __init__(self, program: Program, table: LockTable) -> None:
+        self.program = program
+        self.table = table
+        self.shared = self._reachable()
+        self._locks: dict[tuple[str, str], Lock | None] = {}
+        self._by_name: dict[str, set[str]] = {}
+        for symbol, name in table.globals.items():
+            self._by_name.setdefault(name, set()).add(symbol)
+
+    # ---- who is shared -----------------------------------------------------------------------------------------------
+
+    def _reachable(self) -> set[ClassInfo]:
+        """The classes of what can be reached from the image."""
+        classes = [c for c in self.program.classes.values() if not c.is_struct]
+        out: set[ClassInfo] = set()
+        work: list[Type] = [one.type for one in self.program.freezer.objects.values()]
+        seen: set[Type] = set()
+        while work:
+            t = nonnull(strip(work.pop()))
+            if t in seen:
+                continue
+            seen.add(t)
+            if isinstance(t, (ArrayType, SliceType, PtrType, AtomicType)):
+                work.append(t.element)
+            elif isinstance(t, WeakType):
+                work.append(t.inner)
+            elif isinstance(t, StructType):
+                work += [f.type for f in t.info.fields.values()]
+            elif isinstance(t, ClassType):
+                for info in classes:
+                    if info.is_subclass(t.info) and info not in out:
+                        out.add(info)
+                        work += [f.type for f in info.fields.values()]
+        return out
+
+    def is_shared(self, info: ClassInfo) -> bool:
+        """Can several processors reach an instance?"""
+        return info in self.shared
+
+    # ---- locks -------------------------------------------------------------------------------------------------------
+
+    def lock_of(self, owner: ClassInfo, field: Field) -> Lock | None:
+        """What a field's statement names; None if there is no such lock."""
+        key = (field.declared_in, field.lock)
+        if key not in self._locks:
+            self._locks[key] = self._resolve(owner, field.lock)
+        return self._locks[key]
+
+    def _resolve(self, owner: ClassInfo, name: str) -> Lock | None:
+        parts = name.split(".")
+        if name == "self":
+            return Lock(steps=())
+        if parts[0] in owner.fields:
+            steps: list[FieldPlace] = []
+            info: ClassInfo | None = owner
+            for part in parts:
+                field = info.fields.get(part) if info is not None else None
+                if info is None or field is None:
+                    return None
+                steps.append(FieldPlace(None, info, field))  # type: ignore[arg-type]
+                t = nonnull(strip(field.type))
+                info = t.info if isinstance(t, (ClassType, StructType)) else None
+            return Lock(steps=tuple(steps)) if info is not None and kind_of(info) else None
+        if name in self._by_name:
+            return Lock(names=frozenset(self._by_name[name]))
+        mask = self.table.mask_of(name)
+        return Lock(mask=mask) if mask else None
+
+
+__all__ = ["BytesType", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement"]
