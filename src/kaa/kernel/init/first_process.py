@@ -16,6 +16,7 @@ from kaa.kernel.fs import initramfs, kernel_io
 from kaa.kernel.init import command_line, memory_map, planted_bugs
 from kaa.kernel.init import run as run_request
 from kaa.kernel.init.command_line import boot_param
+from kaa.kernel.locking import rcu
 from kaa.kernel.process import exec as programs
 from kaa.lang import Bytes, u32, u64
 
@@ -88,6 +89,7 @@ def run(unused: u64) -> None:
     _unpack()
     drivers.start(command_line.text())
     machine.smp.start_others()
+    rcu.start()
     planted_bugs.check()
     if choice.requested:
         run_request.serve()
