@@ -84,9 +84,7 @@ class Sharing:
         self.table = table
         self.shared = self._reachable()
         self._locks: dict[tuple[str, str], Lock | None] = {}
-        self._by_name: dict[str, set[str]] = {}
-        for symbol, name in table.globals.items():
-            self._by_name.setdefault(name, set()).add(symbol)
+        self._symbols = {id(one.obj): one.name for one in program.freezer.objects.values()}
 
     # ---- who is shared -----------------------------------------------------------------------------------------------
 
@@ -142,10 +140,21 @@ class Sharing:
                 t = nonnull(strip(field.type))
                 info = t.info if isinstance(t, (ClassType, StructType)) else None
             return Lock(steps=tuple(steps)) if info is not None and kind_of(info) else None
-        if name in self._by_name:
-            return Lock(names=frozenset(self._by_name[name]))
+        symbols = self._of_module(*parts) if len(parts) == 2 else frozenset[str]()
+        if symbols:
+            return Lock(names=symbols)
         mask = self.table.mask_of(name)
         return Lock(mask=mask) if mask else None
+
+    def _of_module(self, module: str, name: str) -> frozenset[str]:
+        """The symbols of the locks that are called so in a module called so."""
+        out: set[str] = set()
+        for one in self.program.sources.modules():
+            if one.name.rpartition(".")[2] == module:
+                live = one.live.__dict__.get(name)
+                if hasattr(type(live), "__kaa_lock__"):
+                    out.add(self._symbols.get(id(live), f"{module}.{name}"))  # the latter: nobody takes it
+        return frozenset(out)
 
 
 __all__ = ["BytesType", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement"]
