@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RCU: readers that take no lock, and writers that wait with giving up what they replaced until no reader can have it.
+
+    with rcu.read():                       # neither sleeps nor is preempted
+        table = registry.table             # an Rcu field: borrowed until the section ends
+        …
+    registry.table = Table(…)              # under the writers' own lock; the old one is *retired*
+
+A grace period is over when every processor has been seen outside a reader's section once since it began. A section
+keeps preemption off, so a processor whose preemption count is 0 is outside. `synchronize` asks: it interrupts the
+processors that are not this one, and whoever finds the count at 0 has answered; the others are asked again a
+millisecond later. So nothing is counted in system calls, switches or the idle loop, which cost what they did, and an
+idle processor answers at once. (Readers in interrupt handlers run with interrupts off, as do the answers: no answer is
+given in the middle of one.) This processor, when it asks, is outside itself.
+
+Order: the answers come from interrupts, so what a processor wrote before (and what it had read) is before its answer;
+who asked sees the answer before it goes on.
+
+Retired objects wait in lists, one for each processor, linked through themselves (lang/rcu.py): retiring needs no memory
+and no lock, and may happen in interrupt handlers and under any lock but a run queue's. The thread `rcu` takes all
+lists, waits for one grace period for all of them, and gives the references up; `__del__` and the functions of `call` run in
+it: they may sleep, but not wait for a grace period. Source: P. McKenney and J. Slingwine, "Read-Copy Update: Using
+Execution History to Solve Concurrency Problems", 1998; the rest is this kernel's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Final
+
+from kaa.kernel.arch import machine
+from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.kernel.sched import core
+from kaa.lang import Array, Atomic, RcuHead, export, fence, inline, rcu_reader, u32, u64
+from kaa.lang.unsafe import address_of, adopt, class_at, retain
+
+CPUS: Final = 64
+AGAIN_NS: Final = 1_000_000
+"""Between questions to a processor that was inside."""
+BATCH_NS: Final = 2_000_000
+"""The thread lets this much time pass before it takes the lists: more is retired by one grace period."""
+
+
+class State:
+    """Grace periods, and what waits for one."""
+
+    retired: Array[Atomic[u64], 64]
+    """Each processor's list: the address of the one retired last."""
+    work: Final[WaitQueue]
+    turn: Final[Mutex]
+    """One grace period at a time."""
+    started: Atomic[u64]
+    """Grace periods that have begun, under `turn`."""
+    finished: Atomic[u64]
+    outside: Atomic[u64]
+    """Processors that have been seen outside since the last one began."""
+
+    def __init__(self) -> None:
+        self.retired = Array[Atomic[u64], 64]()
+        self.work = WaitQueue("rcu")
+        self.turn = Mutex("rcu grace period")
+        self.started = Atomic(0)
+        self.finished = Atomic(0)
+        self.outside = Atomic(0)
+
+
+state = State()
+
+
+@rcu_reader("begin")
+@inline
+def begin_read() -> None:
+    """What Rcu fields are found to hold stays until the matching end_read."""
+    machine.percpu.preempt_disable()
+
+
+@rcu_reader("end")
+@inline
+def end_read() -> None:
+    """After begin_read."""
+    machine.percpu.preempt_enable()
+
+
+@contextmanager
+def read() -> Generator[None, None, None]:
+    """`with rcu.read():`"""
+    begin_read()
+    try:
+        yield
+    finally:
+        end_read()
+
+
+# ---- grace periods ---------------------------------------------------------------------------------------------------
+
+
+def synchronize() -> None:
+    """Return when all readers' sections that were under way have ended. Sleeps. What the caller wrote before is seen by
+    all sections that begin later. Callers that wait together share grace periods."""
+    fence()
+    wanted = state.started.load() + 1  # the one under way, if any, may have begun before what we wrote
+    with state.turn:
+        if state.finished.load() >= wanted:
+            return
+        state.started.fetch_add(1)
+        _await_all()
+        state.finished.fetch_add(1)
+
+
+def _await_all() -> None:
+    """A grace period, under `turn`."""
+    machine.percpu.preempt_disable()
+    state.outside.store(u64(1) << machine.percpu.cpu_id())
+    fence()
+    machine.percpu.preempt_enable()
+    while True:
+        inside = machine.smp.online_mask() & ~state.outside.load()
+        if inside == 0:
+            return
+        _ask(inside)
+        if machine.smp.online_mask() & ~state.outside.load() != 0:
+            deadline = machine.clock.monotonic_ns() + AGAIN_NS
+            core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
+            core.schedule_until(deadline)
+
+
+def _ask(processors: u64) -> None:
+    """See which of the processors are outside now. The one that runs this is."""
+    machine.percpu.preempt_disable()
+    own = u64(1) << machine.percpu.cpu_id()
+    state.outside.fetch_or(own)
+    machine.smp.call(processors & ~own, _answer, u64(0))
+    machine.percpu.preempt_enable()
+
+
+def _answer(unused: u64) -> None:
+    """In an interrupt: what it interrupted is inside a section only if preemption is off there."""
+    if machine.percpu.preempt_count() == 0:
+        state.outside.fetch_or(u64(1) << machine.percpu.cpu_id())
+
+
+# ---- what waits for one ----------------------------------------------------------------------------------------------
+
+
+def call(head: RcuHead, function: Callable[[RcuHead], None]) -> None:
+    """function(head) after a grace period, in the thread `rcu`. The object is kept until then. Needs no memory; one
+    call at a time for one object."""
+    assert head.rcu_function is None, "rcu.call of an object that waits already"
+    head.rcu_function = function
+    retain(head)
+    _retire(head)
+
+
+@export("kaa_retire")
+def retire(object_address: u64) -> None:
+    """Give one reference up after a grace period. What assignments to Rcu fields do with the old object."""
+    _retire(class_at(RcuHead, object_address))
+
+
+def _retire(head: RcuHead) -> None:
+    if head.rcu_retired.fetch_add(1) == 0:
+        _push(head)
+
+
+def _push(head: RcuHead) -> None:
+    """Into this processor's list. The list may be taken by the thread at any time, and is only added to by others: the
+    exchange cannot mistake one list for another."""
+    cpu = machine.percpu.cpu_id()
+    address = address_of(head)
+    while True:
+        before = state.retired[cpu].load_relaxed()
+        head.rcu_next = before
+        if state.retired[cpu].compare_exchange(before, address):
+            break
+    if before == 0:
+        state.work.wake_one()
+
+
+def has_work() -> bool:
+    """Whether anything is retired and not yet taken by the thread."""
+    for cpu in range(CPUS):
+        if state.retired[cpu].load_relaxed() != 0:
+            return True
+    return False
+
+
+def run(unused: u64) -> None:
+    """The thread `rcu`, for ever."""
+    while True:
+        state.work.wait_until(lambda: has_work())
+        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
+        core.schedule_until(machine.clock.monotonic_ns() + BATCH_NS)
+        give_up_retired()
+
+
+def give_up_retired() -> None:
+    """One batch: all that is retired now."""
+    chains = Array[u64, 64]()
+    for cpu in range(CPUS):
+        first: u64 = state.retired[cpu].exchange(0)
+        chains[cpu] = first
+        _mark(first)
+    synchronize()
+    for cpu in range(CPUS):
+        _finish_chain(chains[cpu])
+
+
+def _mark(first: u64) -> None:
+    """The references that were retired until now are due after the next grace period; later ones are not."""
+    address = first
+    while address != 0:
+        head = class_at(RcuHead, address)
+        head.rcu_due = head.rcu_retired.load()
+        address = head.rcu_next
+
+
+def _finish_chain(first: u64) -> None:
+    address = first
+    while address != 0:
+        following = class_at(RcuHead, address).rcu_next
+        _finish(address)
+        address = following
+
+
+def _finish(address: u64) -> None:
+    """The grace period is over for one object: call, and give up what was due; what was retired meanwhile waits
+    again."""
+    head = class_at(RcuHead, address)
+    function = head.rcu_function
+    if function is not None:
+        head.rcu_function = None
+        function(head)
+    due = head.rcu_due
+    if head.rcu_retired.fetch_sub(due) != due:
+        _push(head)
+    _give_up(address, due)
+
+
+def _give_up(address: u64, count: u32) -> None:
+    """Release references. The object may be gone after the last."""
+    for _ in range(count):
+        adopt(RcuHead, address)
+
+
+def start() -> None:
+    """Start the thread. Raises MemoryError, OSError(EAGAIN)."""
+    core.spawn_kernel_thread(run, u64(0), "rcu")

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RCU with the other processors played by the interrupts that this one sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kaa.kernel import log  # noqa: F401  (the machine's modules load in this order)
+from kaa.kernel.arch import machine
+from kaa.kernel.locking import rcu
+from kaa.kernel.process.task import Task
+from kaa.kernel.sched import core
+from kaa.lang import Atomic, RcuHead
+from kaa.lang.unsafe import address_of
+
+
+class Thing(RcuHead):
+    """Something that a field may have referred to."""
+
+
+class World:
+    """Four processors; `inside` says how often each is found in a reader's section before it leaves."""
+
+    def __init__(self) -> None:
+        self.inside = [0, 0, 0, 0]
+        self.asked: list[int] = []
+        self.sleeps = 0
+
+    def call(self, mask: int, function: Callable[[int], None], argument: int) -> None:
+        assert machine.irq.enabled() and not mask & 1 << machine.percpu.cpu_id()
+        here, count = machine.percpu.simulated["cpu"], machine.percpu.simulated["count"]
+        for number in range(4):
+            if mask >> number & 1:
+                self.asked.append(number)
+                machine.percpu.simulated["cpu"] = number
+                machine.percpu.simulated["count"] = 1 if self.inside[number] else 0
+                function(argument)
+                self.inside[number] = max(0, self.inside[number] - 1)
+        machine.percpu.simulated["cpu"], machine.percpu.simulated["count"] = here, count
+
+    def sleep(self, deadline: int) -> None:
+        self.sleeps += 1
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    found = World()
+    task: Any = object.__new__(Task)
+    task.kernel_stack = 0
+    task.state = Atomic(0)
+    machine.percpu.set_current(task)
+    machine.percpu.simulated["count"] = 0
+    monkeypatch.setattr(machine.smp, "online_mask", lambda: 15)
+    monkeypatch.setattr(machine.smp, "call", found.call)
+    monkeypatch.setattr(core, "schedule_until", found.sleep)
+    monkeypatch.setattr(core, "set_state", lambda task, state: None)  # type: ignore[misc]
+    yield found
+    assert machine.percpu.preempt_count() == 0
+
+
+def test_each_processor_is_asked_until_it_is_outside(world: World) -> None:
+    world.inside = [0, 0, 2, 1]
+    rcu.synchronize()
+    assert world.asked == [1, 2, 3, 2, 3, 2]
+    assert world.sleeps == 2
+
+
+def test_a_section_keeps_preemption_off(world: World) -> None:
+    with rcu.read():
+        assert machine.percpu.preempt_count() == 1
+
+
+def test_one_grace_period_serves_all_who_asked_before_it_began(world: World) -> None:
+    """Who asks while one is under way needs the next; a second who asks then shares that."""
+    begun = rcu.state.started.load()
+    rcu.state.started.fetch_add(1)  # one is under way, and began too early for us
+    rcu.state.turn.acquire()
+    rcu.state.turn.release()
+    rcu.state.finished.fetch_add(1)
+    rcu.synchronize()
+    assert rcu.state.started.load() == begun + 2
+
+
+def test_what_is_retired_goes_after_a_grace_period_and_not_before(world: World) -> None:
+    gone: list[str] = []
+    thing, other = Thing(), Thing()
+    rcu.call(thing, lambda head: gone.append("thing"))
+    with pytest.raises(AssertionError, match="waits already"):
+        rcu.call(thing, lambda head: None)
+    machine.percpu.simulated["cpu"] = 2
+    rcu.call(other, lambda head: gone.append("other"))
+    machine.percpu.simulated["cpu"] = 0
+    assert rcu.has_work() and not gone
+    world.inside[3] = 1
+    rcu.give_up_retired()
+    assert sorted(gone) == ["other", "thing"] and world.sleeps == 1
+    assert not rcu.has_work() and thing.rcu_retired.load() == 0
+
+
+def test_an_object_retired_twice_waits_for_the_later_grace_period(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is retired again while the first wait is under way: that reference is not due with the first."""
+    thing = Thing()
+    released: list[int] = []
+    monkeypatch.setattr(rcu, "_give_up", lambda address, count: released.append(count))  # type: ignore[misc]
+    rcu.retire(address_of(thing))
+    rcu.retire(address_of(thing))
+    plain = world.call
+
+    def call(mask: int, function: Callable[[int], None], argument: int) -> None:
+        plain(mask, function, argument)
+        if not released and thing.rcu_retired.load() == 2:
+            rcu.retire(address_of(thing))
+
+    monkeypatch.setattr(machine.smp, "call", call)
+    rcu.give_up_retired()
+    assert released == [2] and rcu.has_work()
+    rcu.give_up_retired()
+    assert released == [2, 1] and not rcu.has_work()
