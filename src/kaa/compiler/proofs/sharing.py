@@ -151,7 +151,7 @@ class Sharing:
         out: set[str] = set()
         for one in self.program.sources.modules():
             if one.name.rpartition(".")[2] == module:
-                live = one.live.__dict__.get(name)
+                live: object = one.live.__dict__.get(name)
                 if hasattr(type(live), "__kaa_lock__"):
                     out.add(self._symbols.get(id(live), f"{module}.{name}"))  # the latter: nobody takes it
         return frozenset(out)
