@@ -77,7 +77,7 @@ def begin(group: ThreadGroup, task: Task, signo: i32) -> None:
     group.stop_signal = signo
     thread = group.first_thread
     while thread is not None:
-        if (thread.flags.load() & (EXITING | DYING)) == 0 and thread.state != STOPPED:
+        if (thread.flags.load() & (EXITING | DYING)) == 0 and thread.state.load() != STOPPED:
             thread.flags.fetch_or(STOP_WANTED)
             group.stop_pending += 1
             summon(thread, u64(INTERRUPTIBLE))
