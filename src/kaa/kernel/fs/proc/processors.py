@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of /proc with a part for each processor that runs: cpuinfo and interrupts. Formats: proc(5)."""
+
+from __future__ import annotations
+
+from kaa.kernel.arch import machine
+from kaa.kernel.fs.proc.tree import tree
+from kaa.kernel.fs.text import TextBuffer
+from kaa.lang import Bytes, popcount, trailing_zeros, u32, u64
+
+COLUMN = 10
+COLON = 0x3A
+SPACE = 0x20
+NEWLINE = 0x0A
+
+
+def _line(out: TextBuffer, name: Bytes, value: u64) -> None:
+    out.add(name)
+    out.decimal(value)
+    out.byte(NEWLINE)
+
+
+def show_cpuinfo(out: TextBuffer) -> None:
+    """/proc/cpuinfo. All processors are cores of one package."""
+    running = u64(machine.smp.online_mask())
+    count = u64(popcount(running))
+    while running != 0:
+        number = u64(trailing_zeros(running))
+        running &= running - 1
+        _line(out, b"processor\t: ", number)
+        out.add(b"model name\t: ")
+        out.add(machine.elf.PLATFORM)
+        _line(out, b"\ncpu MHz\t\t: ", u64(machine.clock.state.tsc_hz // 1_000_000))
+        _line(out, b"physical id\t: ", u64(0))
+        _line(out, b"siblings\t: ", count)
+        _line(out, b"core id\t\t: ", number)
+        _line(out, b"cpu cores\t: ", count)
+        out.byte(NEWLINE)
+
+
+def show_interrupts(out: TextBuffer) -> None:
+    """/proc/interrupts: a row for each interrupt, a column for each processor."""
+    out.add(b"    ")
+    running = u64(machine.smp.online_mask())
+    while running != 0:
+        number = u64(trailing_zeros(running))
+        running &= running - 1
+        out.add(b"       CPU" if number < 10 else b"      CPU")
+        out.decimal(number)
+    out.byte(NEWLINE)
+    for row in range(machine.interrupt_counts.ROWS):
+        if machine.interrupt_counts.present(u32(row)):
+            _show_row(out, u32(row))
+
+
+def _show_row(out: TextBuffer, row: u32) -> None:
+    if row < machine.interrupt_counts.NMI_ROW:
+        out.decimal(u64(machine.interrupt_counts.line(row)), 3)
+    else:
+        out.add(machine.interrupt_counts.label(row))
+    out.byte(COLON)
+    running = u64(machine.smp.online_mask())
+    while running != 0:
+        out.byte(SPACE)
+        out.decimal(machine.interrupt_counts.count(row, u32(trailing_zeros(running))), COLUMN)
+        running &= running - 1
+    out.add(b"   ")
+    out.add(machine.interrupt_counts.text(row))
+    out.byte(NEWLINE)
+
+
+tree.file("cpuinfo", show_cpuinfo)
+tree.file("interrupts", show_interrupts)
