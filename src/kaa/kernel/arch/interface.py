@@ -20,6 +20,8 @@ irq
   allocate_vector() -> u32, register(vector, handler: Callable[[u32], None])
   connect(line, handler, level=False, low=False) -> u32: a line of the interrupt controller, unmasked, to `handler`;
     gives the vector. ISA interrupt n is line n, ACPI's overrides being applied; PCI and virtio-mmio lines are global.
+interrupt_counts: rows of /proc/interrupts, from 0 to ROWS, NMI_ROW and those after it a processor's own
+  present(row), line(row) -> u32 (a device's), label(row) and text(row) -> Bytes, count(row, processor) -> u64
 context: `Context`, a struct in each Task (its field `context`).
   switch(prev, next): interrupts off; the scheduler has made `next` current. Loads next.mm's page table. What runs for
     the first time calls sched.core.finish_switch() before anything else, with interrupts off.

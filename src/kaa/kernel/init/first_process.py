@@ -12,7 +12,8 @@ from __future__ import annotations
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers import start as drivers
-from kaa.kernel.fs import initramfs, kernel_io
+from kaa.kernel.fs import initramfs, kernel_io, sysfs
+from kaa.kernel.fs.sysfs import processors
 from kaa.kernel.init import command_line, memory_map, planted_bugs
 from kaa.kernel.init import run as run_request
 from kaa.kernel.init.command_line import boot_param
@@ -89,6 +90,7 @@ def run(unused: u64) -> None:
     _unpack()
     drivers.start(command_line.text())
     machine.smp.start_others()
+    _show_processors()
     rcu.start()
     planted_bugs.check()
     if choice.requested:
@@ -98,6 +100,14 @@ def run(unused: u64) -> None:
     _open_console()
     _start_init()
     machine.context.enter_user(machine.percpu.current())
+
+
+def _show_processors() -> None:
+    """Their directories in /sys."""
+    try:
+        processors.add_directories(sysfs.cpus)
+    except MemoryError:
+        log.warn("no memory for /sys/devices/system/cpu/cpu*")
 
 
 def _make_console_node() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kaa.kernel.arch.x86_64 import clock as clock
     from kaa.kernel.arch.x86_64 import context as context
     from kaa.kernel.arch.x86_64 import elf as elf
+    from kaa.kernel.arch.x86_64 import interrupt_counts as interrupt_counts
     from kaa.kernel.arch.x86_64 import irq as irq
     from kaa.kernel.arch.x86_64 import paging as paging
     from kaa.kernel.arch.x86_64 import percpu as percpu

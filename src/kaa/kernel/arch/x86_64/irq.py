@@ -83,11 +83,14 @@ class Vectors:
     before the line is connected; read by interrupts."""
 
     handlers: Array[Callable[[u32], None] | None, 256]
+    lines: Array[u32, 256]
+    """The interrupt line that a vector stands for, plus one; 0: none, or not known."""
     next_free: Atomic[u32]
     unexpected: Atomic[u64]
 
     def __init__(self) -> None:
         self.handlers = Array[Callable[[u32], None] | None, 256]()
+        self.lines = Array[u32, 256]()
         self.next_free = Atomic(FIRST_VECTOR)
         self.unexpected = Atomic(0)
 
@@ -117,6 +120,7 @@ def connect(line: u32, handler: Callable[[u32], None], level: bool = False, low:
 
     vector = allocate_vector()
     register(vector, handler)
+    vectors.lines[vector] = line + 1
     ioapic.route(line, vector, level, low)
     return vector
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of /proc about the machine as a whole: meminfo, cpuinfo, version and others. Formats: proc(5). What shows the
-scheduler is in scheduling.py."""
+"""Files of /proc about the machine as a whole: meminfo, version and others. Formats: proc(5). What shows the
+scheduler is in scheduling.py, processors in processors.py."""
 
 from __future__ import annotations
 
 from kaa.kernel import log
-from kaa.kernel.arch import machine
 from kaa.kernel.drivers.char import registry
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.superblock import TYPES
@@ -56,15 +55,6 @@ def show_meminfo(out: TextBuffer) -> None:
     kib(out, b"Committed_AS:   ", u64(max(overcommit.commitments.pages.load(), i64(0))))
     kib(out, b"VmallocTotal:   ", 0)
     out.add(b"HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n")
-
-
-def show_cpuinfo(out: TextBuffer) -> None:
-    """/proc/cpuinfo, for the one processor there is."""
-    out.add(b"processor\t: 0\nmodel name\t: ")
-    out.add(machine.elf.PLATFORM)
-    out.add(b"\ncpu MHz\t\t: ")
-    out.decimal(machine.clock.state.tsc_hz // 1_000_000)
-    out.add(b".000\nphysical id\t: 0\ncore id\t\t: 0\ncpu cores\t: 1\n\n")
 
 
 def show_version(out: TextBuffer) -> None:
@@ -133,7 +123,6 @@ def show_kmsg(out: TextBuffer) -> None:
 
 
 tree.file("meminfo", show_meminfo)
-tree.file("cpuinfo", show_cpuinfo)
 tree.file("version", show_version)
 tree.file("cmdline", show_cmdline)
 tree.file("filesystems", show_filesystems)
@@ -142,6 +131,5 @@ tree.file("swaps", show_swaps)
 tree.file("modules", show_empty)
 tree.file("partitions", show_empty)
 tree.file("diskstats", show_empty)
-tree.file("interrupts", show_empty)
 tree.file("kmsg", show_kmsg, mode=0o400)
 tree.link("mounts", "self/mounts")

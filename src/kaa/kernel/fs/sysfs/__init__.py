@@ -6,14 +6,15 @@ from __future__ import annotations
 from kaa.kernel.abi.statfs import SYSFS_MAGIC
 from kaa.kernel.fs.superblock import SuperBlock, filesystem, find_type
 from kaa.kernel.fs.synthetic import NodeInode, Tree
+from kaa.kernel.fs.sysfs import processors
 from kaa.kernel.fs.text import TextBuffer
 from kaa.lang import u64
 
 tree = Tree(0x1000)
 
 
-def show_cpus(out: TextBuffer) -> None:
-    """The one processor."""
+def show_node(out: TextBuffer) -> None:
+    """The one memory node."""
     out.add(b"0\n")
 
 
@@ -27,22 +28,23 @@ def show_no_huge_pages(out: TextBuffer) -> None:
     out.add(b"always madvise [never]\n")
 
 
-def show_true(out: TextBuffer) -> None:
-    """1"""
-    out.add(b"1\n")
-
-
 for _path in (
-    "block", "bus", "class", "class/net", "dev/block", "dev/char", "devices/virtual", "firmware",
-    "fs/cgroup", "module", "power",
+    "block",
+    "bus",
+    "class",
+    "class/net",
+    "dev/block",
+    "dev/char",
+    "devices/virtual",
+    "firmware",
+    "fs/cgroup",
+    "module",
+    "power",
 ):
     tree.directory(_path)
-for _path in ("online", "possible", "present", "kernel_max"):
-    tree.file(f"devices/system/cpu/{_path}", show_cpus)
-tree.directory("devices/system/cpu/cpu0/topology")
-tree.file("devices/system/cpu/cpu0/online", show_true)
+cpus = processors.declare(tree)
 for _path in ("online", "possible", "has_cpu", "has_memory", "has_normal_memory"):
-    tree.file(f"devices/system/node/{_path}", show_cpus)
+    tree.file(f"devices/system/node/{_path}", show_node)
 tree.directory("devices/system/node/node0")
 tree.file("devices/system/clocksource/clocksource0/current_clocksource", show_clock)
 tree.file("devices/system/clocksource/clocksource0/available_clocksource", show_clock)
