@@ -34,7 +34,7 @@ class Machine:
         task: Any = object.__new__(Task)
         task.kernel_stack = 0
         task.work = Atomic(0)
-        task.state = core.RUNNING
+        task.state = Atomic(core.RUNNING)
         task.waiter = Waiter(task)
         task.lock_waiter = Waiter(task)
         self.tasks.append(task)
@@ -45,13 +45,13 @@ class Machine:
 
     def schedule(self) -> None:
         sleeper = machine.percpu.current()
-        assert self.meanwhile or sleeper.state == core.RUNNING, "sleeps for ever"
-        while sleeper.state != core.RUNNING:
+        assert self.meanwhile or sleeper.state.load() == core.RUNNING, "sleeps for ever"
+        while sleeper.state.load() != core.RUNNING:
             self.meanwhile.pop(0)()
         self.run(sleeper)
 
     def wake(self, task: Any) -> None:
-        task.state = core.RUNNING
+        task.state.store(core.RUNNING)
         self.woken.append(task)
 
 
@@ -184,7 +184,7 @@ def test_no_wakeup_is_lost_between_looking_and_sleeping(world: Machine) -> None:
         world.run(task)
         world.meanwhile = [happen]
         queue.wait_until(condition)
-        assert happened[0] and not queue.has_waiters() and task.state == core.RUNNING
+        assert happened[0] and not queue.has_waiters() and task.state.load() == core.RUNNING
 
 
 def test_wake_one_wakes_one_sleeper_and_every_poller(world: Machine) -> None:
@@ -370,21 +370,21 @@ def test_processors_get_a_spinlock_in_order_of_arrival(world: Machine, monkeypat
         spins.append(1)
         if arriving:
             number = arriving.pop(0)
-            machine.percpu.simulated["cpu"] = number
+            machine.percpu.simulated["number"] = number
             place, behind = number * 4 + 1, number * 16
             places.words[behind].store(0)
             places.words[behind + 4].store(0)
             previous = lock.word.load() >> 16
             lock.word.store(1 | place << 16)
             places.words[(previous - 1) // 4 * 16 + (previous - 1) % 4].store(place)
-            machine.percpu.simulated["cpu"] = 0
+            machine.percpu.simulated["number"] = 0
         elif len(spins) == 10:
             lock.give_word()
             order.append(99)
 
     monkeypatch.setattr(machine.irq, "relax", relax)
     lock.acquire()
-    machine.percpu.simulated["cpu"] = 0
+    machine.percpu.simulated["number"] = 0
     lock.acquire()
     assert order == [99]
     assert lock.is_held() and lock.word.load() >> 16 == 13, "the queue went, although three still wait"

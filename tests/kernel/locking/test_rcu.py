@@ -31,15 +31,15 @@ class World:
 
     def call(self, mask: int, function: Callable[[int], None], argument: int) -> None:
         assert machine.irq.enabled() and not mask & 1 << machine.percpu.cpu_id()
-        here, count = machine.percpu.simulated["cpu"], machine.percpu.simulated["count"]
+        here, count = machine.percpu.simulated["number"], machine.percpu.simulated["count"]
         for number in range(4):
             if mask >> number & 1:
                 self.asked.append(number)
-                machine.percpu.simulated["cpu"] = number
+                machine.percpu.simulated["number"] = number
                 machine.percpu.simulated["count"] = 1 if self.inside[number] else 0
                 function(argument)
                 self.inside[number] = max(0, self.inside[number] - 1)
-        machine.percpu.simulated["cpu"], machine.percpu.simulated["count"] = here, count
+        machine.percpu.simulated["number"], machine.percpu.simulated["count"] = here, count
 
     def sleep(self, deadline: int) -> None:
         self.sleeps += 1
@@ -90,9 +90,9 @@ def test_what_is_retired_goes_after_a_grace_period_and_not_before(world: World) 
     rcu.call(thing, lambda head: gone.append("thing"))
     with pytest.raises(AssertionError, match="waits already"):
         rcu.call(thing, lambda head: None)
-    machine.percpu.simulated["cpu"] = 2
+    machine.percpu.simulated["number"] = 2
     rcu.call(other, lambda head: gone.append("other"))
-    machine.percpu.simulated["cpu"] = 0
+    machine.percpu.simulated["number"] = 0
     assert rcu.has_work() and not gone
     world.inside[3] = 1
     rcu.give_up_retired()

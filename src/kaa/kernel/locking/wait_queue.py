@@ -4,8 +4,8 @@
 The sleeper puts itself on the queue and marks itself sleeping (A), then looks at the condition for the last time (B);
 the waker changes the condition (C), then looks at the queue (D). Of two processors each of which writes one thing and
 then reads the other's, at least one must see the other's write, or a wake-up is lost; and no processor promises that by
-itself, since a store may wait in a buffer while later loads go ahead. So there is a full fence between A and B, in
-`prepare`, and one between C and D, in whatever looks at the queue without its lock: `wake_one`, `wake_all`,
+itself, since a store may wait in a buffer while later loads go ahead. So there is a full barrier between A and B, in
+`prepare` (core.set_state is one), and one between C and D, in whatever looks at the queue without its lock: `wake_one`, `wake_all`,
 `has_waiters`. If the waker sees the sleeper, it takes the queue's lock, and with it sees the sleeper's mark, which was
 made under that lock; if it does not, the sleeper's look comes after the change. It does not matter which locks either
 of them holds, or whether it holds any.
@@ -194,8 +194,7 @@ class WaitQueue(Queue):
             if waiter.queue is None:
                 self._link(waiter)
             waiter.woken = False
-            core.set_state(task, state)
-        fence()  # A | B
+            core.set_state(task, state)  # a full barrier: A | B
 
     @noinline
     def finish(self, waiter: Waiter | None, task: Task) -> None:

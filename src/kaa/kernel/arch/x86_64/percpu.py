@@ -54,7 +54,7 @@ class CpuLocal:
     """Whether the last interrupt came in user mode."""
 
 
-simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0}
+simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0, "number": 0}
 """The area's stand-in under CPython."""
 
 
@@ -96,7 +96,7 @@ def _store_resched(value: u32) -> None:
 
 @asm("movl %%gs:40, %0", out="=r", ins=[])
 def _cpu() -> u32:
-    return u32(0)
+    return u32(simulated["number"])
 
 
 @handling("begin")
