@@ -10,6 +10,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm import boot_memory, buddy, frame, pages, reclaim, slab
 from kaa.kernel.process.limits import Limits
 from kaa.kernel.process.task import Task
+from kaa.kernel.sched import cpu
 from kaa.lang import Atomic
 
 PAGE = 4096
@@ -37,6 +38,8 @@ def boot(pages_of_memory: int = 600) -> Any:
     pages.zero_page.pfn = Atomic(0)
     for cache in slab.caches:
         cache.__init__(cache.size, cache.number)  # type: ignore[misc]
+    cpu.boot.pages.__init__()  # type: ignore[misc]
+    cpu.boot.objects.__init__()  # type: ignore[misc]
     boot_memory.usable.__init__()  # type: ignore[misc]
     boot_memory.add(0x10_0000, 0x10_0000 + pages_of_memory * PAGE)
     boot_memory.initialise()
@@ -60,7 +63,7 @@ def boot(pages_of_memory: int = 600) -> Any:
 
 def all_frames_are_free(but: int = 0) -> bool:
     """Whether nothing is allocated but the kernel's root table and `but` frames."""
-    return buddy.zone.free == buddy.zone.total - 1 - but
+    return buddy.free_pages_count() == buddy.zone.total - 1 - but
 
 
 __all__ = ["PAGE", "all_frames_are_free", "boot", "frame"]

@@ -2,15 +2,16 @@
 """The page allocator: blocks of 2^order frames, order 0 to 10 (Knuth, TAOCP vol. 1 §2.5, "buddy system").
 
 Free blocks are linked, per order, through the descriptors of their first frames. A block's buddy is the block whose
-number differs in bit `order`; when both are free they become one block of the next order. In front stands a small
-stack of single frames, since nearly all requests are for one: it is filled from and emptied to the lists by whole
-batches.
+number differs in bit `order`; when both are free they become one block of the next order. In front stands, for each
+processor, a small stack of single frames (per_cpu.py), since nearly all requests are for one: it is filled from and
+emptied to the lists by whole batches.
 
 `reserve` frames are kept for those who free memory: interrupts and atomic sections may use half of it, a task that the
 out-of-memory killer chose all of it. Who may sleep first tries `reclaim`. Frames come with refcount 1, contents
 undefined.
 
-Lock: `zone` (interrupts off). Nothing is called with it held.
+Locks: `zone` (interrupts off) for the lists; nothing is called with it held. Interrupts off for the processor's own
+stack.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import fault_injection, frame, reclaim
 from kaa.kernel.mm.frame import FREE, RESERVED, page
-from kaa.lang import Array, cold, inline, noinline, trailing_zeros, u32, u64
+from kaa.kernel.mm.per_cpu import FRAMES, PageLists
+from kaa.lang import Array, Atomic, cold, inline, noinline, trailing_zeros, u32, u64
 
 ORDERS: Final = 11
 MAX_ORDER: Final = 10
-STACK_SIZE: Final = 64
 BATCH_ORDER: Final = 4
 BATCH: Final = 1 << BATCH_ORDER
 
@@ -38,25 +39,20 @@ class Zone(LeafLock):
     """Free blocks of each order."""
     occupied: u32
     """Bit n: there are free blocks of order n."""
-    free: u64
-    """Frames in the lists and on the stack."""
+    free: Atomic[u64]
+    """Frames in the lists. Changed under the lock, looked at without."""
     total: u64
-    """Frames the allocator manages, free or not."""
+    """Frames the allocator manages, free or not. Changes during boot only, as does `reserve`."""
     reserve: u64
-    stack: Array[u32, 64]
-    depth: u32
-    """Frames on the stack."""
 
     def __init__(self) -> None:
         super().__init__("zone")
         self.heads = Array[u32, 11]()
         self.counts = Array[u32, 11]()
-        self.stack = Array[u32, 64]()
         self.occupied = 0
-        self.free = 0
+        self.free = Atomic(0)
         self.total = 0
         self.reserve = 0
-        self.depth = 0
 
     # -- the lists; under the lock
 
@@ -119,36 +115,54 @@ class Zone(LeafLock):
             size += 1
         self.push(block, size)
 
-    # -- the stack; under the lock
+    @inline
+    def count_free(self, frames: u64) -> None:
+        """So many have come to the lists. Under the lock."""
+        self.free.store_relaxed(self.free.load_relaxed() + frames)
 
-    def refill(self) -> u64:
-        """Fill the stack by a batch (or, short of memory, by what there is) and take one frame of it; 0: none left."""
+    @inline
+    def count_taken(self, frames: u64) -> None:
+        """So many have left the lists. Under the lock."""
+        self.free.store_relaxed(self.free.load_relaxed() - frames)
+
+    # -- a processor's stack; interrupts are off
+
+    @noinline
+    def refill(self, lists: PageLists) -> u64:
+        """Fill the (empty) stack by a batch, or, short of memory, by what there is above the reserve, and take one
+        frame of it; 0: none left."""
         order: u32 = BATCH_ORDER
-        pfn = self.take(order)
-        while pfn == 0 and order > 0:
+        pfn: u64 = 0
+        self.acquire()
+        while True:
+            if self.free.load_relaxed() >= self.reserve + (u64(1) << order):
+                pfn = self.take(order)
+            if pfn != 0 or order == 0:
+                break
             order -= 1
-            pfn = self.take(order)
+        if pfn != 0:
+            self.count_taken(u64(1) << order)
+        self.release()
         if pfn == 0:
             return u64(0)
         extra = (u32(1) << order) - 1
         for index in range(extra):
-            self.stack[index] = pfn + (extra - index)
-        self.depth = extra
+            lists.frames[index] = pfn + (extra - index)
+        lists.depth = extra
         return pfn
 
-    def spill(self) -> None:
-        """The stack is full: give the older half back to the lists."""
-        half = STACK_SIZE // 2
-        for index in range(half):
-            self.give(u64(self.stack[index]), 0)
-            self.stack[index] = self.stack[index + half]
-        self.depth = STACK_SIZE - half
-
-    def empty_stack(self) -> None:
-        """Give the whole stack back: large blocks are wanted."""
-        while self.depth > 0:
-            self.depth -= 1
-            self.give(u64(self.stack[self.depth]), 0)
+    @noinline
+    def spill(self, lists: PageLists, frames: u32) -> None:
+        """Give the oldest so many frames of a stack to the lists."""
+        left = lists.depth - frames
+        self.acquire()
+        for index in range(frames):
+            self.give(u64(lists.frames[index]), 0)
+        self.count_free(u64(frames))
+        self.release()
+        for index in range(left):
+            lists.frames[index] = lists.frames[index + frames]
+        lists.depth = left
 
 
 zone = Zone()
@@ -165,9 +179,11 @@ def add_memory(first: u64, end: u64) -> None:
         while pfn + (u64(1) << order) > end:
             order -= 1
         size = u64(1) << order
+        zone.acquire()
         zone.give(pfn, order)
         zone.total += size
-        zone.free += size
+        zone.count_free(size)
+        zone.release()
         pfn += size
     zone.reserve = max(u64(16), min(zone.total // 64, 1024))
 
@@ -196,17 +212,16 @@ def allocate_page() -> u64:
     """One frame, contents undefined, refcount 1. Raises MemoryError."""
     if fault_injection.armed() and fault_injection.should_fail():
         raise MemoryError
-    zone.acquire()
+    flags = machine.irq.save()
+    lists = machine.percpu.here().pages
+    depth = lists.depth
     pfn: u64 = 0
-    if zone.free > zone.reserve:
-        if zone.depth > 0:
-            zone.depth -= 1
-            pfn = u64(zone.stack[zone.depth])
-        else:
-            pfn = zone.refill()
-        if pfn != 0:
-            zone.free -= 1
-    zone.release()
+    if depth > 0:
+        lists.depth = depth - 1
+        pfn = u64(lists.frames[depth - 1])
+    else:
+        pfn = zone.refill(lists)
+    machine.irq.restore(flags)
     if pfn == 0:
         pfn = _allocate_slowly(0)
     _first_use(pfn, 0)
@@ -238,13 +253,10 @@ def _take(order: u32, keep: u64) -> u64:
     size = u64(1) << order
     pfn: u64 = 0
     zone.acquire()
-    if zone.free >= keep + size:
+    if zone.free.load_relaxed() >= keep + size:
         pfn = zone.take(order)
-        if pfn == 0 and zone.depth > 0:
-            zone.empty_stack()
-            pfn = zone.take(order)
         if pfn != 0:
-            zone.free -= size
+            zone.count_taken(size)
     zone.release()
     return pfn
 
@@ -256,6 +268,10 @@ def _allocate_slowly(order: u32) -> u64:
     MemoryError."""
     keep = zone.reserve
     if reclaim.may_reclaim():
+        drain_everywhere()
+        pfn = _take(order, keep)
+        if pfn != 0:
+            return pfn
         for _ in range(4):
             freed = reclaim.free_some(u64(32) + (u64(1) << order))
             pfn = _take(order, keep)
@@ -266,6 +282,7 @@ def _allocate_slowly(order: u32) -> u64:
         if reclaim.is_victim():
             keep = 0
     else:
+        drain_here()
         keep = keep // 2
     pfn = _take(order, keep)
     if pfn == 0:
@@ -273,16 +290,46 @@ def _allocate_slowly(order: u32) -> u64:
     return pfn
 
 
+# -- what processors keep for themselves
+
+
+def drain_here() -> None:
+    """Give all frames that this processor keeps to the lists: large blocks are wanted, or memory is short."""
+    flags = machine.irq.save()
+    lists = machine.percpu.here().pages
+    if lists.depth != 0:
+        zone.spill(lists, lists.depth)
+    machine.irq.restore(flags)
+
+
+def _drain(unused: u64) -> None:
+    from kaa.kernel.mm import slab
+
+    slab.drain_here()
+    drain_here()
+
+
+@cold
+def drain_everywhere() -> None:
+    """Give all that processors keep, objects and frames, to the shared lists. The caller may sleep."""
+    others = machine.smp.online_mask()
+    if others != 1:
+        machine.smp.call(others, _drain, u64(0))
+    else:
+        _drain(u64(0))
+
+
 def free_page(pfn: u64) -> None:
     """Give one frame back; nobody has a reference any more."""
-    zone.acquire()
-    if zone.depth == STACK_SIZE:
-        zone.spill()
+    flags = machine.irq.save()
+    lists = machine.percpu.here().pages
+    if lists.depth == FRAMES:
+        zone.spill(lists, u32(FRAMES // 2))
     page(pfn).flags.store_relaxed(0)
-    zone.stack[zone.depth] = pfn
-    zone.depth += 1
-    zone.free += 1
-    zone.release()
+    depth = lists.depth
+    lists.frames[depth] = pfn
+    lists.depth = depth + 1
+    machine.irq.restore(flags)
 
 
 def free_pages(pfn: u64, order: u32) -> None:
@@ -293,7 +340,7 @@ def free_pages(pfn: u64, order: u32) -> None:
     zone.acquire()
     page(pfn).flags.store_relaxed(0)
     zone.give(pfn, order)
-    zone.free += u64(1) << order
+    zone.count_free(u64(1) << order)
     zone.release()
 
 
@@ -328,18 +375,25 @@ def total_pages() -> u64:
 
 
 def free_pages_count() -> u64:
-    """Frames free now."""
-    return zone.free
+    """Frames free now, those that processors keep included."""
+    from kaa.kernel.sched import cpu
+
+    total = zone.free.load_relaxed()
+    for number in range(cpu.MAX_CPUS):
+        other = cpu.get(u32(number))
+        if other is not None:
+            total += other.pages.depth
+    return total
 
 
 def is_low() -> bool:
     """Less than twice the reserve is free: time to let go of caches."""
-    return zone.free < 2 * zone.reserve
+    return zone.free.load_relaxed() < 2 * zone.reserve
 
 
 def might_satisfy(order: u32) -> bool:
     """Whether a block of this order is free, without touching the reserve. A guess: no lock is held."""
-    return zone.free > zone.reserve + (u64(1) << order)
+    return zone.free.load_relaxed() > zone.reserve + (u64(1) << order)
 
 
 def local_interrupts_are_off() -> bool:

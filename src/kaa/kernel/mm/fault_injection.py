@@ -4,26 +4,37 @@
 - /proc/kaa/fail-nth: a task writes n, and its nth allocation from then on fails (`Task.fail_nth`; 0 again afterwards).
 - `kaa.failslab=N` on the kernel's command line: every Nth allocation of a user task fails, from pid 1's start on.
 
-Both count objects, buffers and frames alike. When neither is in use the cost is one load per allocation.
+Both count objects, buffers and frames alike. When neither is in use the cost is one load per allocation. A task's
+`fail_nth` is its own; what is common is under `injection`, a lock of its own (interrupts off).
 """
 
 from __future__ import annotations
 
 from kaa.kernel.arch import machine
 from kaa.kernel.init.command_line import boot_param, number
-from kaa.lang import Bytes, cold, inline, noinline, u64
+from kaa.kernel.locking.spinlock import LeafLock
+from kaa.lang import Atomic, Bytes, cold, inline, noinline, u64
 
 
-class Injection:
-    """What fails. `tasks` counts the tasks with a pending fail_nth; plain words, since a lost update only blurs a
-    test."""
+class Injection(LeafLock):
+    """What fails; its own lock."""
 
+    active: Atomic[bool]
+    """Whether anything may fail at all: looked at without the lock."""
     interval: u64 = 0
     count: u64 = 0
     tasks: u64 = 0
-    active: bool = False
+    """Tasks with a pending fail_nth."""
     injected: u64 = 0
     """Failures so far."""
+
+    def __init__(self) -> None:
+        super().__init__("fault injection")
+        self.active = Atomic(False)
+
+    def rearm(self) -> None:
+        """Something began or ended. Under the lock."""
+        self.active.store_relaxed(self.interval != 0 or self.tasks != 0)
 
 
 injection = Injection()
@@ -32,7 +43,7 @@ injection = Injection()
 @inline
 def armed() -> bool:
     """Whether any allocation may be made to fail at all."""
-    return injection.active
+    return injection.active.load_relaxed()
 
 
 @cold
@@ -51,32 +62,36 @@ def _nth_is_now() -> bool:
     task.fail_nth -= 1
     if task.fail_nth > 0:
         return False
+    injection.acquire()
     injection.tasks -= 1
-    _rearm()
     injection.injected += 1
+    injection.rearm()
+    injection.release()
     return True
 
 
 def _interval_is_over() -> bool:
-    if injection.interval == 0 or machine.percpu.current().mm is None:
+    if machine.percpu.current().mm is None:
         return False
-    injection.count += 1
-    if injection.count < injection.interval:
-        return False
-    injection.count = 0
-    injection.injected += 1
-    return True
-
-
-def _rearm() -> None:
-    injection.active = injection.interval != 0 or injection.tasks != 0
+    injection.acquire()
+    over = False
+    if injection.interval != 0:
+        injection.count += 1
+        over = injection.count >= injection.interval
+        if over:
+            injection.count = 0
+            injection.injected += 1
+    injection.release()
+    return over
 
 
 def fail_every(interval: u64) -> None:
     """kaa.failslab=N; 0 switches it off."""
+    injection.acquire()
     injection.interval = interval
     injection.count = 0
-    _rearm()
+    injection.rearm()
+    injection.release()
 
 
 @boot_param("kaa.failslab")
@@ -87,17 +102,22 @@ def _failslab(value: Bytes) -> None:
 def set_fail_nth(n: u64) -> None:
     """Let the calling task's nth allocation from now fail; 0: none."""
     task = machine.percpu.current()
-    if (task.fail_nth != 0) != (n != 0):
-        if n != 0:
-            injection.tasks += 1
-        else:
-            injection.tasks -= 1
+    was = task.fail_nth
+    injection.acquire()
+    if was == 0 and n != 0:
+        injection.tasks += 1
+    if was != 0 and n == 0:
+        injection.tasks -= 1
     task.fail_nth = n
-    _rearm()
+    injection.rearm()
+    injection.release()
 
 
 def forget(fail_nth: u64) -> None:
     """A task exits with this many allocations to go."""
-    if fail_nth != 0 and injection.tasks > 0:
-        injection.tasks -= 1
-        _rearm()
+    if fail_nth == 0:
+        return
+    injection.acquire()
+    injection.tasks -= 1
+    injection.rearm()
+    injection.release()

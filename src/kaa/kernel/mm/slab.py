@@ -3,19 +3,22 @@
 hooks.
 
 A `Cache` serves one size. It cuts frames into objects; the free objects of a frame are linked through their first
-words. One frame of each cache is *active*: its free list is in the cache itself, so that allocating pops and freeing
-pushes it. The other frames keep their lists in their descriptors: `mapping` the first free object, `mapcount` the
-number of objects in use (all of them, for the active frame), `slab` the cache's number, and stand on the cache's
-`partial` list while some object is free. A frame none of whose objects is used goes back to the buddy allocator.
+words. One frame of each cache is *active*: its free list is in the cache itself. The other frames keep their lists in
+their descriptors: `mapping` the first free object, `mapcount` the number of objects in use (all of them, for the active
+frame), `slab` the cache's number, and stand on the cache's `partial` list while some object is free. A frame none of
+whose objects is used goes back to the buddy allocator.
+
+In front of each cache stands, for each processor, a list of free objects (per_cpu.ObjectLists): allocating pops and
+freeing pushes, without a lock. It is filled from the cache and emptied to it by batches.
 
 Classes of the same rounded size share a cache, as buffers do: with a page per class the classes alone would not fit a
-machine of 8 MiB. How many instances of each class live is counted in its ClassInfo, for leak tests and
+machine of 8 MiB. How many instances of each class live is counted, by each processor, for leak tests and
 /proc/kaa/objects.
 
 Sizes above LARGEST are runs of frames from the buddy allocator.
 
-Locks: each cache its own (interrupts off: references may be dropped in interrupts). The buddy's zone is taken under
-none.
+Locks: interrupts off for the processor's lists (references may be dropped in interrupts); each cache its own, inside.
+Frames are taken from the buddy allocator under none, and given back under none.
 """
 
 from __future__ import annotations
@@ -23,16 +26,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import buddy, fault_injection, frame
 from kaa.kernel.mm.frame import PAGE_SHIFT, PAGE_SIZE, SLAB, page
-from kaa.lang import ZERO, Array, Atomic, Bytes, cold, export, inline, noinline, struct, u8, u32, u64
+from kaa.kernel.mm.per_cpu import CLASSES, ObjectLists
+from kaa.lang import (
+    ZERO,
+    Array,
+    Atomic,
+    Bytes,
+    cold,
+    export,
+    inline,
+    noinline,
+    struct,
+    u8,
+    u32,
+    u64,
+    wrapping_add,
+    wrapping_sub,
+)
 from kaa.lang.unsafe import Ptr, zero
 
 SIZES: Final = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 672, 816, 1024, 1360,
                 2048)  # fmt: skip
 LARGEST: Final = 2048
 WORD_MASK: Final = 0xFFFF_FFFF_FFFF_FFF8
+
+
+MOST_KEPT: Final = 64
+BATCH_BYTES: Final = 2048
+"""What moves between a processor's list and the cache at once, in bytes."""
 
 
 class Cache(LeafLock):
@@ -49,6 +74,8 @@ class Cache(LeafLock):
     """First frame of the partial list."""
     frames: u64
     """Frames held, for accounts."""
+    batch: Final[u32]
+    """Objects moved at once; a processor keeps at most twice as many."""
 
     def __init__(self, size: u32, number: u32) -> None:
         super().__init__("slab")
@@ -57,47 +84,98 @@ class Cache(LeafLock):
         self.size = size
         self.number = number
         self.per_frame = PAGE_SIZE // size
+        self.batch = max(min(BATCH_BYTES // size, MOST_KEPT // 2), 2)
         self.partial = 0
         self.frames = 0
 
-    @inline
-    def take(self) -> u64:
-        """A free object, contents undefined; 0 without memory."""
-        self.acquire()
-        item = self.free
-        if item == 0:
-            return self._take_slowly()
-        self.free = Ptr[u64](item)[0]
-        self.release()
-        return item
-
-    @inline
-    def give(self, item: u64) -> None:
-        """Give an object back."""
-        self.acquire()
-        if frame.pfn_at(item) == self.active:
-            Ptr[u64](item)[0] = self.free
-            self.free = item
-            self.release()
-        else:
-            self._give_slowly(item)
-
     @noinline
-    def _take_slowly(self) -> u64:
-        """The active frame is used up: activate a partial one or a new one. Called with the lock, gives it back."""
-        if self.partial == 0:
-            self.release()
+    def take_slowly(self) -> u64:
+        """The processor's list is empty: an object, and a batch for the list; 0 without memory."""
+        while True:
+            flags = machine.irq.save()
+            item = self._fetch(machine.percpu.here().objects)
+            machine.irq.restore(flags)
+            if item != 0:
+                return item
             fresh = self._new_frame()
             if fresh == 0:
                 return u64(0)
             self.acquire()
             self._link(fresh)
+            self.release()
+
+    def _fetch(self, lists: ObjectLists) -> u64:
+        """Take a batch over into the processor's list, and one object of it; 0: there is none. Interrupts are off."""
+        number = self.number
+        head = lists.heads[number]
+        count = lists.counts[number]
+        self.acquire()
+        while count <= self.batch:
+            item = self._pop()
+            if item == 0:
+                break
+            Ptr[u64](item)[0] = head
+            head = item
+            count += 1
+        self.release()
+        if head == 0:
+            return u64(0)
+        lists.heads[number] = Ptr[u64](head)[0]
+        lists.counts[number] = count - 1
+        return head
+
+    def _pop(self) -> u64:
+        """A free object; 0: none without a new frame. Under the lock."""
         if self.free == 0:
+            if self.partial == 0:
+                return u64(0)
             self._activate()
         item = self.free
         self.free = Ptr[u64](item)[0]
-        self.release()
         return item
+
+    @noinline
+    def give_some(self, lists: ObjectLists, number: u32) -> None:
+        """The processor keeps too many: so many of them come back. Interrupts are off."""
+        kind = self.number
+        unused: u64 = 0
+        self.acquire()
+        for _ in range(number):
+            item = lists.heads[kind]
+            lists.heads[kind] = Ptr[u64](item)[0]
+            empty = self._push(item)
+            if empty != 0:
+                page(empty).next = unused
+                unused = empty
+        self.release()
+        lists.counts[kind] = lists.counts[kind] - number
+        while unused != 0:
+            following = u64(page(unused).next)
+            buddy.free_page(unused)
+            unused = following
+
+    def _push(self, item: u64) -> u64:
+        """Take an object back; gives its frame if that is not used any more, and not the cache's either, else 0. Under
+        the lock."""
+        pfn = frame.pfn_at(item)
+        if pfn == self.active:
+            Ptr[u64](item)[0] = self.free
+            self.free = item
+            return u64(0)
+        descriptor = page(pfn)
+        head = descriptor.mapping
+        Ptr[u64](item)[0] = head
+        descriptor.mapping = item
+        descriptor.mapcount -= 1
+        if descriptor.mapcount == 0:
+            if head != 0:
+                self._unlink(pfn)
+            self.frames -= 1
+            return pfn
+        if head == 0:
+            self._link(pfn)
+            self.frames -= 1
+        return u64(0)
 
     def _activate(self) -> None:
         """Make the first partial frame the active one. The frame that was active has no free object left."""
@@ -127,27 +205,6 @@ class Cache(LeafLock):
         descriptor.mapping = first
         descriptor.mapcount = 0
         return pfn
-
-    @noinline
-    def _give_slowly(self, item: u64) -> None:
-        """An object of a frame that is not active. Called with the lock, gives it back."""
-        pfn = frame.pfn_at(item)
-        descriptor = page(pfn)
-        head = descriptor.mapping
-        Ptr[u64](item)[0] = head
-        descriptor.mapping = item
-        descriptor.mapcount -= 1
-        if descriptor.mapcount == 0:
-            if head != 0:
-                self._unlink(pfn)
-            self.frames -= 1
-            self.release()
-            buddy.free_page(pfn)
-            return
-        if head == 0:
-            self._link(pfn)
-            self.frames -= 1
-        self.release()
 
     def _link(self, pfn: u64) -> None:
         descriptor = page(pfn)
@@ -211,15 +268,14 @@ class Class:
 
 
 class Usage:
-    """Counts for /proc and leak tests, and the list of classes that ever had an instance."""
+    """The list of classes that ever had an instance; its own lock for additions."""
 
-    last_class: u64 = 0
-    buffers: Atomic[u64]
-    bytes: Atomic[u64]
+    lock: Final[LeafLock]
+    last_class: Atomic[u64]
 
     def __init__(self) -> None:
-        self.buffers = Atomic(0)
-        self.bytes = Atomic(0)
+        self.lock = LeafLock("classes in use")
+        self.last_class = Atomic(0)
 
 
 usage = Usage()
@@ -228,9 +284,13 @@ usage = Usage()
 @cold
 @noinline
 def _remember(klass: Class, info: u64) -> None:
-    """First instance of a class: put it on the list. Two tasks at once would at worst lose one line of a report."""
-    klass.link = usage.last_class + 1
-    usage.last_class = info
+    """First instance of a class: put it on the list."""
+    usage.lock.acquire()
+    if klass.link == 0:
+        last = usage.last_class.load_relaxed()
+        klass.link = last + 1
+        usage.last_class.store(info)
+    usage.lock.release()
 
 
 @export("kaa_object_alloc")
@@ -240,9 +300,15 @@ def object_alloc(info: u64) -> u64:
         return u64(0)
     klass = Ptr[Class](info).place()
     size = u64(klass.size)
-    where = _cache_for(size).take() if size <= LARGEST else _take_large(size)
+    where = _take(size) if size <= LARGEST else _take_large(size)
     if where != 0:
-        klass.live.fetch_add(1)
+        if klass.id < CLASSES:
+            flags = machine.irq.save()
+            lists = machine.percpu.here().objects
+            lists.live[klass.id] = wrapping_add(lists.live[klass.id], u32(1))
+            machine.irq.restore(flags)
+        else:
+            klass.live.fetch_add(1)
         if klass.link == 0:
             _remember(klass, info)
         zero(where, (size + 7) & WORD_MASK)
@@ -254,9 +320,15 @@ def object_free(info: u64, where: u64) -> None:
     """The instance is gone."""
     klass = Ptr[Class](info).place()
     size = u64(klass.size)
-    klass.live.fetch_sub(1)
+    if klass.id < CLASSES:
+        flags = machine.irq.save()
+        lists = machine.percpu.here().objects
+        lists.live[klass.id] = wrapping_sub(lists.live[klass.id], u32(1))
+        machine.irq.restore(flags)
+    else:
+        klass.live.fetch_sub(1)
     if size <= LARGEST:
-        _cache_for(size).give(where)
+        _give(size, where)
     else:
         buddy.free_run(frame.pfn_at(where), _pages(size))
 
@@ -266,10 +338,9 @@ def buffer_alloc(size: u64) -> u64:
     """A zeroed raw buffer, 16-aligned; 0 when there is none."""
     if fault_injection.armed() and fault_injection.should_fail():
         return u64(0)
-    where = _cache_for(size).take() if size <= LARGEST else _take_large(size)
+    where = _take(size) if size <= LARGEST else _take_large(size)
     if where != 0:
-        usage.buffers.fetch_add(1)
-        usage.bytes.fetch_add(size)
+        _count_buffer(u64(1), size)
         zero(where, (size + 7) & WORD_MASK)
     return where
 
@@ -277,12 +348,64 @@ def buffer_alloc(size: u64) -> u64:
 @export("kaa_buffer_free")
 def buffer_free(where: u64, size: u64) -> None:
     """Give a buffer back; `size` is what was asked for."""
-    usage.buffers.fetch_sub(1)
-    usage.bytes.fetch_sub(size)
+    _count_buffer(u64((1 << 64) - 1), wrapping_sub(u64(0), size))
     if size <= LARGEST:
-        _cache_for(size).give(where)
+        _give(size, where)
     else:
         buddy.free_run(frame.pfn_at(where), _pages(size))
+
+
+@inline
+def _count_buffer(number: u64, size: u64) -> None:
+    """One buffer more or (both numbers negative) less."""
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    lists.buffers = wrapping_add(lists.buffers, number)
+    lists.bytes = wrapping_add(lists.bytes, size)
+    machine.irq.restore(flags)
+
+
+@inline
+def _take(size: u64) -> u64:
+    """A free object of such a size, contents undefined; 0 without memory."""
+    cache = _cache_for(size)
+    number = cache.number
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    item = lists.heads[number]
+    if item != 0:
+        lists.heads[number] = Ptr[u64](item)[0]
+        lists.counts[number] = lists.counts[number] - 1
+        machine.irq.restore(flags)
+        return item
+    machine.irq.restore(flags)
+    return cache.take_slowly()
+
+
+@inline
+def _give(size: u64, where: u64) -> None:
+    """Give an object of such a size back."""
+    cache = _cache_for(size)
+    number = cache.number
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    Ptr[u64](where)[0] = lists.heads[number]
+    lists.heads[number] = where
+    count = lists.counts[number] + 1
+    lists.counts[number] = count
+    if count > 2 * cache.batch:
+        cache.give_some(lists, cache.batch)
+    machine.irq.restore(flags)
+
+
+def drain_here() -> None:
+    """Give all free objects that this processor keeps to their caches."""
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    for cache in caches:
+        if lists.counts[cache.number] != 0:
+            cache.give_some(lists, lists.counts[cache.number])
+    machine.irq.restore(flags)
 
 
 def slab_pages() -> u64:
@@ -303,11 +426,25 @@ def _name(klass: Class) -> Bytes:
 
 def classes() -> Iterator[tuple[Bytes, u64, u64]]:
     """(name, bytes of an instance, live instances) of each class that ever had one: /proc/kaa/objects."""
-    info = usage.last_class
+    info = usage.last_class.load()
     while info != 0:
         klass = Ptr[Class](info).place()
-        yield _name(klass), u64(klass.size), klass.live.load()
+        yield _name(klass), u64(klass.size), _live(klass)
         info = klass.link - 1
+
+
+def _live(klass: Class) -> u64:
+    """Instances of a class that live: the sum over all processors."""
+    from kaa.kernel.sched import cpu
+
+    if klass.id >= CLASSES:
+        return klass.live.load()
+    total: u32 = 0
+    for number in range(cpu.MAX_CPUS):
+        other = cpu.get(u32(number))
+        if other is not None:
+            total = wrapping_add(total, other.objects.live[klass.id])
+    return u64(total)
 
 
 def live_objects() -> u64:
@@ -318,8 +455,23 @@ def live_objects() -> u64:
     return total
 
 
+def buffers() -> tuple[u64, u64]:
+    """Raw buffers alive now, and their bytes."""
+    from kaa.kernel.sched import cpu
+
+    count: u64 = 0
+    size: u64 = 0
+    for number in range(cpu.MAX_CPUS):
+        other = cpu.get(u32(number))
+        if other is not None:
+            count = wrapping_add(count, other.objects.buffers)
+            size = wrapping_add(size, other.objects.bytes)
+    return count, size
+
+
 def report(put: Callable[[str], None]) -> None:
     """The lines of /proc/kaa/objects: class, live instances, bytes of one; then all raw buffers."""
     for name, size, live in classes():
         put(f"{name} {live} {size}\n")
-    put(f"(buffers) {usage.buffers.load()} {usage.bytes.load()}\n")
+    count, total = buffers()
+    put(f"(buffers) {count} {total}\n")

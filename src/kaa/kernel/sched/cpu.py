@@ -11,6 +11,7 @@ from typing import Final
 
 from kaa.kernel.mm.events import PerCpuEvents
 from kaa.kernel.mm.gather import Gather
+from kaa.kernel.mm.per_cpu import ObjectLists, PageLists
 from kaa.kernel.sched.run_queue import RunQueue
 from kaa.kernel.time.timer_queue import TimerQueue
 from kaa.lang import Array, Atomic, borrowed, u32, u64
@@ -27,11 +28,15 @@ class Cpu:
     timers: Final[TimerQueue]
     gather: Final[Gather]
     events: Final[PerCpuEvents]
+    pages: Final[PageLists]
+    objects: Final[ObjectLists]
 
     def __init__(self, number: u32) -> None:
         self.number = number
         self.gather = Gather()
         self.events = PerCpuEvents()
+        self.pages = PageLists()
+        self.objects = ObjectLists()
         self.timers = TimerQueue()
         self.run_queue = RunQueue(number, self.timers)
 

@@ -22,9 +22,10 @@ def show_objects(out: TextBuffer) -> None:
         out.decimal(size)
         out.byte(10)
     out.add(b"(buffers) ")
-    out.decimal(slab.usage.buffers.load())
+    buffers, total = slab.buffers()
+    out.decimal(buffers)
     out.byte(32)
-    out.decimal(slab.usage.bytes.load())
+    out.decimal(total)
     out.byte(10)
 
 
