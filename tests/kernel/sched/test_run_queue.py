@@ -48,13 +48,12 @@ class Processor:
     def wake(self, task: Task) -> bool:
         """Gives whether it is to preempt."""
         queue = self.queue
-        if queue.current is not self.idle:
-            queue.account(queue.current, self.now)
-        queue.place(task)
+        running = queue.current
+        assert running is not None
+        queue.account(running, self.now)
+        queue.admit(task, running)
         task.on_queue = QUEUED
-        urgent = queue.is_preempted_by(task)
-        queue.insert(task)
-        return urgent
+        return running is self.idle or queue.is_preempted_by(task, running)
 
     def choose(self, sleeps: bool = False) -> Task:
         """The running task is put back or sleeps; who runs next?"""

@@ -167,8 +167,8 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
 def finish_switch() -> None:
     """What the next task does first: let go of the one before. A new thread calls this from its entry."""
     queue = machine.percpu.here().run_queue
-    previous = queue.previous
-    if previous is None or previous.on_queue == QUEUED:
+    previous = links.previous_of(queue)
+    if previous.on_queue == QUEUED:
         queue.lock.release()
     elif previous.on_queue == ABSENT:
         dead = previous.state.load_relaxed() == DEAD
@@ -192,8 +192,7 @@ def _bury(task: Task) -> None:
 def lock_queue(task: Task) -> RunQueue:
     """Take the lock of the run queue that `task` belongs to. Interrupts are off."""
     while True:
-        queue = task.queue
-        assert queue is not None
+        queue = links.queue_of(task)
         queue.lock.acquire()
         if task.queue is queue:
             return queue
@@ -239,32 +238,37 @@ def start(task: Task) -> None:
 @inline
 def _let_run(queue: RunQueue, task: Task) -> None:
     """Let a task that is on no queue run where that is best. Gives the lock of its old queue back."""
-    target = placement.choose(task, queue)
-    if target is queue:
+    if cpu.all.active.load_relaxed() == 1:
         enter(queue, task)
     else:
-        moving.send(queue, task, target)
+        moving.send_off(queue, task)
 
 
 def enter(queue: RunQueue, task: Task) -> None:
     """Put a task that wants to run into `queue`, whose lock this gives back, and see whether it is to run at once."""
     task.on_queue = QUEUED
-    here = machine.percpu.here().run_queue
-    now: u64 = u64(0)
     running = queue.current
-    if running is not None and running is not queue.idle:
+    assert running is not None
+    if running is queue.idle:
+        queue.admit(task, running)
+        _call(queue, True, u64(0))
+    else:
         now = machine.clock.monotonic_ns()
         queue.account(running, now)
-    queue.place(task)
-    urgent = queue.is_preempted_by(task)
-    queue.insert(task)
-    if queue is here:
+        queue.admit(task, running)
+        _call(queue, queue.is_preempted_by(task, running), now + SLICE)
+
+
+@inline
+def _call(queue: RunQueue, urgent: bool, deadline: u64) -> None:
+    """Let the queue's processor look at it at once, or at `deadline` at the latest. Gives the lock back."""
+    if queue is machine.percpu.here().run_queue:
         if urgent:
             machine.percpu.set_need_resched()
         else:
-            queue.timers.tick_by(now + SLICE)
+            queue.timers.tick_by(deadline)
         queue.lock.release()
-    elif queue.called or (not urgent and queue.timers.tick <= now + SLICE):
+    elif queue.called or (not urgent and queue.timers.tick <= deadline):
         queue.lock.release()
     else:
         queue.called = True

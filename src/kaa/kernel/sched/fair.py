@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.sched.links import as_task
+from kaa.kernel.sched.links import TreeNode, as_task
 from kaa.kernel.sched.tree import Tree, before
-from kaa.lang import i64, inline, u64, wrapping_add, wrapping_mul, wrapping_sub
+from kaa.lang import borrowed, i64, inline, noinline, u64, wrapping_add, wrapping_mul, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -85,13 +85,22 @@ class FairQueue(Tree):
         shift = moment // i64(load)
         return wrapping_add(self.origin, u64(shift))
 
+    @inline
+    @borrowed
+    def take_lone(self, root: TreeNode) -> Task:
+        """Take the only one out."""
+        self.root = None
+        self.load = 0
+        self.moment = 0
+        self.origin = root.vruntime
+        return as_task(root)
+
+    @borrowed
     def choose(self) -> Task | None:
         """Who is to run next, of those who wait; stays in the tree."""
         root = self.root
         if root is None:
             return None
-        if root.left is None and root.right is None:
-            return as_task(root)
         now = self.virtual_time(None)
         self._follow(now)
         node = self.first_eligible(now)
@@ -105,8 +114,22 @@ class FairQueue(Tree):
             self.moment = wrapping_sub(self.moment, wrapping_mul(i64(behind), i64(self.load)))
             self.origin = now
 
-    def place(self, task: Task, running: Task | None) -> None:
+    @inline
+    def place_beside(self, task: Task, running: Task) -> None:
         """Give a task that comes (back) its virtual time, so that it has the lag it left with, and a request."""
+        if self.load == 0 and task.weight == running.weight:
+            task.vruntime = wrapping_sub(running.vruntime, wrapping_mul(u64(task.lag), 2))
+        else:
+            self._place(task, running)
+        ask(task)
+
+    def place(self, task: Task, running: Task | None) -> None:
+        """As `place_beside`, also when no fair task runs."""
+        self._place(task, running)
+        ask(task)
+
+    @noinline
+    def _place(self, task: Task, running: Task | None) -> None:
         now = self.virtual_time(running)
         lag = task.lag
         if lag != 0:
@@ -116,7 +139,6 @@ class FairQueue(Tree):
                 lag += lag * i64(task.weight) // i64(load)
                 now = wrapping_sub(now, u64(lag))
         task.vruntime = now
-        ask(task)
 
     def give_way(self, task: Task) -> None:
         """The running task forgoes what it is owed: it is not eligible until the others have caught up."""
@@ -125,18 +147,26 @@ class FairQueue(Tree):
             task.vruntime = now
         ask(task)
 
+    @inline
     def leave(self, task: Task) -> None:
         """The running task stops wanting the processor: note what it is owed, or owes."""
         if self.load == 0:
             self.origin = task.vruntime
             task.lag = 0
         else:
-            task.lag = bounded_lag(task, self.virtual_time(task))
+            task.lag = bounded_lag(task, self._lag(task))
+
+    def _lag(self, running: Task) -> i64:
+        """How far the running task is behind the mean of all."""
+        weight = i64(running.weight)
+        load = i64(self.load)
+        distance = i64(wrapping_sub(running.vruntime, self.origin))
+        return wrapping_sub(self.moment, wrapping_mul(load, distance)) // (load + weight)
 
 
-def bounded_lag(task: Task, now: u64) -> i64:
+@inline
+def bounded_lag(task: Task, lag: i64) -> i64:
     """How far a task is behind the virtual time, within bounds."""
-    lag = i64(wrapping_sub(now, task.vruntime))
     most = i64(LAG_SLICES * task.virtual_slice)
     return max(-most, min(lag, most))
 

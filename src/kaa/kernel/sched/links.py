@@ -83,3 +83,25 @@ def as_task(node: TreeNode) -> Task:
     from kaa.kernel.process.task import Task
 
     return class_at(Task, address_of(node))
+
+
+@inline
+@borrowed
+def queue_of(task: Task) -> RunQueue:
+    """The run queue that a task belongs to just now; another's, maybe, as soon as its lock is not held."""
+    from kaa.kernel.sched.run_queue import RunQueue
+
+    queue = task.queue
+    assert queue is not None
+    return class_at(RunQueue, address_of(queue))
+
+
+@inline
+@borrowed
+def previous_of(queue: QueueLinks) -> Task:
+    """Whom the switch in progress leaves."""
+    from kaa.kernel.process.task import Task
+
+    previous = queue.previous
+    assert previous is not None
+    return class_at(Task, address_of(previous))

@@ -40,7 +40,8 @@ def send(queue: RunQueue, task: Task, target: RunQueue) -> None:
 
 @noinline
 def send_off(queue: RunQueue, task: Task) -> None:
-    """The task that was switched away from may not stay here. Under the queue's lock; gives it back."""
+    """Let a runnable task that is in no tree, and that nobody runs, run where that is best. Under the lock of `queue`,
+    where it belongs; gives it back."""
     target = placement.choose(task, queue)
     if target is queue:
         core.enter(queue, task)

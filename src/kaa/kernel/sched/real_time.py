@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.sched import Policy
 from kaa.kernel.sched.links import as_task
 from kaa.kernel.sched.tree import Tree
-from kaa.lang import inline, u64
+from kaa.lang import borrowed, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -72,6 +72,7 @@ class RealTimeQueue(Tree):
         """Whether the rest of the period is the others'."""
         return self.used >= RUNTIME and now - min(self.period_start, now) < PERIOD
 
+    @borrowed
     def choose(self) -> Task | None:
         """Who is to run next; stays in the tree."""
         node = self.first()

@@ -19,7 +19,7 @@ from kaa.kernel.sched.queue_lock import QueueLock
 from kaa.kernel.sched.real_time import ROUND, RealTimeQueue, is_real_time
 from kaa.kernel.sched.tree import before, following
 from kaa.kernel.sched.weights import INVERSE_SHIFT, UNIT
-from kaa.lang import Atomic, i64, inline, u32, u64, wrapping_add
+from kaa.lang import Atomic, borrowed, i64, inline, noinline, u32, u64, wrapping_add, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -89,6 +89,7 @@ class RunQueue(QueueLinks):
         self.system_ns = 0
         self.nice_ns = 0
 
+    @inline
     def account(self, task: Task, now: u64) -> None:
         """Charge `task`, which is running, for its time since the last look."""
         stint = now - task.started if now > task.started else u64(0)
@@ -110,7 +111,6 @@ class RunQueue(QueueLinks):
             return None
         return running
 
-    @inline
     def place(self, task: Task) -> None:
         """Say when a woken (or new, or moved) task is due. The running task was charged just before."""
         if is_real_time(task):
@@ -126,6 +126,21 @@ class RunQueue(QueueLinks):
         else:
             self.fair.add(task)
         self.waiting.store_relaxed(self.waiting.load_relaxed() + 1)
+
+    @inline
+    def admit(self, task: Task, running: Task) -> None:
+        """Place and insert a task, while `running` runs, which was just charged."""
+        if (task.policy | running.policy) == Policy.SCHED_OTHER and running is not self.idle:
+            self.fair.place_beside(task, running)
+            self.fair.add(task)
+            self.waiting.store_relaxed(self.waiting.load_relaxed() + 1)
+        else:
+            self._admit(task)
+
+    @noinline
+    def _admit(self, task: Task) -> None:
+        self.place(task)
+        self.insert(task)
 
     @inline
     def remove(self, task: Task) -> None:
@@ -170,12 +185,24 @@ class RunQueue(QueueLinks):
             self.remove(task)
         else:
             running = self.fair_running()
-            now = self.fair.virtual_time(running)
+            lag = i64(wrapping_sub(self.fair.virtual_time(running), task.vruntime))
             self.remove(task)
-            task.lag = fair.bounded_lag(task, now)
+            task.lag = fair.bounded_lag(task, lag)
 
+    @inline
+    @borrowed
     def take_next(self, now: u64) -> Task | None:
         """Take who is to run next out of the trees; None when nobody waits."""
+        if self.waiting.load_relaxed() == 1:
+            root = self.fair.root
+            if root is not None:
+                self.waiting.store_relaxed(0)
+                return self.fair.take_lone(root)
+        return self._take_next(now)
+
+    @noinline
+    @borrowed
+    def _take_next(self, now: u64) -> Task | None:
         if not self.real_time.is_empty() and (self.fair.is_empty() or not self.real_time.is_throttled(now)):
             task = self.real_time.choose()
         else:
@@ -184,22 +211,13 @@ class RunQueue(QueueLinks):
             self.remove(task)
         return task
 
-    def is_preempted_by(self, task: Task) -> bool:
-        """Whether a task that was just placed goes before the running one, which was just charged."""
-        running = self.current
-        if running is None or running is self.idle:
-            return True
-        if is_real_time(task):
-            return task.rt_priority > running.rt_priority
-        if is_real_time(running):
-            return False
-        if running.policy == Policy.SCHED_IDLE:
-            return task.policy != Policy.SCHED_IDLE
-        if task.policy != Policy.SCHED_OTHER or task.lag < 0:
-            return False
-        if fair.is_served(running):
-            fair.ask(running)
-        return before(wrapping_add(task.key, WAKE_GRANULARITY), running.key)
+    @inline
+    def is_preempted_by(self, task: Task, running: Task) -> bool:
+        """Whether a task that was just placed goes before the running one (not the idle task), which was just
+        charged."""
+        if (task.policy | running.policy) != Policy.SCHED_OTHER:
+            return _is_more_important(task, running)
+        return task.lag >= 0 and _is_due_before(task, running)
 
     def is_used_up(self, task: Task, now: u64) -> bool:
         """Whether the running task, just charged, has had its slice and another is to be chosen."""
@@ -249,3 +267,20 @@ class RunQueue(QueueLinks):
         task.allowed = self.bit
         self.idle = task
         self.current = task
+
+
+@inline
+def _is_due_before(task: Task, running: Task) -> bool:
+    if fair.is_served(running):
+        fair.ask(running)
+    return before(wrapping_add(task.key, WAKE_GRANULARITY), running.key)
+
+
+@noinline
+def _is_more_important(task: Task, running: Task) -> bool:
+    """One of the two is not of the ordinary policy."""
+    if is_real_time(task) or is_real_time(running):
+        return task.rt_priority > running.rt_priority
+    if running.policy == Policy.SCHED_IDLE:
+        return task.policy != Policy.SCHED_IDLE
+    return task.policy == Policy.SCHED_OTHER and task.lag >= 0 and _is_due_before(task, running)

@@ -44,15 +44,16 @@ class Tree(TreeRoot):
     def insert(self, node: TreeNode) -> None:
         """Put `node`, which is in no tree, behind those of its key."""
         node.least = node.vruntime
-        self.ranks = wrapping_add(wrapping_mul(self.ranks, u64(MULTIPLIER)), u64(INCREMENT))
-        node.rank = u32(self.ranks >> 32)
         if self.root is None:
+            node.rank = 0
             self.root = node
         else:
             self._insert(node)
 
     @noinline
     def _insert(self, node: TreeNode) -> None:
+        self.ranks = wrapping_add(wrapping_mul(self.ranks, u64(MULTIPLIER)), u64(INCREMENT))
+        node.rank = u32(self.ranks >> 32)
         at = self.root
         key, vruntime = node.key, node.vruntime
         while at is not None:
