@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spin_word import SpinWord
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Atomic, inline, lock, u32, u64
+from kaa.lang import Atomic, acquires, inline, lock, releases, u32, u64
 from kaa.lang.unsafe import Unowned, address_of
 
 if TYPE_CHECKING:
@@ -100,11 +100,13 @@ class Line(SpinWord):
         super().__init__()
         self.spinning = Atomic(0)
 
+    @acquires("spin")
     def lock_line(self) -> None:
         """Nobody else changes the line until `unlock_line`. Preemption is off meanwhile."""
         machine.percpu.preempt_disable()
         self.take_word()
 
+    @releases
     def unlock_line(self) -> None:
         """After lock_line."""
         self.give_word()
