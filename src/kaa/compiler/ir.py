@@ -113,6 +113,7 @@ class Instr:
     line: int = 0
     file: str = ""
     site: int = 0  # in an expanded body: the function's own line that it was expanded at
+    primitive: bool = False  # part of what an Event stands for
 
     def uses(self) -> list[Value]:
         return []

@@ -107,6 +107,8 @@ class Core:
         instr.line, instr.file = self.line, self.file
         if self.site:
             instr.site = self.site
+        if self.primitive:
+            instr.primitive = True
         if isinstance(instr, ir.Fresh):
             instr.dst.fresh = True
         if self.reachable:
