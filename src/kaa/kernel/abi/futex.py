@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from kaa.lang import i64, struct, u64
+from kaa.lang import i64, struct, u32, u64
 
 
 class FutexOp(IntEnum):
@@ -18,8 +18,14 @@ class FutexOp(IntEnum):
     FUTEX_REQUEUE = 3
     FUTEX_CMP_REQUEUE = 4
     FUTEX_WAKE_OP = 5
+    FUTEX_LOCK_PI = 6
+    FUTEX_UNLOCK_PI = 7
+    FUTEX_TRYLOCK_PI = 8
     FUTEX_WAIT_BITSET = 9
     FUTEX_WAKE_BITSET = 10
+    FUTEX_WAIT_REQUEUE_PI = 11
+    FUTEX_CMP_REQUEUE_PI = 12
+    FUTEX_LOCK_PI2 = 13
 
 
 class FutexFlag(IntFlag):
@@ -28,6 +34,12 @@ class FutexFlag(IntFlag):
     FUTEX_PRIVATE_FLAG = 128
     FUTEX_CLOCK_REALTIME = 256
 
+
+# futex_waitv(2) and its kin: sizes of words (only 32 bits are there), and flags.
+FUTEX2_SIZE_MASK: Final = 3
+FUTEX2_SIZE_U32: Final = 2
+FUTEX2_PRIVATE: Final = 128
+FUTEX_WAITV_MAX: Final = 128
 
 ANY_BITSET: Final = 0xFFFF_FFFF
 
@@ -59,3 +71,13 @@ class RobustListHead:
     next: u64 = 0
     futex_offset: i64 = 0
     pending: u64 = 0
+
+
+@struct
+class FutexWaitv:
+    """struct futex_waitv."""
+
+    value: u64 = 0
+    address: u64 = 0
+    flags: u32 = 0
+    reserved: u32 = 0

@@ -24,7 +24,7 @@ from kaa.kernel.process.exec_stack import Layout
 from kaa.kernel.process.group import EXECED
 from kaa.kernel.process.program import Program
 from kaa.kernel.process.task import FORKED_NO_EXEC, KERNEL_THREAD, SHARES_MEMORY, Task
-from kaa.kernel.sched import robust
+from kaa.kernel.sched import futex_pi, robust
 from kaa.kernel.time import posix_timer
 from kaa.lang import Bytes, i32, noinline, u32, u64, usize, wrapping_add
 
@@ -121,10 +121,13 @@ def _leave_old(task: Task, mm: AddressSpace, old: AddressSpace | None) -> None:
     """What the thread owes to others in the old memory, as at its end: robust futexes and the word at
     clear_child_tid."""
     shared = (task.flags.load() & SHARES_MEMORY) != 0 and task.clear_child_tid != 0
-    if old is None or not (shared or task.robust_list != 0):
+    if old is None or not (shared or task.robust_list != 0 or task.owned_locks is not None):
         return
     _leave(task, old)
-    robust.release(task)
+    if task.robust_list != 0:
+        robust.release(task)
+    futex_pi.leave(task)
+    task.locks_closed = False
     if shared:
         robust.clear_tid(task)
     _enter(task, mm)

@@ -29,7 +29,7 @@ from kaa.kernel.process.task import (
     STOPPED,
     Task,
 )
-from kaa.kernel.sched import core, robust
+from kaa.kernel.sched import core, futex_pi, robust
 from kaa.kernel.signal import stop
 from kaa.kernel.signal.summon import summon
 from kaa.lang import i32, noinline, u32, u64, unreachable
@@ -165,6 +165,7 @@ def _leave_memory(task: Task) -> None:
         return
     if task.robust_list != 0:
         robust.release(task)
+    futex_pi.leave(task)
     if task.clear_child_tid != 0 and (task.flags.load() & SHARES_MEMORY) != 0:
         robust.clear_tid(task)
     usage = task.group.usage

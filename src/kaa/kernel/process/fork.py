@@ -17,8 +17,8 @@ from kaa.kernel.abi.restart import RestartAlways
 from kaa.kernel.abi.sched import NAMESPACES, Clone
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import pid as pids
 from kaa.kernel.process import foreign, tree
+from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
 from kaa.kernel.sched import core, policy

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from kaa.kernel.process.credentials import Credentials
     from kaa.kernel.process.group import ThreadGroup
     from kaa.kernel.process.pid import Pid
-    from kaa.kernel.sched.futex import FutexWaiter
+    from kaa.kernel.sched.futex_pi_state import PiState
+    from kaa.kernel.sched.futex_queue import FutexWaiter
 
 # task.state
 RUNNING: Final = 0
@@ -102,9 +103,12 @@ class Task(TreeNode):
     on_queue: u32
     # The processors it may run on.
     allowed: u64
+    # What it goes by, which may be more than what it was given, for the sake of who waits for it.
     policy: u32
-    nice: i32
     rt_priority: u32
+    own_policy: u32
+    own_priority: u32
+    nice: i32
     reset_on_fork: bool
     weight: u64
     inverse_weight: u64
@@ -166,6 +170,13 @@ class Task(TreeNode):
     waiter: Final[Waiter]
     lock_waiter: Final[Waiter]
     futex_waiter: FutexWaiter | None
+    # Priority-inheritance locks (sched/futex_pi_state.py, under its lock): those that it has and others wait for, its
+    # place in the line of the one that it waits for, the priority that it runs with for others' sake. `locks_closed`:
+    # it is ending, and can get no more waiters.
+    owned_locks: PiState | None
+    awaited_lock: FutexWaiter | None
+    pi_boost: u32
+    locks_closed: bool
     # vfork: the id of the task that waits for this one (VFORKED), and of the one that this one waits for.
     vfork_parent: i32
     vfork_child: i32
@@ -204,8 +215,10 @@ class Task(TreeNode):
         self.on_queue = 0
         self.allowed = EVERY_CPU
         self.policy = 0
-        self.nice = 0
         self.rt_priority = 0
+        self.own_policy = 0
+        self.own_priority = 0
+        self.nice = 0
         self.reset_on_fork = False
         self.weight = 1024
         self.inverse_weight = 1 << 22
@@ -251,6 +264,10 @@ class Task(TreeNode):
         self.personality = 0
         self.no_new_privileges = False
         self.futex_waiter = None
+        self.owned_locks = None
+        self.awaited_lock = None
+        self.pi_boost = 0
+        self.locks_closed = False
         self.vfork_parent = 0
         self.vfork_child = 0
         self.kernel_entry = None

@@ -65,7 +65,7 @@ def _set(pid: i32, wanted: u32, param: UserPtr[SchedParam]) -> None:
     task = find_thread(pid)
     kind = wanted
     if wanted == SAME_POLICY:
-        kind = task.policy | (SCHED_RESET_ON_FORK if task.reset_on_fork else 0)
+        kind = task.own_policy | (SCHED_RESET_ON_FORK if task.reset_on_fork else 0)
     plain = kind & ~u32(SCHED_RESET_ON_FORK)
     policy.check(plain, priority)
     reset = (kind & SCHED_RESET_ON_FORK) != 0
@@ -78,7 +78,7 @@ def _set(pid: i32, wanted: u32, param: UserPtr[SchedParam]) -> None:
 def sched_getscheduler(pid: i32) -> u32:
     """sched_getscheduler(2): the policy."""
     task = find_thread(pid)
-    return task.policy | (SCHED_RESET_ON_FORK if task.reset_on_fork else 0)
+    return task.own_policy | (SCHED_RESET_ON_FORK if task.reset_on_fork else 0)
 
 
 @syscall(x86_64=143, arm64=121)
@@ -86,7 +86,7 @@ def sched_getparam(pid: i32, param: UserPtr[SchedParam]) -> None:
     """sched_getparam(2): the real-time priority."""
     if param.is_null():
         raise OSError(errno.EINVAL)
-    param.write(SchedParam(i32(find_thread(pid).rt_priority)))
+    param.write(SchedParam(i32(find_thread(pid).own_priority)))
 
 
 @syscall(x86_64=146, arm64=125)
@@ -114,9 +114,9 @@ def sched_rr_get_interval(pid: i32, into: UserPtr[Timespec]) -> None:
     """sched_rr_get_interval(2): the slice of SCHED_RR, 0 for SCHED_FIFO."""
     task = find_thread(pid)
     slice_ns = task.slice_ns
-    if task.policy == Policy.SCHED_FIFO:
+    if task.own_policy == Policy.SCHED_FIFO:
         slice_ns = u64(0)
-    elif task.policy == Policy.SCHED_RR:
+    elif task.own_policy == Policy.SCHED_RR:
         slice_ns = u64(ROUND)
     into.write(timespec(slice_ns))
 
@@ -132,10 +132,10 @@ def sched_setattr(pid: i32, address: u64, flags: u32) -> None:
     if (attr.flags & ~u64(FLAGS)) != 0:
         raise OSError(errno.EINVAL)
     task = find_thread(pid)
-    kind = task.policy if (attr.flags & FLAG_KEEP_POLICY) != 0 else attr.policy
+    kind = task.own_policy if (attr.flags & FLAG_KEEP_POLICY) != 0 else attr.policy
     priority, nice, slice_ns = attr.priority, max(i32(-20), min(i32(19), attr.nice)), _slice(attr.runtime)
     if (attr.flags & FLAG_KEEP_PARAMS) != 0:
-        priority, nice, slice_ns = task.rt_priority, task.nice, task.slice_ns
+        priority, nice, slice_ns = task.own_priority, task.nice, task.slice_ns
     policy.check(kind, priority)
     if policy.is_real_time(kind):
         nice, slice_ns = task.nice, task.slice_ns
@@ -178,10 +178,10 @@ def sched_getattr(pid: i32, address: u64, size: u32, flags: u32) -> None:
     attr = SchedAttr()
     n = min(usize(size), usize(sizeof(SchedAttr)))
     attr.size = u32(n)
-    attr.policy = task.policy
+    attr.policy = task.own_policy
     attr.nice = task.nice
-    attr.priority = task.rt_priority
-    attr.runtime = u64(0) if policy.is_real_time(task.policy) else task.slice_ns
+    attr.priority = task.own_priority
+    attr.runtime = u64(0) if policy.is_real_time(task.own_policy) else task.slice_ns
     if task.reset_on_fork:
         attr.flags = FLAG_RESET_ON_FORK
     UserBuf(address, n).copy_out(as_bytes(attr)[0:n])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FUTEX_REQUEUE, FUTEX_CMP_REQUEUE and FUTEX_WAKE_OP: futexes that come in pairs (futex(2))."""
+"""FUTEX_REQUEUE, FUTEX_CMP_REQUEUE and FUTEX_WAKE_OP: futexes that come in pairs (futex(2)). Words are looked at and
+changed under the locks of both buckets; a page that is missing is brought in without them, and all begins again."""
 
 from __future__ import annotations
 
@@ -23,71 +24,86 @@ from kaa.kernel.abi.futex import (
 )
 from kaa.kernel.arch import machine
 from kaa.kernel.sched import futex
-from kaa.kernel.sched.futex import Bucket, FutexKey
+from kaa.kernel.sched.futex_key import FutexKey, bring_in, load, name
+from kaa.kernel.sched.futex_queue import buckets, lock_pair, unlock_pair
 from kaa.lang import i32, i64, u32, u64, wrapping_add
 
 SIGN_12: Final = 0x800
 
 
-def requeue(source: u64, target: u64, wake_count: u32, move_count: u32, shared: bool) -> u32:
-    """Wake some waiters of one word and move others to another; gives how many in all. Raises OSError, MemoryError."""
+def requeue(
+    source: u64, target: u64, wake_count: u32, move_count: u32, expected: i64, source_shared: bool, target_shared: bool
+) -> u32:
+    """Wake some waiters of one word and move others to another, if the first word is `expected` (negative: whatever it
+    is); gives how many in all. Raises OSError(EAGAIN) when it is not, EINVAL, EFAULT, MemoryError."""
     task = machine.percpu.current()
     from_key = FutexKey()
     to_key = FutexKey()
-    futex.name(from_key, task, source, shared)
-    futex.name(to_key, task, target, shared)
-    woken = futex.wake_key(from_key, wake_count, u32(ANY_BITSET))
-    if from_key.matches(to_key) or move_count == 0:
-        return woken
-    return woken + _move(from_key, to_key, move_count)
+    name(from_key, task, source, source_shared)
+    name(to_key, task, target, target_shared)
+    first, second = from_key.bucket(), to_key.bucket()
+    while True:
+        lock_pair(first, second)
+        try:
+            if expected < 0:
+                return _move(from_key, to_key, wake_count, move_count)
+            value = machine.user.load_user(source)
+            if value == expected:
+                return _move(from_key, to_key, wake_count, move_count)
+        finally:
+            unlock_pair(first, second)
+        if value >= 0:
+            raise BlockingIOError
+        load(source)
 
 
-def compare_requeue(source: u64, target: u64, wake_count: u32, move_count: u32, expected: u32, shared: bool) -> u32:
-    """The same, if the first word is `expected`. Raises OSError(EAGAIN) when not."""
-    if futex.load(source) != expected:
-        raise BlockingIOError
-    return requeue(source, target, wake_count, move_count, shared)
-
-
-def _move(from_key: FutexKey, to_key: FutexKey, count: u32) -> u32:
-    origin = futex.buckets[from_key.bucket()]
-    goal = futex.buckets[to_key.bucket()]
-    if origin is goal:
-        with origin:
-            return _move_locked(origin, goal, from_key, to_key, count)
-    low = origin if from_key.bucket() < to_key.bucket() else goal
-    high = goal if low is origin else origin
-    with low:
-        with high:
-            return _move_locked(origin, goal, from_key, to_key, count)
-
-
-def _move_locked(origin: Bucket, goal: Bucket, from_key: FutexKey, to_key: FutexKey, count: u32) -> u32:
+def _move(from_key: FutexKey, to_key: FutexKey, wake_count: u32, move_count: u32) -> u32:
+    """Under the locks of both buckets."""
+    origin = buckets[from_key.bucket()]
+    index = to_key.bucket()
+    goal = buckets[index]
+    done = futex.wake_key(origin, from_key, wake_count, u32(ANY_BITSET))
+    futex.refuse_lock(goal, to_key)
+    if from_key.matches(to_key):
+        return done
     moved: u32 = 0
     last = origin.last
     waiter = origin.first
-    while waiter is not None and moved < count:
+    while waiter is not None and moved < move_count:
         following = None if waiter is last else waiter.next
         if waiter.key.matches(from_key):
+            if waiter.target is not None:
+                raise OSError(errno.EINVAL)
             origin.remove(waiter)
             waiter.key.copy_from(to_key)
-            waiter.bucket = to_key.bucket()
+            waiter.bucket = index
             goal.append(waiter)
             moved += 1
         waiter = following
-    return moved
+    return done + moved
 
 
 def wake_op(first: u64, second: u64, wake_first: u32, wake_second: u32, operation: u32, shared: bool) -> u32:
-    """Change the second word, wake waiters of the first, and of the second if its old value compares. Raises
-    OSError."""
-    if (second & 3) != 0 or (first & 3) != 0:
-        raise OSError(errno.EINVAL)
-    old = _apply(second, operation)
-    woken = futex.wake(first, wake_first, u32(ANY_BITSET), shared)
-    if _compares(old, operation):
-        woken += futex.wake(second, wake_second, u32(ANY_BITSET), shared)
-    return woken
+    """Change the second word, wake waiters of the first, and of the second if its old value compares; in one step to
+    all who use these two words as futexes. Raises OSError(EINVAL, EFAULT, ENOSYS), MemoryError."""
+    task = machine.percpu.current()
+    first_key = FutexKey()
+    second_key = FutexKey()
+    name(first_key, task, first, shared)
+    name(second_key, task, second, shared)
+    one, two = first_key.bucket(), second_key.bucket()
+    while True:
+        lock_pair(one, two)
+        try:
+            old = _apply(second, operation)
+            if old >= 0:
+                woken = futex.wake_key(buckets[one], first_key, wake_first, u32(ANY_BITSET))
+                if _compares(i32(old), operation):
+                    woken += futex.wake_key(buckets[two], second_key, wake_second, u32(ANY_BITSET))
+                return woken
+        finally:
+            unlock_pair(one, two)
+        bring_in(second)
 
 
 def _signed_12(bits: u32) -> i32:
@@ -96,21 +112,21 @@ def _signed_12(bits: u32) -> i32:
     return value - 0x1000 if (value & SIGN_12) != 0 else value
 
 
-def _apply(address: u64, operation: u32) -> i32:
-    """Do the operation atomically; gives the old value. Raises OSError(EFAULT, ENOSYS)."""
+def _apply(address: u64, operation: u32) -> i64:
+    """Do the operation atomically; gives the old value, or -1 when the page is not there. Raises OSError(ENOSYS)."""
     kind = (operation >> 28) & 7
     argument = u32(_signed_12(operation >> 12))
     if ((operation >> 28) & OP_ARGUMENT_SHIFT) != 0:
         argument = u32(1) << (argument & 31)
-    if kind > OP_XOR:
+    if kind > OP_XOR or ((operation >> 24) & 15) > CMP_GE:
         raise OSError(errno.ENOSYS)
     while True:
-        old = futex.load(address)
-        found: i64 = machine.user.cmpxchg_user(address, old, _combine(kind, old, argument))
-        if found < 0:
-            raise OSError(errno.EFAULT)
-        if u32(found) == old:
-            return i32(old)
+        old = machine.user.load_user(address)
+        if old < 0:
+            return i64(-1)
+        found = machine.user.cmpxchg_user(address, u32(old), _combine(kind, u32(old), argument))
+        if found == old or found < 0:
+            return found
 
 
 def _combine(kind: u32, old: u32, argument: u32) -> u32:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.sched import Policy
@@ -15,6 +16,11 @@ from kaa.kernel.sched import core, weights
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import QUEUED, RunQueue
 from kaa.lang import cold, i32, i64, u32, u64
+
+# Where a task was when it was taken off its queue.
+ABSENT: Final = 0
+RUNS: Final = 1
+WAITS: Final = 2
 
 
 def is_real_time(policy: u32) -> bool:
@@ -44,13 +50,13 @@ def require_may_change(task: Task, policy: u32, priority: u32, nice: i32, reset_
     limits = task.group.limits
     if is_real_time(policy):
         ceiling = limits.soft[Resource.RLIMIT_RTPRIO]
-        if policy != task.policy and ceiling == 0:
+        if policy != task.own_policy and ceiling == 0:
             raise OSError(errno.EPERM)
-        if priority > task.rt_priority and priority > ceiling:
+        if priority > task.own_priority and priority > ceiling:
             raise OSError(errno.EPERM)
     elif nice < task.nice and not nice_allowed(task, nice):
         raise OSError(errno.EPERM)
-    elif task.policy == Policy.SCHED_IDLE and policy != Policy.SCHED_IDLE and not nice_allowed(task, task.nice):
+    elif task.own_policy == Policy.SCHED_IDLE and policy != Policy.SCHED_IDLE and not nice_allowed(task, task.nice):
         raise OSError(errno.EPERM)
 
 
@@ -73,36 +79,78 @@ def set_policy(task: Task, policy: u32, priority: u32, nice: i32) -> None:
 
 def set_nice(task: Task, nice: i32) -> None:
     """Give `task` another nice value; real-time tasks remember it."""
-    set_policy(task, task.policy, task.rt_priority, nice)
+    set_policy(task, task.own_policy, task.own_priority, nice)
 
 
 def set_all(task: Task, policy: u32, priority: u32, nice: i32, slice_ns: u64) -> None:
     """Policy, priority, nice value, length of a slice. A fair task keeps what it is owed."""
     flags = machine.irq.save()
     queue = core.lock_queue(task)
-    runs = queue.current is task
-    waits = task.on_queue == QUEUED and not runs
-    if runs:
-        queue.account(task, machine.clock.monotonic_ns())
-        queue.leave(task)
-    elif waits:
-        queue.take_away(task)
+    had = _take_out(queue, task)
     old_weight = task.weight
-    task.policy = policy
-    task.rt_priority = priority
+    task.own_policy = policy
+    task.own_priority = priority
     task.nice = nice
     task.slice_ns = slice_ns
     _set_weight(task)
-    task.lag = task.lag * i64(old_weight) // i64(task.weight) if priority == 0 else i64(0)
-    if runs:
-        _go_on(queue, task)
-    elif waits:
-        queue.place(task)
-        queue.insert(task)
+    _set_effective(task)
+    task.lag = task.lag * i64(old_weight) // i64(task.weight) if task.rt_priority == 0 else i64(0)
+    _put_in(queue, task, had)
     queue.lock.release()
-    if runs or waits:
+    if had != ABSENT:
         _choose_anew(queue)
     machine.irq.restore(flags)
+
+
+def boost(task: Task, priority: u32) -> None:
+    """Let a task run as SCHED_FIFO of a priority, if that is above its own, for the sake of who waits for it; 0: no
+    more. Under `futex_pi_state.lock`, so interrupts are on."""
+    if task.pi_boost == priority:
+        return
+    flags = machine.irq.save()
+    queue = core.lock_queue(task)
+    task.pi_boost = priority
+    had = _take_out(queue, task)
+    _set_effective(task)
+    if task.rt_priority != 0:
+        task.lag = 0
+    _put_in(queue, task, had)
+    queue.lock.release()
+    if had != ABSENT:
+        _choose_anew(queue)
+    machine.irq.restore(flags)
+
+
+def effective_priority(task: Task) -> u32:
+    """The real-time priority that it goes by; 0 for a fair one."""
+    return task.rt_priority
+
+
+def _set_effective(task: Task) -> None:
+    """What the run queue goes by: what was set, or more for others' sake."""
+    boosted = task.pi_boost > task.own_priority
+    task.rt_priority = task.pi_boost if boosted else task.own_priority
+    task.policy = u32(Policy.SCHED_FIFO) if boosted else task.own_policy
+
+
+def _take_out(queue: RunQueue, task: Task) -> u32:
+    """Off the run queue, to come back as something else; says where it was."""
+    if queue.current is task:
+        queue.account(task, machine.clock.monotonic_ns())
+        queue.leave(task)
+        return u32(RUNS)
+    if task.on_queue == QUEUED:
+        queue.take_away(task)
+        return u32(WAITS)
+    return u32(ABSENT)
+
+
+def _put_in(queue: RunQueue, task: Task, had: u32) -> None:
+    if had == RUNS:
+        _go_on(queue, task)
+    elif had == WAITS:
+        queue.place(task)
+        queue.insert(task)
 
 
 def _go_on(queue: RunQueue, task: Task) -> None:
@@ -122,7 +170,7 @@ def _choose_anew(queue: RunQueue) -> None:
 
 
 def _set_weight(task: Task) -> None:
-    if task.policy == Policy.SCHED_IDLE:
+    if task.own_policy == Policy.SCHED_IDLE:
         task.weight = weights.IDLE_POLICY_WEIGHT
         task.inverse_weight = (1 << 32) // weights.IDLE_POLICY_WEIGHT
     else:
@@ -135,9 +183,9 @@ def inherit(child: Task, parent: Task) -> None:
     """fork: a new task, which nobody else knows yet, is scheduled as its parent, the caller, is; SCHED_RESET_ON_FORK
     makes an ordinary one of it."""
     child.allowed = parent.allowed
-    child.policy = parent.policy
+    child.policy = child.own_policy = parent.own_policy
     child.nice = parent.nice
-    child.rt_priority = parent.rt_priority
+    child.rt_priority = child.own_priority = parent.own_priority
     child.weight = parent.weight
     child.inverse_weight = parent.inverse_weight
     child.slice_ns = parent.slice_ns
@@ -149,8 +197,8 @@ def inherit(child: Task, parent: Task) -> None:
 @cold
 def _reset(child: Task) -> None:
     if is_real_time(child.policy):
-        child.policy = Policy.SCHED_OTHER
-        child.rt_priority = 0
+        child.policy = child.own_policy = u32(Policy.SCHED_OTHER)
+        child.rt_priority = child.own_priority = u32(0)
         child.nice = 0
     elif child.nice < 0:
         child.nice = 0

@@ -14,6 +14,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import futex
+from kaa.kernel.sched.futex_key import bring_in
 from kaa.lang import i32, i64, u32, u64, usize, wrapping_add
 
 PI_BIT = 1
@@ -56,37 +57,38 @@ def release(task: Task) -> None:
 
 
 def _walk(task: Task, head: u64, first: RobustListHead) -> None:
-    pending = first.pending
     offset = u64(first.futex_offset)
+    pending = first.pending & ~u64(PI_BIT)
     entry = first.next
     count = 0
     while (entry & ~u64(PI_BIT)) != head and count < ROBUST_LIST_LIMIT:
         address = entry & ~u64(PI_BIT)
         following = UserPtr[u64](address).read()
-        if entry != pending:
-            _owner_died(task, wrapping_add(address, offset), False)
+        if address != pending:
+            _owner_died(task, wrapping_add(address, offset), (entry & PI_BIT) != 0, False)
         entry = following
         count += 1
     if pending != 0:
-        _owner_died(task, wrapping_add(pending & ~u64(PI_BIT), offset), True)
+        _owner_died(task, wrapping_add(pending, offset), (first.pending & PI_BIT) != 0, True)
 
 
-def _owner_died(task: Task, address: u64, pending: bool) -> None:
-    """One mutex. Raises OSError(EFAULT) when its word cannot be reached."""
+def _owner_died(task: Task, address: u64, inherits: bool, pending: bool) -> None:
+    """One mutex; `inherits`: of the priority-inheritance kind, whose waiters `futex_pi.leave` sees to; `pending`: being
+    locked or unlocked just now. Raises OSError(EFAULT) when its word cannot be reached."""
     if (address & 3) != 0:
         return
     while True:
         old = futex.load(address)
-        if pending and old == 0:
+        if pending and not inherits and old == 0:
             futex.wake_at(address, u32(1))
             return
         if (old & TID_MASK) != u32(task.pid):
             return
         found: i64 = machine.user.cmpxchg_user(address, old, (old & WAITERS) | OWNER_DIED)
         if found < 0:
-            raise OSError(errno.EFAULT)
-        if u32(found) == old:
-            if (old & WAITERS) != 0:
+            bring_in(address)
+        elif u32(found) == old:
+            if (old & WAITERS) != 0 and not inherits:
                 futex.wake_at(address, u32(1))
             return
 

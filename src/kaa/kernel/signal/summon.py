@@ -8,7 +8,8 @@ always sees the other. Under the group's `signal_lock`, where the flag is also t
 
 from __future__ import annotations
 
-from kaa.kernel.process.task import INTERRUPTIBLE, WORK_SIGNAL, Task
+from kaa.kernel.arch import machine
+from kaa.kernel.process.task import INTERRUPTIBLE, RUNNING, WORK_SIGNAL, Task
 from kaa.kernel.sched import core
 from kaa.lang import u64
 
@@ -16,6 +17,8 @@ from kaa.lang import u64
 def summon(task: Task, states: u64) -> None:
     """Raise the task's flag, and end its sleep if it is in one of `states`."""
     task.work.fetch_or(WORK_SIGNAL)
+    if task is machine.percpu.current() and task.state.load_relaxed() == RUNNING:
+        return
     if not core.wake_if(task, states):
         core.kick(task)
 
