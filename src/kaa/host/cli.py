@@ -79,14 +79,17 @@ def test(words: Words = None) -> int:
 
 
 @app.command(context_settings=PASS)
-def bench(which: Annotated[str, typer.Argument(metavar="language|linux")], words: Words = None) -> int:
+def bench(which: Annotated[str, typer.Argument(metavar="language|linux|scaling")], words: Words = None) -> int:
     """Measure: the price of Python, or this kernel beside Linux."""
     from kaa.host import bench as benching
     if which == "language":
         return benching.language(words or [])
     if which == "linux":
         return benching.linux(words or [])
-    raise Refusal(f"bench {which}: choose language or linux", USAGE)
+    if which == "scaling":
+        from kaa.host import scaling
+        return scaling.main(words or [])
+    raise Refusal(f"bench {which}: choose language, linux or scaling", USAGE)
 
 
 @app.command("compile", context_settings=PASS)

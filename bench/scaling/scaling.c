@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much more one or more processors get done in the same time: the init of a machine of its own, which runs each
+// row with 1, 2, … workers, worker n on processor n, and prints "row workers operations-per-second" (the best of
+// ROUNDS). A worker is a process of its own (rows that end in _threads: a thread; pairs: two threads of one process).
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS = 3, MOST = 8, PAGES = 64, PAGE = 4096 };
+static const long long ROUND_NS = 300000000;
+
+struct shared {
+    atomic_int ready, go, stop;
+    struct { _Alignas(64) atomic_long count; } of[MOST];
+};
+static struct shared *shared;
+
+static long long now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+    printf("FAIL %s\n", what);
+    fflush(stdout);
+    _exit(1);
+}
+
+static void pin(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set))
+        fail("sched_setaffinity");
+}
+
+static void start(int worker)
+{
+    pin(worker);
+    atomic_fetch_add(&shared->ready, 1);
+    while (!atomic_load(&shared->go))
+        sched_yield();
+}
+
+static int going(void) { return !atomic_load_explicit(&shared->stop, memory_order_relaxed); }
+
+static void done(int worker, long operations) { atomic_fetch_add(&shared->of[worker].count, operations); }
+
+// ---- rows: each works until it is told to stop ----------------------------------------------------------------------
+
+static void row_getppid(int worker)
+{
+    long n = 0;
+    for (; going(); n += 100)
+        for (int i = 0; i < 100; i++)
+            syscall(SYS_getppid);
+    done(worker, n);
+}
+
+static void row_fault(int worker)
+{
+    long n = 0;
+    for (; going(); n += PAGES) {
+        char *at = mmap(0, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at == MAP_FAILED)
+            fail("mmap");
+        for (int i = 0; i < PAGES; i++)
+            at[i * PAGE] = 1;
+        munmap(at, PAGES * PAGE);
+    }
+    done(worker, n);
+}
+
+static void row_mmap(int worker)
+{
+    long n = 0;
+    for (; going(); n += 10)
+        for (int i = 0; i < 10; i++) {
+            void *at = mmap(0, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (at == MAP_FAILED || munmap(at, 16 * PAGE))
+                fail("mmap");
+        }
+    done(worker, n);
+}
+
+static void row_open(int worker)
+{
+    char folder[32], path[48];
+    snprintf(folder, sizeof folder, "/tmp/%d", worker);
+    snprintf(path, sizeof path, "%s/file", folder);
+    mkdir(folder, 0755);
+    int fd = open(path, O_CREAT | O_RDWR, 0644);
+    if (fd < 0)
+        fail("open");
+    close(fd);
+    long n = 0;
+    for (; going(); n += 10)
+        for (int i = 0; i < 10; i++) {
+            if ((fd = open(path, O_RDONLY)) < 0)
+                fail("open");
+            close(fd);
+        }
+    done(worker, n);
+}
+
+static void row_fork(int worker)
+{
+    long n = 0;
+    for (; going(); n++) {
+        pid_t child = fork();
+        if (child < 0)
+            fail("fork");
+        if (!child)
+            _exit(0);
+        waitpid(child, 0, 0);
+    }
+    done(worker, n);
+}
+
+static int pipes[MOST][2][2];
+
+static void *pipe_echo(void *number)
+{
+    int worker = (int)(long)number;
+    char c;
+    pin(worker);
+    while (read(pipes[worker][0][0], &c, 1) == 1 && write(pipes[worker][1][1], &c, 1) == 1)
+        ;
+    return 0;
+}
+
+static void row_pipe(int worker)
+{
+    pthread_t other;
+    char c = 'x';
+    if (pipe(pipes[worker][0]) || pipe(pipes[worker][1]) || pthread_create(&other, 0, pipe_echo, (void *)(long)worker))
+        fail("pipe");
+    long n = 0;
+    for (; going(); n++)
+        if (write(pipes[worker][0][1], &c, 1) != 1 || read(pipes[worker][1][0], &c, 1) != 1)
+            fail("pipe");
+    close(pipes[worker][0][1]);
+    pthread_join(other, 0);
+    done(worker, n);
+}
+
+static struct { _Alignas(64) atomic_int word; } turns[MOST];
+
+static void futex_hand_over(atomic_int *word, int theirs)
+{
+    atomic_store(word, theirs);
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    while (atomic_load(word) == theirs)
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, theirs, 0, 0, 0);
+}
+
+static void *futex_echo(void *number)
+{
+    int worker = (int)(long)number;
+    atomic_int *word = &turns[worker].word;
+    pin(worker);
+    while (atomic_load(word) == 0)
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+    while (atomic_load(word) != 2)
+        futex_hand_over(word, 0);
+    return 0;
+}
+
+static void row_futex(int worker)
+{
+    pthread_t other;
+    atomic_int *word = &turns[worker].word;
+    atomic_store(word, 0);
+    if (pthread_create(&other, 0, futex_echo, (void *)(long)worker))
+        fail("pthread_create");
+    long n = 0;
+    for (; going(); n++)
+        futex_hand_over(word, 1);
+    atomic_store(word, 2);
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    pthread_join(other, 0);
+    done(worker, n);
+}
+
+static const struct row {
+    const char *name;
+    void (*run)(int);
+    int threads;
+} rows[] = {
+    {"getppid", row_getppid, 0},     {"page_fault", row_fault, 0},   {"page_fault_threads", row_fault, 1},
+    {"mmap_munmap", row_mmap, 0},    {"mmap_munmap_threads", row_mmap, 1}, {"open_close", row_open, 0},
+    {"pipe_pairs", row_pipe, 0},     {"futex_pairs", row_futex, 0},  {"fork_exit", row_fork, 0},
+};
+
+// ---- one measurement ------------------------------------------------------------------------------------------------
+
+struct job {
+    const struct row *row;
+    int worker;
+};
+
+static void *thread(void *argument)
+{
+    struct job *job = argument;
+    start(job->worker);
+    job->row->run(job->worker);
+    return 0;
+}
+
+static double measure(const struct row *row, int workers)
+{
+    memset(shared, 0, sizeof *shared);
+    struct job jobs[MOST];
+    pthread_t threads[MOST];
+    pid_t children[MOST];
+    for (int i = 0; i < workers; i++) {
+        jobs[i] = (struct job){row, i};
+        if (row->threads) {
+            if (pthread_create(&threads[i], 0, thread, &jobs[i]))
+                fail("pthread_create");
+        } else if (!(children[i] = fork())) {
+            thread(&jobs[i]);
+            _exit(0);
+        }
+    }
+    while (atomic_load(&shared->ready) < workers)
+        usleep(1000);
+    long long began = now();
+    atomic_store(&shared->go, 1);
+    struct timespec length = {0, ROUND_NS};
+    nanosleep(&length, 0);
+    atomic_store(&shared->stop, 1);
+    long long ended = now();
+    for (int i = 0; i < workers; i++)
+        if (row->threads)
+            pthread_join(threads[i], 0);
+        else
+            waitpid(children[i], 0, 0);
+    long total = 0;
+    for (int i = 0; i < workers; i++)
+        total += atomic_load(&shared->of[i].count);
+    return total * 1e9 / (ended - began);
+}
+
+int main(int argc, char **argv)
+{
+    int most = argc > 1 ? atoi(argv[1]) : 2;
+    if (getpid() != 1) {
+        fprintf(stderr, "this is the init of a machine of its own\n");
+        return 2;
+    }
+    puts(""); // the firmware left its cursor anywhere
+    mkdir("/tmp", 01777);
+    mount("none", "/tmp", "tmpfs", 0, 0);
+    shared = mmap(0, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+        for (int workers = 1; workers <= most && workers <= MOST; workers *= 2) {
+            double best = 0;
+            for (int round = 0; round < ROUNDS; round++) {
+                double rate = measure(&rows[r], workers);
+                best = rate > best ? rate : best;
+            }
+            printf("%s %d %.0f\n", rows[r].name, workers, best);
+            fflush(stdout);
+        }
+    printf("SCALING-DONE\n");
+    fflush(stdout);
+    reboot(RB_POWER_OFF);
+    return 0;
+}

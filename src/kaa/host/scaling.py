@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`./kaa bench scaling`: what two processors get done over one, beside Linux in the same machine on the same host.
+
+bench/scaling/scaling.c is the init of a machine with N processors (multi-threaded TCG, host time); it runs each row
+with 1, 2, … N workers pinned to processors of their own. The figure of a row is its speed-up: operations a second of N
+workers over those of one. The kernels take turns, and the best rate of all turns counts: a busy host only makes a rate
+worse. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from kaa.host import build, cpio, paths, qemu
+from kaa.host.errors import FAILED, Refusal
+
+SOURCE = paths.HOME / "bench" / "scaling" / "scaling.c"
+FOLDER = paths.BUILD / "scaling"
+META_PACKAGE = "linux-image-cloud-amd64"
+LINE = re.compile(r"^(\w+) (\d+) (\d+)\r?$", re.MULTILINE)
+SECONDS = 240
+Rates = dict[tuple[str, int], float]
+"""(row, workers) → operations a second."""
+
+
+def debian_kernel() -> pathlib.Path:
+    """Debian's cloud kernel, unpacked under build/. Raises Refusal."""
+    def found() -> pathlib.Path | None:
+        return max(FOLDER.glob("boot/vmlinuz-*"), default=None)
+    if (kernel := found()) is not None:
+        return kernel
+    try:
+        asked = subprocess.run(["apt-cache", "depends", META_PACKAGE], capture_output=True, text=True, check=True)
+        package = re.search(r"Depends: (linux-image-\S+)", asked.stdout)
+        print("kaa: fetching Debian's Linux to compare with (apt-get download)", file=sys.stderr, flush=True)
+        name = package[1] if package else META_PACKAGE
+        subprocess.run(["apt-get", "download", name], cwd=FOLDER, check=True, stdout=sys.stderr)
+        deb = max(FOLDER.glob(f"{name}_*.deb"))
+        subprocess.run(["dpkg-deb", "-x", str(deb), str(FOLDER)], check=True)
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        raise Refusal("Debian's Linux kernel could not be fetched; name one with --linux FILE", FAILED) from None
+    if (kernel := found()) is None:
+        raise Refusal("Debian's package has no kernel in it; name one with --linux FILE", FAILED)
+    return kernel
+
+
+def archive() -> pathlib.Path:
+    """The machine's root: the benchmark as init."""
+    binary = FOLDER / "scaling"
+    if not binary.exists() or binary.stat().st_mtime < SOURCE.stat().st_mtime:
+        flags = ["-target", "x86_64-linux-musl", "-O1", "-static", "-s"]
+        subprocess.run([sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(binary), str(SOURCE)], check=True)
+    entries = [cpio.directory("dev"), cpio.directory("tmp", 0o1777), cpio.character_device("dev/console", 5, 1, 0o600),
+               cpio.program("init", binary.read_bytes())]
+    out = FOLDER / "root.cpio"
+    out.write_bytes(cpio.write(entries))
+    return out
+
+
+def measure(kernel: pathlib.Path, root: pathlib.Path, cpus: int) -> Rates:
+    """One machine's figures. Raises Refusal when it does not reach its end."""
+    command = [qemu.find(), "-m", "512", "-nographic", "-no-reboot", "-net", "none", "-accel", "tcg,thread=multi",
+               "-smp", str(cpus), "-kernel", str(kernel), "-initrd", str(root),
+               "-append", f"console=ttyS0 panic=-1 rdinit=/init quiet -- {cpus}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                              timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Refusal(f"{kernel.name} did not end within {SECONDS} s", FAILED) from None
+    if "SCALING-DONE" not in done.stdout:
+        raise Refusal(f"{kernel.name} did not reach its end:\n{done.stdout[-2000:]}", FAILED)
+    return {(row, int(workers)): float(rate) for row, workers, rate in LINE.findall(done.stdout)}
+
+
+def better(a: Rates, b: Rates) -> Rates:
+    """The better rate of each row."""
+    return {key: max(a.get(key, 0.0), b.get(key, 0.0)) for key in {**a, **b}}
+
+
+def speed_ups(rates: Rates, cpus: int) -> dict[str, float]:
+    """{row: what `cpus` workers get done over one}."""
+    return {row: rates[row, cpus] / rates[row, 1] for row, workers in rates if workers == cpus and rates[row, 1]}
+
+
+def table(kaa: Rates, linux: Rates, cpus: int) -> Table:
+    """The figures side by side; green where Kaa's speed-up is at least Linux's."""
+    made = Table(title=f"{cpus} processors over one: speed-up, and operations a second of one (multi-threaded TCG)")
+    for heading in ("", "Kaa", "Linux", "Kaa, one", "Linux, one", "Kaa / Linux, one"):
+        made.add_column(heading, justify="right" if heading else "left")
+    ours, theirs = speed_ups(kaa, cpus), speed_ups(linux, cpus)
+    for row, up in ours.items():
+        there = theirs.get(row)
+        colour = "green" if there is None or up >= there - 0.005 else "red"
+        one, other = kaa[row, 1], linux.get((row, 1), 0.0)
+        made.add_row(row, f"[{colour}]{up:.2f}[/]", "-" if there is None else f"{there:.2f}", f"{one:,.0f}",
+                     f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if other else "-")
+    return made
+
+
+def main(words: list[str]) -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(prog="kaa bench scaling", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--cpus", type=int, default=2, choices=(2, 4, 8), help="processors of the machine")
+    parser.add_argument("--turns", type=int, default=3, help="how often each kernel is booted")
+    parser.add_argument("--linux", type=pathlib.Path, help="another Linux kernel")
+    options = parser.parse_args(words)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    kernel, other = build.ensure(), options.linux or debian_kernel()
+    root = archive()
+    kaa: Rates = {}
+    linux: Rates = {}
+    for turn in range(options.turns):
+        print(f"kaa: turn {turn + 1} of {options.turns}", file=sys.stderr, flush=True)
+        kaa = better(kaa, measure(kernel, root, options.cpus))
+        linux = better(linux, measure(other, root, options.cpus))
+    Console().print(table(kaa, linux, options.cpus))
+    return 0
