@@ -14,6 +14,7 @@ ALLOWED: dict[str, str] = {
     "kaa.kernel.mm.frame": "the table of frames",
     "kaa.kernel.mm.buddy": "free pages hold the links of the free lists",
     "kaa.kernel.mm.slab": "free objects hold the links of the free lists",
+    "kaa.kernel.mm.per_cpu": "free objects hold the links of the free lists",
     "kaa.kernel.mm.user": "user copies",
     "kaa.kernel.mm.links": "references that are not counted",
     "kaa.kernel.lib.range_map": "nodes hold uncounted references",

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, u32, u64
+from kaa.lang import Array, inline, u32, u64
+from kaa.lang.unsafe import Ptr
 
 FRAMES: Final = 64
 """Frames that a processor keeps at most."""
@@ -47,3 +48,21 @@ class ObjectLists:
         self.live = Array[u32, 512]()
         self.buffers = 0
         self.bytes = 0
+
+    @inline
+    def pop(self, kind: u32) -> u64:
+        """A free object; 0: there is none. Interrupts are off."""
+        item = self.heads[kind]
+        if item != 0:
+            self.heads[kind] = Ptr[u64](item)[0]
+            self.counts[kind] = self.counts[kind] - 1
+        return item
+
+    @inline
+    def push(self, kind: u32, item: u64) -> u32:
+        """Keep an object that is free now; gives how many there are. Interrupts are off."""
+        Ptr[u64](item)[0] = self.heads[kind]
+        self.heads[kind] = item
+        count = self.counts[kind] + 1
+        self.counts[kind] = count
+        return count

@@ -234,9 +234,16 @@ for _steps in range(129):
     cache_of_size[_steps] = next(n for n, size in enumerate(SIZES) if size >= _steps * GRAIN)
 
 
+most_kept: Array[u32, 22] = Array[u32, 22]()
+"""How many free objects of each kind a processor keeps."""
+for _cache in caches:
+    most_kept[_cache.number] = 2 * _cache.batch
+
+
 @inline
-def _cache_for(size: u64) -> Cache:
-    return caches[cache_of_size[(size + GRAIN - 1) // GRAIN]]
+def _kind_of(size: u64) -> u32:
+    """Which cache serves a size, up to LARGEST."""
+    return u32(cache_of_size[(size + GRAIN - 1) // GRAIN])
 
 
 def _pages(size: u64) -> u64:
@@ -300,15 +307,44 @@ def object_alloc(info: u64) -> u64:
         return u64(0)
     klass = Ptr[Class](info).place()
     size = u64(klass.size)
+    identity = klass.id
+    if size > LARGEST or identity >= CLASSES:
+        return _make_unusual(klass, info, size)
+    number = _kind_of(size)
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    where = lists.pop(number)
+    if where != 0:
+        lists.live[identity] = wrapping_add(lists.live[identity], u32(1))
+        machine.irq.restore(flags)
+    else:
+        machine.irq.restore(flags)
+        where = caches[number].take_slowly()
+        if where == 0:
+            return u64(0)
+        _count_live(identity)
+    if klass.link == 0:
+        _remember(klass, info)
+    zero(where, (size + 7) & WORD_MASK)
+    return where
+
+
+@noinline
+def _count_live(identity: u32) -> None:
+    """One instance more of a class."""
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    lists.live[identity] = wrapping_add(lists.live[identity], u32(1))
+    machine.irq.restore(flags)
+
+
+@cold
+@noinline
+def _make_unusual(klass: Class, info: u64, size: u64) -> u64:
+    """An instance of a class that is large, or that processors do not count."""
     where = _take(size) if size <= LARGEST else _take_large(size)
     if where != 0:
-        if klass.id < CLASSES:
-            flags = machine.irq.save()
-            lists = machine.percpu.here().objects
-            lists.live[klass.id] = wrapping_add(lists.live[klass.id], u32(1))
-            machine.irq.restore(flags)
-        else:
-            klass.live.fetch_add(1)
+        klass.live.fetch_add(1)
         if klass.link == 0:
             _remember(klass, info)
         zero(where, (size + 7) & WORD_MASK)
@@ -320,17 +356,18 @@ def object_free(info: u64, where: u64) -> None:
     """The instance is gone."""
     klass = Ptr[Class](info).place()
     size = u64(klass.size)
-    if klass.id < CLASSES:
-        flags = machine.irq.save()
-        lists = machine.percpu.here().objects
-        lists.live[klass.id] = wrapping_sub(lists.live[klass.id], u32(1))
-        machine.irq.restore(flags)
-    else:
+    identity = klass.id
+    if size > LARGEST or identity >= CLASSES:
         klass.live.fetch_sub(1)
-    if size <= LARGEST:
-        _give(size, where)
-    else:
-        buddy.free_run(frame.pfn_at(where), _pages(size))
+        _give_any(size, where)
+        return
+    number = _kind_of(size)
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    lists.live[identity] = wrapping_sub(lists.live[identity], u32(1))
+    if lists.push(number, where) > most_kept[number]:
+        _give_batch(lists, number)
+    machine.irq.restore(flags)
 
 
 @export("kaa_buffer_alloc")
@@ -349,10 +386,7 @@ def buffer_alloc(size: u64) -> u64:
 def buffer_free(where: u64, size: u64) -> None:
     """Give a buffer back; `size` is what was asked for."""
     _count_buffer(u64((1 << 64) - 1), wrapping_sub(u64(0), size))
-    if size <= LARGEST:
-        _give(size, where)
-    else:
-        buddy.free_run(frame.pfn_at(where), _pages(size))
+    _give_any(size, where)
 
 
 @inline
@@ -368,34 +402,31 @@ def _count_buffer(number: u64, size: u64) -> None:
 @inline
 def _take(size: u64) -> u64:
     """A free object of such a size, contents undefined; 0 without memory."""
-    cache = _cache_for(size)
-    number = cache.number
+    number = _kind_of(size)
     flags = machine.irq.save()
-    lists = machine.percpu.here().objects
-    item = lists.heads[number]
-    if item != 0:
-        lists.heads[number] = Ptr[u64](item)[0]
-        lists.counts[number] = lists.counts[number] - 1
-        machine.irq.restore(flags)
-        return item
+    where = machine.percpu.here().objects.pop(number)
     machine.irq.restore(flags)
-    return cache.take_slowly()
+    return where if where != 0 else caches[number].take_slowly()
 
 
 @inline
-def _give(size: u64, where: u64) -> None:
-    """Give an object of such a size back."""
-    cache = _cache_for(size)
-    number = cache.number
+def _give_any(size: u64, where: u64) -> None:
+    """Give an object or a run of frames back."""
+    if size > LARGEST:
+        buddy.free_run(frame.pfn_at(where), _pages(size))
+        return
+    number = _kind_of(size)
     flags = machine.irq.save()
     lists = machine.percpu.here().objects
-    Ptr[u64](where)[0] = lists.heads[number]
-    lists.heads[number] = where
-    count = lists.counts[number] + 1
-    lists.counts[number] = count
-    if count > 2 * cache.batch:
-        cache.give_some(lists, cache.batch)
+    if lists.push(number, where) > most_kept[number]:
+        _give_batch(lists, number)
     machine.irq.restore(flags)
+
+
+@noinline
+def _give_batch(lists: ObjectLists, number: u32) -> None:
+    cache = caches[number]
+    cache.give_some(lists, cache.batch)
 
 
 def drain_here() -> None:

@@ -261,7 +261,10 @@ class PageTable:
                 entry = table[index]
                 if entry != 0:
                     if not share and entry & 2 != 0:
-                        entry = _fetch_and((table + index).address, u64(NOT_WRITE)) & NOT_WRITE
+                        # Not atomic: an accessed or dirty bit set just now may be lost. Nothing relies on either
+                        # (mm notes writes by faults), and fork makes many of these.
+                        entry &= NOT_WRITE
+                        table[index] = entry
                     other[index] = entry
                     yield entry
                 va += 4096
@@ -330,26 +333,6 @@ def _change(slot: Ptr[u64], writable: bool, executable: bool) -> None:
         if found == entry:
             return
         entry = found
-
-
-def _fetch_and(address: u64, mask: u64) -> u64:
-    """Keep only the bits of `mask`, at once; gives what was there."""
-    found = Ptr[u64](address)[0]
-    while True:
-        was = _swap_if(found, address, found & mask)
-        if was == found:
-            return was
-        found = was
-
-
-def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:
-    """The entry with other rights."""
-    entry &= NOT_WRITE & NOT_EXECUTE
-    if writable:
-        entry |= 2
-    if not executable:
-        entry |= 1 << 63
-    return entry
 
 
 def activate_kernel() -> None:
