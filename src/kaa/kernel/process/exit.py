@@ -178,7 +178,7 @@ def _leave_files(task: Task) -> None:
     """The last task that has the descriptors closes them. The context of the dead is the kernel's."""
     unsharing.leave_files(foreign.replace_files(task, boot.no_files))
     fs = boot.system.fs
-    if fs is not None:
+    if fs is not None and not task.is_kernel_thread():  # which never had directories
         foreign.replace_directories(task, fs)
 
 
