@@ -1,0 +1,531 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one function does with the user's numbers, given what it is called with: a forward flow over its blocks.
+
+The proof (user_memory.py) asks for a Summary per function and context; what is refused on the way goes to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from kaa.compiler import ir
+from kaa.compiler.ir import Block, Instr, Value, Var
+from kaa.compiler.program import Function
+from kaa.compiler.proofs.user_arithmetic import computed, unsafe_check
+from kaa.compiler.proofs.user_values import TRUSTED, Condition, Number, Operand, State
+from kaa.compiler.types import ArrayType, BoolType, IntType, PtrType, SliceType, StructType, Type, strip
+
+if TYPE_CHECKING:
+    from kaa.compiler.proofs.user_memory import UserMemory
+
+PLACES = (StructType, ArrayType, SliceType, PtrType)
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+WHOLE = "*"
+
+
+class Argument(NamedTuple):
+    """What a function is called with: a user's number, or a place with the numbers in its fields (WHOLE: all are the
+    user's)."""
+
+    number: Number | None = None
+    fields: tuple[tuple[str, Number], ...] = ()
+    whole: bool = False
+
+
+NOTHING = Argument()
+Context = tuple[Argument, ...]
+
+
+@dataclass
+class Summary:
+    """What a call does, to its caller."""
+
+    result: Number | None = None
+    """The user's number that it gives, if one."""
+    fields: tuple[tuple[str, Number], ...] = ()
+    whole: bool = False
+    """Likewise of the struct that it gives."""
+    after: dict[int, Number] = field(default_factory=dict[int, Number])
+    """What is known of its arguments when it is over."""
+    if_true: dict[int, Number] = field(default_factory=dict[int, Number])
+    if_false: dict[int, Number] = field(default_factory=dict[int, Number])
+    fills: set[int] = field(default_factory=set[int])
+    """Arguments that name places which it fills with what the user has."""
+    fetches: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
+    """Arguments, or fields of them, that are addresses which it reads from."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Does it bring nothing of the user's?"""
+        return self.result is None and not self.whole and not self.fields and not self.fills
+
+
+class Flow:
+    """One function in one context."""
+
+    def __init__(self, proof: UserMemory, fn: Function, context: Context) -> None:
+        self.proof = proof
+        self.fn = fn
+        self.summary = Summary()
+        self.counter = [0]
+        self.made: dict[Instr, int] = {}
+        self.entries: dict[int, tuple[int, str]] = {}
+        """Values that are arguments: which."""
+        self.starts: dict[Block, State] = {}
+        self.rounds: dict[Block, int] = {}
+        self.fresh: dict[Block, dict[object, int]] = {}
+        self.renewed: dict[object, int] = {}
+        self.returns: list[tuple[State, list[Value]]] = []
+        self.final = False
+        self.roots = proof.roots(fn)
+        self._run(context)
+
+    # ---- the flow ----------------------------------------------------------------------------------------------------
+
+    def _run(self, context: Context) -> None:
+        state = State()
+        for index, (param, given) in enumerate(zip(self.fn.params, context, strict=False)):
+            if given.number is not None:
+                value = state.names[param] = self._new(state, given.number)
+                self.entries[value] = (index, "")
+            for name, number in given.fields:
+                value = state.fields[param, name] = self._new(state, number)
+                self.entries[value] = (index, name)
+            if given.whole:
+                state.places |= {param}
+        first = self.fn.blocks[0]
+        self.starts[first] = state
+        order = {b: n for n, b in enumerate(self.fn.blocks)}
+        work = {first}
+        while work:
+            block = min(work, key=order.__getitem__)
+            work.discard(block)
+            self._block(block, lambda target, out: self._into(target, out, work))
+        self.final = True
+        for block in list(self.starts):
+            self._block(block, lambda target, out: None)
+        self._finish()
+
+    def _into(self, target: Block, state: State, work: set[Block]) -> None:
+        target = self._threaded(target, state)
+        known = self.starts.get(target)
+        if known is None:
+            self.starts[target] = state.copy()
+            work.add(target)
+            return
+        rounds = self.rounds[target] = self.rounds.get(target, 0) + 1
+        if known.merge(state, self.fresh.setdefault(target, {}), self.counter, rounds > 3) and rounds < 40:
+            work.add(target)
+
+    @staticmethod
+    def _threaded(target: Block, state: State) -> Block:
+        """Where control goes if a block only branches on what is known."""
+        for _ in range(8):
+            end = target.end
+            if not isinstance(end, ir.Branch) or not isinstance(end.cond, Var):
+                if isinstance(end, ir.Goto) and not target.instrs:
+                    target = end.block
+                    continue
+                return target
+            known = state.bools.get(end.cond)
+            if not isinstance(known, bool) or any(type(i) not in _NOTHING for i in target.instrs):
+                return target
+            target = end.yes if known else end.no
+        return target
+
+    def _block(self, block: Block, into: Callable[[Block, State], None]) -> None:
+        state = self.starts[block].copy()
+        for instr in block.instrs:
+            if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+                into(instr.handler.block, state)
+            self._step(instr, state)
+        end = block.end
+        if isinstance(end, ir.Branch):
+            self._branch(end, state, into)
+            return
+        if isinstance(end, ir.Return) and self.final:
+            self.returns.append((state, end.values))
+        if isinstance(end, ir.Switch):
+            operand = self.operand(end.value, state)
+            for case, target in end.cases:
+                out = state.copy()
+                out.assume(Condition("==", operand, Operand(0, case)), True)
+                into(target, out)
+            into(end.default, state)
+            return
+        for target in end.targets() if end is not None else ():
+            into(target, state)
+
+    def _branch(self, end: ir.Branch, state: State, into: Callable[[Block, State], None]) -> None:
+        condition = state.bools.get(end.cond) if isinstance(end.cond, Var) else None
+        if isinstance(condition, bool):
+            into(end.yes if condition else end.no, state)
+            return
+        for target, truth in ((end.yes, True), (end.no, False)):
+            if condition is not None and self.final and isinstance(target.end, ir.Trap) and not target.instrs:
+                self._trap(target.end, condition, truth, state, end)
+            out = state.copy()
+            if condition is not None:
+                out.assume(condition, truth)
+            if isinstance(end.cond, Var):
+                out.bools[end.cond] = truth
+            into(target, out)
+
+    # ---- values ------------------------------------------------------------------------------------------------------
+
+    def _new(self, state: State, number: Number) -> int:
+        self.counter[0] += 1
+        state.numbers[self.counter[0]] = number
+        return self.counter[0]
+
+    def define(self, state: State, instr: Instr, dst: Var, number: Number | None) -> int:
+        """`dst` is a new value, or (None) nothing of the user's."""
+        state.bools.pop(dst, None)
+        if number is None:
+            state.names.pop(dst, None)
+            return 0
+        value = self.made.get(instr)
+        if value is None:
+            self.counter[0] += 1
+            value = self.made[instr] = self.counter[0]
+        if value in state.numbers:
+            self._forget(state, value)
+        state.numbers[value] = number
+        state.names[dst] = value
+        return value
+
+    @staticmethod
+    def _forget(state: State, value: int) -> None:
+        """The instruction runs again: what was known of its value was about the one before."""
+        state.less = frozenset(p for p in state.less if value not in p)
+        state.sums = frozenset(s for s in state.sums if value not in s[:2])
+        state.rests = {v: r for v, r in state.rests.items() if v != value and r[1] != value}
+        for var in [v for v, known in state.names.items() if known == value]:
+            del state.names[var]
+        for key in [k for k, known in state.fields.items() if known == value]:
+            del state.fields[key]
+        state.fetched.pop(value, None)
+        for var in [v for v, c in state.bools.items() if not isinstance(c, bool) and _mentions(c, value)]:
+            del state.bools[var]
+
+    @staticmethod
+    def operand(value: Value, state: State) -> Operand:
+        """What an operand is."""
+        if isinstance(value, Var):
+            known = state.names.get(value)
+            return Operand(known) if known else TRUSTED
+        if isinstance(value, ir.Const) and isinstance(value.value, int):
+            return Operand(0, int(value.value))
+        return TRUSTED
+
+    def root(self, value: Value) -> Var | None:
+        """The place that a value leads into."""
+        return self.roots.get(value, value) if isinstance(value, Var) else None
+
+    # ---- instructions ------------------------------------------------------------------------------------------------
+
+    def _step(self, instr: Instr, state: State) -> None:
+        kind = type(instr)
+        if kind in _NOTHING:
+            return
+        if isinstance(instr, ir.Assign):
+            self._assign(instr, instr.dst, instr.src, state)
+        elif isinstance(instr, ir.Op):
+            self._op(instr, state)
+        elif isinstance(instr, ir.Load):
+            self._load(instr, state)
+        elif isinstance(instr, ir.Store):
+            self._store(instr, state)
+        elif isinstance(instr, ir.CopyPlace):
+            self._copy(instr.dst, instr.src, state)
+        elif isinstance(instr, ir.Check):
+            self._check(instr, state)
+        elif isinstance(instr, (ir.Raw, ir.RawRaising)):
+            self._raw(instr, state)
+        elif isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer)):
+            self.proof.call(self, instr, state)
+        elif isinstance(instr, ir.Fresh):
+            self._empty(instr.dst, state)
+
+    @staticmethod
+    def _empty(place: Var, state: State) -> None:
+        state.places -= {place}
+        for key in [k for k in state.fields if k[0] is place]:
+            del state.fields[key]
+
+    def _assign(self, instr: Instr, dst: Var, src: Value, state: State) -> None:
+        if isinstance(src, Var):
+            known = state.names.get(src)
+            condition = state.bools.get(src)
+            state.bools.pop(dst, None)
+            if known:
+                state.names[dst] = known
+            else:
+                state.names.pop(dst, None)
+            if condition is not None:
+                state.bools[dst] = condition
+            return
+        self.define(state, instr, dst, None)
+        if isinstance(src, ir.Const) and isinstance(src.value, bool):
+            state.bools[dst] = src.value
+
+    def _op(self, instr: ir.Op, state: State) -> None:
+        operands = [self.operand(a, state) for a in instr.args]
+        if instr.op in COMPARISONS:
+            state.bools.pop(instr.dst, None)
+            if any(o.value for o in operands) and len(operands) == 2:
+                state.bools[instr.dst] = Condition(instr.op, operands[0], operands[1])
+            return
+        if instr.op == "not":
+            condition = state.bools.get(instr.args[0]) if isinstance(instr.args[0], Var) else None
+            state.bools.pop(instr.dst, None)
+            if condition is not None:
+                state.bools[instr.dst] = _negated(condition)
+            return
+        t = strip(instr.dst.type)
+        if not any(o.value for o in operands):
+            self.define(state, instr, instr.dst, None)
+            return
+        if isinstance(t, PtrType):
+            self.refuse("pointer", instr, "a user's number becomes a pointer: user memory is only copied from and to")
+            self.define(state, instr, instr.dst, None)
+            return
+        if not isinstance(t, IntType):
+            self.define(state, instr, instr.dst, None)
+            return
+        number, bad = computed(instr, operands, t, state)
+        if bad:
+            self.refuse("overflow", instr, bad)
+            number = Number(max(number.low, t.low), min(number.high, t.high), True)
+        if instr.op == "cast" and number == state.numbers[operands[0].value]:
+            state.bools.pop(instr.dst, None)
+            state.names[instr.dst] = operands[0].value
+            return
+        value = self.define(state, instr, instr.dst, number)
+        if instr.op == "sub" and operands[1].value and not operands[0].value:
+            constant = operands[0].constant
+            state.rests[value] = (t.high if constant is None else constant, operands[1].value)
+
+    def _load(self, instr: ir.Load, state: State) -> None:
+        t = strip(instr.dst.type)
+        if isinstance(t, BoolType):
+            state.bools.pop(instr.dst, None)
+        if not isinstance(t, IntType):
+            state.names.pop(instr.dst, None)
+            return
+        base = self.root(instr.place.base)
+        if base is None:
+            self.define(state, instr, instr.dst, None)
+            return
+        key = self._key(base, instr.place)
+        known = state.fields.get(key) if key is not None else None
+        if known is not None:
+            state.bools.pop(instr.dst, None)
+            if known:
+                state.names[instr.dst] = known
+            else:
+                state.names.pop(instr.dst, None)
+        elif base in state.places:
+            value = self.define(state, instr, instr.dst, Number(t.low, t.high))
+            if key is not None:
+                state.fields[key] = value
+        else:
+            self.define(state, instr, instr.dst, None)
+
+    @staticmethod
+    def _key(base: Var, place: ir.Place) -> tuple[Var, str] | None:
+        if isinstance(place, ir.FieldPlace):
+            inner = place.base
+            return (
+                base,
+                f"{inner.name}.{place.field.name}" if inner is not base and _nested(inner) else place.field.name,
+            )  # type: ignore[union-attr]
+        if isinstance(place.index, ir.Const):
+            return (base, f"[{place.index.value}]")
+        return None
+
+    def _store(self, instr: ir.Store, state: State) -> None:
+        base = self.root(instr.place.base)
+        key = self._key(base, instr.place) if base is not None else None
+        if base is None or key is None or not isinstance(strip(instr.place.type), IntType):
+            return
+        state.fields[key] = self.operand(instr.src, state).value
+
+    def _copy(self, dst: Value, src: Value, state: State) -> None:
+        a, b = self.root(dst), self.root(src)
+        if a is None or b is None or a is b:
+            return
+        self._empty(a, state)
+        if b in state.places:
+            state.places |= {a}
+        for (base, name), value in list(state.fields.items()):
+            if base is b:
+                state.fields[a, name] = value
+
+    def _raw(self, instr: ir.Raw | ir.RawRaising, state: State) -> None:
+        dst = instr.dst
+        operands = [self.operand(a, state) for a in instr.args]
+        t = strip(dst.type) if dst is not None else None
+        template = instr.template
+        if "alloc" in template or template.startswith("kaa_bytes_new"):
+            for operand in operands:
+                if operand.value and not _sized(state.numbers[operand.value]):
+                    self.refuse("size", instr, "a user's number is the size of an allocation, unchecked")
+        if template == "!{0}" and dst is not None and isinstance(instr.args[0], Var):
+            condition = state.bools.get(instr.args[0])
+            state.bools.pop(dst, None)
+            if condition is not None:
+                state.bools[dst] = _negated(condition)
+            return
+        if dst is None:
+            return
+        number: Number | None = None
+        if isinstance(t, IntType) and any(o.value for o in operands):
+            numbers = [state.number(o) for o in operands]
+            if template in _EXTREMES and len(numbers) == 2:
+                number = _EXTREMES[template](*numbers)
+            elif template in ("(u64){0}", "{0}") and numbers[0].low >= t.low and numbers[0].high <= t.high:
+                self._assign(instr, dst, instr.args[0], state)
+                return
+            else:
+                number = Number(t.low, t.high)
+        elif isinstance(t, BoolType) and template in ("{0} == 0", "{0} != 0") and operands[0].value:
+            state.bools[dst] = Condition(template[4:6], operands[0], Operand(0, 0))
+            return
+        if isinstance(t, PtrType) and any(o.value for o in operands) and not template.endswith(".p"):
+            self.refuse("pointer", instr, "a user's number becomes a pointer: user memory is only copied from and to")
+        value = self.define(state, instr, dst, number)
+        if value and template == _MIN:
+            state.less |= {(value, o.value) for o in operands if o.value}
+        root = self.root(instr.args[0]) if instr.args else None
+        if number is None and isinstance(t, IntType) and template.startswith("*") and root in state.places:
+            self.define(state, instr, dst, Number(t.low, t.high))
+
+    # ---- what is refused ---------------------------------------------------------------------------------------------
+
+    def _check(self, instr: ir.Check, state: State) -> None:
+        operands = [self.operand(a, state) for a in instr.args]
+        if self.final and any(o.value for o in operands):
+            bad = unsafe_check(instr, operands, state)
+            if bad:
+                self.refuse(instr.kind, instr, bad)
+        for operand in operands:  # it was this, or the machine has stopped
+            if operand.value:
+                known = state.numbers[operand.value]
+                low = max(known.low, 0) if instr.kind in ("index", "shift") else known.low
+                state.numbers[operand.value] = Number(low, max(low, known.high), True)
+
+    def _trap(self, trap: ir.Trap, condition: Condition, truth: bool, state: State, where: Instr) -> None:
+        """A branch leads to a trap: refused if a user's unchecked number can lead there."""
+        if trap.kind not in ("index", "assert", "shift", "divide", "overflow") or not condition.op:
+            return
+        wrong = condition.op if truth != condition.negated else _OPPOSITE[condition.op]
+        left, right = condition.left, condition.right
+        if wrong in ("<", "<="):
+            left, right, wrong = right, left, {"<": ">", "<=": ">="}[wrong]
+        if wrong not in (">", ">=") or not left.value:
+            return
+        known, bound = state.numbers[left.value], state.number(right)
+        if right.value and (left.value, right.value) in state.less:
+            return
+        if known.checked if right.constant is None else known.high <= bound.high - (wrong == ">="):
+            return
+        what = "is an index" if trap.kind == "index" else "decides about an assertion"
+        self.refuse(trap.kind, where, f"a user's number {what}, unchecked")
+
+    def refuse(self, rule: str, instr: Instr, message: str) -> None:
+        """Tells the proof, once the flow is stable."""
+        if self.final:
+            self.proof.refuse(self.fn, rule, instr, message)
+
+    # ---- the summary -------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        out = self.summary
+        first = True
+        for state, values in self.returns:
+            value = values[0] if values else None
+            after = {i: state.numbers[v] for v, (i, name) in self.entries.items() if not name}
+            yes, no = self._outcomes(value, state)
+            out.after = after if first else _joined(out.after, after)
+            out.if_true = yes if first else _joined(out.if_true, yes)
+            out.if_false = no if first else _joined(out.if_false, no)
+            first = False
+            for one in values:
+                known = state.names.get(one) if isinstance(one, Var) else None
+                if known:
+                    number = state.numbers[known]
+                    out.result = number if out.result is None else out.result.join(number)
+            if isinstance(value, Var) and isinstance(strip(value.type), PLACES):
+                root = self.root(value)
+                out.whole |= root in state.places
+                fields = {n: state.numbers[v] for (b, n), v in state.fields.items() if b is root and v}
+                out.fields = tuple(sorted(_joined_all(dict(out.fields), fields).items()))
+            elif value is not None and isinstance(value, ir.Const) and out.result is not None:
+                if isinstance(value.value, int) and not isinstance(value.value, bool):
+                    out.result = out.result.join(Number(value.value, value.value, True))
+
+    def _outcomes(self, value: Value | None, state: State) -> tuple[dict[int, Number], dict[int, Number]]:
+        """What is known of the arguments where the result is true, and where it is false."""
+        if not isinstance(strip(self.fn.result), BoolType):
+            return {}, {}
+        condition: Condition | bool | None = None
+        if isinstance(value, ir.Const):
+            condition = bool(value.value)
+        elif isinstance(value, Var):
+            condition = state.bools.get(value)
+        outs: list[dict[int, Number]] = []
+        for truth in (True, False):
+            if condition is (not truth):
+                outs.append({i: _NEVER for _, (i, name) in self.entries.items() if not name})
+                continue
+            known = state.copy()
+            if isinstance(condition, Condition):
+                known.assume(condition, truth)
+            outs.append({i: known.numbers[v] for v, (i, name) in self.entries.items() if not name})
+        return outs[0], outs[1]
+
+
+_NOTHING = frozenset({ir.Drop, ir.Retain, ir.Release, ir.Effect, ir.Event, ir.AddressOf, ir.New})
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+_MIN, _MAX = "({1} < {0} ? {1} : {0})", "({1} > {0} ? {1} : {0})"
+_EXTREMES: dict[str, Callable[[Number, Number], Number]] = {
+    _MIN: lambda a, b: Number(min(a.low, b.low), min(a.high, b.high), a.checked or b.checked),
+    _MAX: lambda a, b: Number(max(a.low, b.low), max(a.high, b.high), a.checked and b.checked),
+}
+_NEVER = Number(1, 0, True)
+"""No number: the way is not taken."""
+
+
+def _joined(a: dict[int, Number], b: dict[int, Number]) -> dict[int, Number]:
+    return {i: b[i] if a[i] is _NEVER else a[i] if b[i] is _NEVER else a[i].join(b[i]) for i in a.keys() & b.keys()}
+
+
+def _joined_all(a: dict[str, Number], b: dict[str, Number]) -> dict[str, Number]:
+    return {n: a[n].join(b[n]) if n in a and n in b else (a.get(n) or b[n]) for n in {**a, **b}}
+
+
+def _mentions(condition: Condition, value: int) -> bool:
+    return value in (condition.left.value, condition.right.value) or any(v == value for v, _, _ in condition.outcome)
+
+
+def _negated(condition: Condition | bool) -> Condition | bool:
+    return not condition if isinstance(condition, bool) else condition._replace(negated=not condition.negated)
+
+
+def _nested(inner: Value) -> bool:
+    return isinstance(inner, Var) and isinstance(strip(inner.type), StructType)
+
+
+def _sized(number: Number) -> bool:
+    return number.high < 1 << 31 or (number.checked and number.high <= 1 << 47)
+
+
+def is_place(t: Type) -> bool:
+    """Is a value of this type a way into memory?"""
+    return isinstance(strip(t), PLACES)
+
+
+__all__ = ["NOTHING", "WHOLE", "Argument", "Context", "Flow", "Summary", "is_place"]
