@@ -17,8 +17,9 @@ from kaa.kernel.fs.sysfs import processors
 from kaa.kernel.init import command_line, memory_map, planted_bugs
 from kaa.kernel.init import run as run_request
 from kaa.kernel.init.command_line import boot_param
-from kaa.kernel.locking import rcu
+from kaa.kernel.locking import rcu, stress
 from kaa.kernel.process import exec as programs
+from kaa.kernel.trace import sched_trace
 from kaa.lang import Bytes, u32, u64
 
 DEFAULT_INIT = b"/init"
@@ -93,6 +94,8 @@ def run(unused: u64) -> None:
     _show_processors()
     rcu.start()
     planted_bugs.check()
+    stress.check()
+    sched_trace.start()
     if choice.requested:
         run_request.serve()
     if choice.root != b"" and not kernel_io.exists(_first_name()):

@@ -16,7 +16,7 @@ import errno
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from kaa.kernel import log
-from kaa.kernel.abi.fcntl import O_RDONLY, O_RDWR, O_WRONLY
+from kaa.kernel.abi.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from kaa.kernel.abi.mount import MS_NOSUID, MS_RDONLY
 from kaa.kernel.abi.termios import Winsize
 from kaa.kernel.abi.wait import IdType, WaitOption
@@ -25,8 +25,8 @@ from kaa.kernel.drivers import start as drivers
 from kaa.kernel.drivers.tty import ioctl as tty_ioctl
 from kaa.kernel.drivers.tty.file import TtyFile
 from kaa.kernel.fs import kernel_io
-from kaa.kernel.fs.text import TextBuffer
-from kaa.kernel.init.run_request import Mounting, Request
+from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
+from kaa.kernel.init.run_request import Keeping, Mounting, Request
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.kernel.process import exec as programs
 from kaa.kernel.process import exit as ending
@@ -66,6 +66,8 @@ def serve() -> NoReturn:
         for mounting in request.mounts:
             mount_requested(mounting, request)
         status = run_command()
+        for keeping in request.keepings:
+            keep(keeping)
     except OSError as error:
         log.error(f"kaa.run: error {error.errno} while setting up")
     except MemoryError:
@@ -141,6 +143,21 @@ def mount_tmpfs(path: bytes, request: Request) -> None:
         options.add(b",gid=")
         options.decimal(u64(request.gid))
     kernel_io.mount(b"tmpfs", b"tmpfs", path, u64(MS_NOSUID), options.to_bytes())
+
+
+def keep(keeping: Keeping) -> None:
+    """A keep= record: copy a file. A failure costs a line in the log."""
+    try:
+        source = kernel_io.open_path(keeping.source, u32(O_RDONLY), u32(0))
+        target = kernel_io.open_path(keeping.target, u32(O_CREAT | O_WRONLY | O_TRUNC), u32(0o644))
+        piece = TextChunk()
+        while True:
+            got = source.read(kernel_buffer(piece.data[0:CHUNK]))
+            if got == 0:
+                return
+            target.write(kernel_buffer(piece.data[0:got]))
+    except OSError as error:
+        log.error(f"kaa.run: cannot keep {keeping.source}: error {error.errno}")
 
 
 def run_command() -> u32:

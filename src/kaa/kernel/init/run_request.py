@@ -25,10 +25,22 @@ class Mounting:
         self.writable = writable
 
 
+class Keeping:
+    """A keep= record: a file to copy when the command has ended."""
+
+    source: bytes
+    target: bytes
+
+    def __init__(self, source: bytes, target: bytes) -> None:
+        self.source = source
+        self.target = target
+
+
 class Request:
     """What is to be run, and how."""
 
     mounts: list[Mounting]
+    keepings: list[Keeping]
     streams: list[bytes]
     """Devices of standard input, output and error."""
     rows: u32 = 0
@@ -45,6 +57,7 @@ class Request:
 
     def __init__(self) -> None:
         self.mounts = []
+        self.keepings = []
         self.streams = [b"/dev/console", b"/dev/console", b"/dev/console"]
         self.cwd = b"/"
         self.groups = []
@@ -87,6 +100,8 @@ class Request:
             self.mounts.append(Mounting(b"", bytes(value), True))
         elif key == b"share":
             self._share(value)
+        elif key == b"keep":
+            self._keep(value)
         elif key == b"cwd":
             self.cwd = bytes(value)
         elif key == b"tty":
@@ -122,6 +137,13 @@ class Request:
             raise OSError(22)
         mode = value[last + 1 :]
         self.mounts.append(Mounting(bytes(value[0:first]), bytes(value[first + 1 : last]), mode == b"rw"))
+
+    def _keep(self, value: Bytes) -> None:
+        """SOURCE TARGET, both without spaces."""
+        split = value.find(SPACE)
+        if split < 0:
+            raise OSError(22)
+        self.keepings.append(Keeping(bytes(value[0:split]), bytes(value[split + 1 :])))
 
     def _terminal(self, value: Bytes) -> None:
         split = value.find(SPACE)

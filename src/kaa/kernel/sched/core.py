@@ -27,6 +27,7 @@ from kaa.kernel.sched import cpu, links, moving, placement
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import ABSENT, MOVING, QUEUED, RunQueue
 from kaa.kernel.time import timer
+from kaa.kernel.trace import sched_trace
 from kaa.lang import borrowed, cold, inline, may_sleep, u64
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
         return False
     queue.switches += 1
     machine.percpu.set_current(following)
+    sched_trace.switched(previous, following)
     queue.previous = previous
     queue.current = following
     if previous is queue.idle:
@@ -247,6 +249,7 @@ def _let_run(queue: RunQueue, task: Task) -> None:
 def enter(queue: RunQueue, task: Task) -> None:
     """Put a task that wants to run into `queue`, whose lock this gives back, and see whether it is to run at once."""
     task.on_queue = QUEUED
+    sched_trace.woken(task, queue.number)
     running = queue.current
     assert running is not None
     if running is queue.idle:

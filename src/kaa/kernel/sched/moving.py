@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.sched import core, placement
 from kaa.kernel.sched.run_queue import MOVING, QUEUED, RunQueue
+from kaa.kernel.trace import sched_trace
 from kaa.lang import noinline, u64
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def send(queue: RunQueue, task: Task, target: RunQueue) -> None:
     task.on_queue = MOVING
     while True:
         task.queue = target
+        sched_trace.moved(task, target.number)
         queue.lock.release()
         queue = target
         queue.lock.acquire()
