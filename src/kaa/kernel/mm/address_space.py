@@ -65,7 +65,8 @@ class AddressSpace(Accounts):
     vdso_address: u64 = 0
     future_flags: u32 = 0
     """LOCKED after mlockall(MCL_FUTURE)."""
-    membarrier_ready: Atomic[bool]
+    membarrier: Atomic[u32]
+    """The registrations of membarrier(2)."""
     doomed: Atomic[bool]
     """The OOM killer takes its memory: faults fail from now on. Looked at under `table_lock`."""
     complete: bool = False
@@ -79,7 +80,7 @@ class AddressSpace(Accounts):
         self.page_table = machine.paging.PageTable()
         self.areas = RangeMap[Vma]()
         self.map_top = DEFAULT_TOP
-        self.membarrier_ready = Atomic(False)
+        self.membarrier = Atomic(0)
         self.doomed = Atomic(False)
         self.complete = True
 
@@ -91,6 +92,7 @@ class AddressSpace(Accounts):
         for vma in self.areas:
             pages.unmap(self, vma.start, vma.end)
             file_mappings.unlink(vma)
+            file_mappings.write_back(vma)
         self.areas.clear()
         overcommit.uncommit(self.committed_pages)
 

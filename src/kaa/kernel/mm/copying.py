@@ -60,7 +60,7 @@ def _copy_layout(parent: AddressSpace, child: AddressSpace) -> None:
     child.auxv_address = parent.auxv_address
     child.auxv_size = parent.auxv_size
     child.vdso_address = parent.vdso_address
-    child.membarrier_ready.store_relaxed(parent.membarrier_ready.load_relaxed())
+    child.membarrier.store_relaxed(parent.membarrier.load_relaxed())
     child.doomed.store_relaxed(parent.doomed.load_relaxed())
 
 

@@ -17,7 +17,17 @@ from kaa.kernel.arch import machine
 from kaa.kernel.lib import random
 from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import elf_loader, exec_credentials, exec_stack, exec_threads, foreign, fork, program, unsharing
+from kaa.kernel.process import (
+    elf_loader,
+    exec_credentials,
+    exec_stack,
+    exec_threads,
+    foreign,
+    fork,
+    program,
+    rseq,
+    unsharing,
+)
 from kaa.kernel.process.elf_file import USER_END, ElfFile
 from kaa.kernel.process.exec_arguments import Arguments
 from kaa.kernel.process.exec_stack import Layout
@@ -193,6 +203,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     fork.release_vfork_parent(task)
     task.flags.fetch_and(~u32(FORKED_NO_EXEC | SHARES_MEMORY))
     foreign.replace_credentials(task, who)
+    rseq.forget(task)
     task.robust_list = 0
     task.clear_child_tid = 0
     task.alternate_sp = 0

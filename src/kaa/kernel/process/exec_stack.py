@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.elf import Aux
+from kaa.kernel.abi.rseq import ALIGNMENT, FEATURE_SIZE
 from kaa.kernel.arch import machine
 from kaa.kernel.lib import random
 from kaa.kernel.mm.user import UserBuf
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from kaa.kernel.process.exec_arguments import Arguments
 
 BLOCK: Final = 64
-AUXILIARY_PAIRS: Final = 20
+AUXILIARY_PAIRS: Final = 22
 TICKS_PER_SECOND: Final = 100
 PLATFORM_ROOM: Final = 16
 RANDOM_BYTES: Final = 16
@@ -129,4 +130,6 @@ def _put_auxiliary(block: WordBlock, layout: Layout, arguments: Arguments, elf: 
     block.put_pair(u64(Aux.AT_EXECFN), layout.strings + arguments.file_name_start())
     block.put_pair(u64(Aux.AT_PLATFORM), layout.platform)
     block.put_pair(u64(Aux.AT_MINSIGSTKSZ), u64(machine.elf.minimum_signal_stack()))
+    block.put_pair(u64(Aux.AT_RSEQ_FEATURE_SIZE), u64(FEATURE_SIZE))
+    block.put_pair(u64(Aux.AT_RSEQ_ALIGN), u64(ALIGNMENT))
     block.put_pair(u64(Aux.AT_NULL), u64(0))

@@ -17,7 +17,7 @@ from kaa.kernel.abi.restart import RestartAlways
 from kaa.kernel.abi.sched import NAMESPACES, Clone
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import foreign, tree
+from kaa.kernel.process import foreign, rseq, tree
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
@@ -211,7 +211,9 @@ def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:
         child.mm = mm.fork()
     else:
         child.mm = mm
-    if (flags & Clone.CLONE_VM) != 0:
+    if (flags & Clone.CLONE_VM) == 0:
+        rseq.inherit(child, parent)
+    else:
         child.flags.fetch_or(SHARES_MEMORY)
         if (flags & Clone.CLONE_VFORK) == 0:
             parent.flags.fetch_or(SHARES_MEMORY)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls on the machine and what it runs as: getcpu, personality, reboot, and those that are refused: ptrace, seccomp,
-rseq…"""
+"""Calls on the machine and what it runs as: getcpu, personality, reboot, and those that are refused: ptrace,
+seccomp"""
 
 from __future__ import annotations
 
@@ -67,12 +67,6 @@ def ptrace(request: i64, pid: i32, address: u64, data: u64) -> None:
 def seccomp(operation: u32, flags: u32, arguments: u64) -> None:
     """seccomp(2): not there (EINVAL, as with no operation known)."""
     raise OSError(errno.EINVAL)
-
-
-@syscall(x86_64=334, arm64=293)
-def rseq(area: u64, length: u32, flags: i32, signature: u32) -> None:
-    """rseq(2): not there (ENOSYS): libc goes on without."""
-    raise OSError(errno.ENOSYS)
 
 
 @syscall(x86_64=272, arm64=97)

@@ -51,6 +51,8 @@ WORK_RESCHEDULE: Final = 2
 WORK_RESTORE_MASK: Final = 4
 # CLONE_CHILD_SETTID: the child writes its id into its memory before it first returns.
 WORK_CHILD_TID: Final = 8
+# The task was preempted or moved, and has an area of rseq(2).
+WORK_RSEQ: Final = 16
 
 # task.flags
 KERNEL_THREAD: Final = 1
@@ -126,6 +128,8 @@ class Task(TreeNode):
     voluntary_switches: u64
     involuntary_switches: u64
     migrations: u64
+    # ioprio_set(2): class << 13 | level; 0: none.
+    io_priority: u32
 
     # -- signals
     pending: Final[PendingSignals]
@@ -155,6 +159,11 @@ class Task(TreeNode):
     major_faults: u64
     # Fault injection: the nth allocation from now fails (mm/slab.py); 0: none.
     fail_nth: u64
+    # rseq(2): the area (0: none), its length, the signature before abort addresses; the processor that it ran on last.
+    rseq_area: u64
+    rseq_length: u32
+    rseq_signature: u32
+    rseq_cpu: u32
     timer_slack: u64
     personality: u32
     no_new_privileges: bool
@@ -232,6 +241,7 @@ class Task(TreeNode):
         self.voluntary_switches = 0
         self.involuntary_switches = 0
         self.migrations = 0
+        self.io_priority = 0
 
     def _blank_signals(self) -> None:
         self.blocked = 0
@@ -260,6 +270,10 @@ class Task(TreeNode):
         self.minor_faults = 0
         self.major_faults = 0
         self.fail_nth = 0
+        self.rseq_area = 0
+        self.rseq_length = 0
+        self.rseq_signature = 0
+        self.rseq_cpu = 0
         self.timer_slack = 50_000
         self.personality = 0
         self.no_new_privileges = False

@@ -44,6 +44,9 @@ SLEEPING: Final = 11
 BLOCKED: Final = 10
 """Counted in the load average as if it ran, if it is a program's."""
 
+WORK_RSEQ: Final = 16
+"""process.task's: the task has to hear where it runs (rseq(2))."""
+
 LONE_TICK: Final = 10_000_000
 """ns between ticks while nobody else wants the processor: they sample what the time is spent on."""
 
@@ -131,6 +134,8 @@ def _choose(queue: RunQueue, previous: Task, preempted: bool) -> bool:
         else:
             queue.put_back(previous)
         previous.involuntary_switches += 1
+        if previous.rseq_area != 0:
+            previous.work.fetch_or(WORK_RSEQ)
     else:
         _fall_asleep(queue, previous)
     return _make_current(queue, previous, now)
@@ -157,6 +162,9 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
     if following is previous:
         return False
     queue.switches += 1
+    if following.rseq_area != 0 and following.rseq_cpu != queue.number:
+        following.rseq_cpu = queue.number
+        following.work.fetch_or(WORK_RSEQ)
     machine.percpu.set_current(following)
     sched_trace.switched(previous, following)
     queue.previous = previous

@@ -25,7 +25,16 @@ from kaa.kernel.abi.signal import (
 )
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process.task import DYING, STOP_TAKEN, STOP_WANTED, WORK_CHILD_TID, WORK_RESTORE_MASK, WORK_SIGNAL, Task
+from kaa.kernel.process.task import (
+    DYING,
+    STOP_TAKEN,
+    STOP_WANTED,
+    WORK_CHILD_TID,
+    WORK_RESTORE_MASK,
+    WORK_RSEQ,
+    WORK_SIGNAL,
+    Task,
+)
 from kaa.kernel.signal import send, stop
 from kaa.kernel.signal.summon import alert
 from kaa.lang import as_bytes, cold, i32, i64, trailing_zeros, u32, u64
@@ -49,6 +58,18 @@ def return_to_user(regs: Registers) -> None:
         _write_child_tid(task)
     if (task.work.load() & (WORK_SIGNAL | WORK_RESTORE_MASK)) != 0:
         _signals(task, regs)
+    if (task.work.load() & WORK_RSEQ) != 0:
+        _sequences(task, regs)
+
+
+def _sequences(task: Task, regs: Registers) -> None:
+    """The last of all: what comes before may sleep."""
+    from kaa.kernel.process import rseq
+
+    if task.rseq_area != 0:
+        rseq.before_user(task, regs)
+    else:
+        task.work.fetch_and(~u32(WORK_RSEQ))
 
 
 def _write_child_tid(task: Task) -> None:
@@ -236,6 +257,8 @@ def _restore_mask(task: Task) -> None:
 
 def _enter_handler(task: Task, regs: Registers, signo: i32, action: SigAction, info: UserSigInfo) -> bool:
     """Make the thread go on in the handler; False if its stack would not take the frame (SIGSEGV follows)."""
+    if task.rseq_area != 0:
+        _sequences(task, regs)
     mask = task.saved_mask if (task.work.load() & WORK_RESTORE_MASK) != 0 else task.blocked
     delivery = machine.signal_frame.Delivery()
     delivery.signo = u32(signo)
