@@ -183,6 +183,7 @@ def inherit(child: Task, parent: Task) -> None:
     """fork: a new task, which nobody else knows yet, is scheduled as its parent, the caller, is; SCHED_RESET_ON_FORK
     makes an ordinary one of it."""
     child.allowed = parent.allowed
+    child.io_priority = parent.io_priority
     child.policy = child.own_policy = parent.own_policy
     child.nice = parent.nice
     child.rt_priority = child.own_priority = parent.own_priority

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""getpriority(2), setpriority(2), and the ioprio pair, whose value nothing here uses."""
+"""getpriority(2), setpriority(2): nice values of threads, process groups and users."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kaa.kernel.process import foreign, ids
 from kaa.kernel.process.credentials import Capability
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import policy
-from kaa.lang import i32, u32, u64
+from kaa.lang import i32, u32
 
 PRIO_PROCESS: Final = 0
 PRIO_PGRP: Final = 1
 PRIO_USER: Final = 2
 
 
-def _belongs(task: Task, which: i32, who: i32) -> bool:
+def belongs(task: Task, which: i32, who: i32) -> bool:
     """Whether a task is meant by setpriority's pair."""
     if which == PRIO_PGRP:
         wanted = machine.percpu.current().group.group_id if who == 0 else who
@@ -28,7 +28,8 @@ def _belongs(task: Task, which: i32, who: i32) -> bool:
     return foreign.credentials_of(task).uid == wanted_user
 
 
-def _single(who: i32) -> Task:
+def single(who: i32) -> Task:
+    """The thread by id, 0 the caller. Raises ProcessLookupError."""
     if who == 0:
         return machine.percpu.current()
     task = ids.find_task(who)
@@ -43,11 +44,11 @@ def getpriority(which: i32, who: i32) -> i32:
     if which < PRIO_PROCESS or which > PRIO_USER:
         raise OSError(errno.EINVAL)
     if which == PRIO_PROCESS:
-        return 20 - _single(who).nice
+        return 20 - single(who).nice
     best: i32 = 0
     task = ids.next_task(i32(0))
     while task is not None:
-        if _belongs(task, which, who):
+        if belongs(task, which, who):
             best = max(best, 20 - task.nice)
         task = ids.next_task(task.pid)
     if best == 0:
@@ -62,17 +63,25 @@ def setpriority(which: i32, who: i32, nice: i32) -> None:
         raise OSError(errno.EINVAL)
     value = max(i32(-20), min(i32(19), nice))
     if which == PRIO_PROCESS:
-        _set_one(_single(who), value)
+        _set_one(single(who), value)
         return
-    found = False
+    error = errno.ESRCH
     task = ids.next_task(i32(0))
     while task is not None:
-        if _belongs(task, which, who):
-            found = True
-            _set_one(task, value)
+        if belongs(task, which, who):
+            error = _outcome(task, value, error)
         task = ids.next_task(task.pid)
-    if not found:
-        raise ProcessLookupError
+    if error != 0:
+        raise OSError(error)
+
+
+def _outcome(task: Task, value: i32, error: i32) -> i32:
+    """Set one of many. A failure does not keep the others from being set, and is what the call ends with."""
+    try:
+        _set_one(task, value)
+    except OSError as failure:
+        return i32(failure.errno)
+    return i32(0) if error == errno.ESRCH else error
 
 
 def _set_one(task: Task, nice: i32) -> None:
@@ -85,18 +94,3 @@ def _set_one(task: Task, nice: i32) -> None:
     if nice < task.nice and not capable and not policy.nice_allowed(task, nice):
         raise OSError(errno.EACCES)
     policy.set_nice(task, nice)
-
-
-@syscall(x86_64=252, arm64=31)
-def ioprio_get(which: i32, who: i32) -> i32:
-    """ioprio_get(2): none is kept: the default class."""
-    if which < 1 or which > 3:
-        raise OSError(errno.EINVAL)
-    return i32(0)
-
-
-@syscall(x86_64=251, arm64=30)
-def ioprio_set(which: i32, who: i32, value: i32) -> None:
-    """ioprio_set(2): accepted and without effect, as with a device that has no scheduler."""
-    if which < 1 or which > 3 or u64(u32(value) >> 13) > 3:
-        raise OSError(errno.EINVAL)
