@@ -20,10 +20,10 @@ from typing import Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import LeafLock
-from kaa.kernel.mm import fault_injection, frame, reclaim
+from kaa.kernel.mm import events, fault_injection, frame, reclaim
 from kaa.kernel.mm.frame import FREE, RESERVED, page
 from kaa.kernel.mm.per_cpu import FRAMES, PageLists
-from kaa.lang import Array, Atomic, cold, inline, noinline, trailing_zeros, u32, u64
+from kaa.lang import Array, Atomic, Slice, cold, inline, noinline, trailing_zeros, u32, u64
 
 ORDERS: Final = 11
 MAX_ORDER: Final = 10
@@ -268,6 +268,7 @@ def _allocate_slowly(order: u32) -> u64:
     MemoryError."""
     keep = zone.reserve
     if reclaim.may_reclaim():
+        events.counts.stalls.fetch_add(1)
         drain_everywhere()
         pfn = _take(order, keep)
         if pfn != 0:
@@ -329,6 +330,23 @@ def free_page(pfn: u64) -> None:
     depth = lists.depth
     lists.frames[depth] = pfn
     lists.depth = depth + 1
+    machine.irq.restore(flags)
+
+
+def free_many(frames: Slice[u32]) -> None:
+    """Give some single frames back; nobody has a reference any more."""
+    flags = machine.irq.save()
+    lists = machine.percpu.here().pages
+    depth = lists.depth
+    for pfn in frames:
+        if depth == FRAMES:
+            lists.depth = depth
+            zone.spill(lists, u32(FRAMES // 2))
+            depth = lists.depth
+        page(u64(pfn)).flags.store_relaxed(0)
+        lists.frames[depth] = pfn
+        depth += 1
+    lists.depth = depth
     machine.irq.restore(flags)
 
 

@@ -14,18 +14,15 @@ class Counts:
 
     reclaimed: Atomic[u64]
     """Frames that reclaim freed."""
-    scans: Atomic[u64]
-    """Times that an allocation had to reclaim."""
+    stalls: Atomic[u64]
+    """Times that an allocation had to make memory first."""
     kills: Atomic[u64]
     """Processes that the OOM killer chose."""
-    copies: Atomic[u64]
-    """Pages copied because a shared one was written to."""
 
     def __init__(self) -> None:
         self.reclaimed = Atomic(0)
-        self.scans = Atomic(0)
+        self.stalls = Atomic(0)
         self.kills = Atomic(0)
-        self.copies = Atomic(0)
 
 
 counts = Counts()
@@ -35,6 +32,6 @@ class PerCpuEvents:
     """One processor's."""
 
     faults: u64 = 0
-    major_faults: u64 = 0
-    frames_taken: u64 = 0
-    frames_given: u64 = 0
+    """Page faults of programs and of copies for them."""
+    reads: u64 = 0
+    """Pages that were read from where their files are."""

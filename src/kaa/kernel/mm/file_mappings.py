@@ -147,3 +147,16 @@ def has_writable(cache: PageCache) -> bool:
             found = found or vma.flags & SHARED != 0 and vma.may(WRITE)
             vma = vma.next_sharer
     return found
+
+
+def write_back(vma: Vma) -> None:
+    """The area's pages are unmapped: what was stored through it goes to the file, as its last user may be gone soon.
+    What cannot be written stays dirty, for fsync(2) to tell."""
+    cache = vma.cache
+    if cache is None or not cache.backed or vma.flags & SHARED == 0 or not vma.may(WRITE):
+        return
+    first = vma.offset >> PAGE_SHIFT
+    try:
+        cache.write_back(first, first + vma.pages())
+    except (OSError, MemoryError):
+        pass

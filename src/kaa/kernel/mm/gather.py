@@ -12,33 +12,33 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import Array, inline, u32, u64
+from kaa.lang import Array, u32, u64
 
 CAPACITY: Final = 496
 """With its header the object fills 2 KiB. Also how many entries are handled per hold of the lock."""
+PIECE: Final = 124
+"""Frames freed at once: interrupts are off for as long."""
 
 
 class Gather:
-    """The frames of one batch; preemption is off from the first `add` to `give_up`."""
+    """The frames of one batch; preemption is off while they are noted, to the end of `give_up`."""
 
     frames: Array[u32, 496]
-    count: u32
 
     def __init__(self) -> None:
         self.frames = Array[u32, 496]()
-        self.count = 0
 
-    @inline
-    def add(self, pfn: u64) -> None:
-        """A frame whose entry is gone."""
-        self.frames[self.count] = pfn
-        self.count += 1
-
-    def give_up(self) -> None:
-        """Every processor has forgotten the entries: their references end."""
-        for index in range(self.count):
+    def give_up(self, count: u32) -> None:
+        """Every processor has forgotten the entries of the first `count` frames: their references end."""
+        unused: u32 = 0
+        for index in range(count):
             pfn = u64(self.frames[index])
             # With the only reference in hand nobody can take another: no need to count down.
             if frame.refcount(pfn) == 1 or frame.drop_reference(pfn):
-                buddy.free_page(pfn)
-        self.count = 0
+                self.frames[unused] = pfn
+                unused += 1
+        first: u32 = 0
+        while first < unused:
+            stop = min(unused, first + PIECE)
+            buddy.free_many(self.frames[first:stop])
+            first = stop

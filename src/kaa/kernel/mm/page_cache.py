@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel.arch import machine
 from kaa.kernel.lib.radix_tree import RadixTree
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
@@ -168,6 +169,8 @@ class PageCache(CacheLinks):
                 frame.clear(pfn)
             else:
                 owner.read_page(index, pfn)
+                if self.backed:
+                    machine.percpu.here().events.reads += 1
             filled = True
         finally:
             if filled:

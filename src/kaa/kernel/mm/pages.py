@@ -20,7 +20,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm import frame, reclaim
 from kaa.kernel.mm.frame import PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.gather import CAPACITY
-from kaa.lang import Atomic, inline, u64
+from kaa.lang import Atomic, inline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -93,7 +93,8 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     """One batch; where it stopped."""
     gather = machine.percpu.here().gather
     cached: u64 = 0
-    taken: u64 = 0
+    taken: u32 = 0
+    noted: u32 = 0
     stop = end
     for va, entry in space.page_table.take_range(start, end):
         taken += 1
@@ -101,14 +102,15 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
         if is_counted(pfn):
             if entry & FILE != 0:
                 cached += 1
-            gather.add(pfn)
+            gather.frames[noted] = pfn
+            noted += 1
         if taken == CAPACITY:
             stop = va + PAGE_SIZE
             break
     if taken != 0:
         flush(space, start, stop)
-        space.lose_pages(gather.count - cached, cached)
-        gather.give_up()
+        space.lose_pages(noted - cached, cached)
+        gather.give_up(noted)
     return stop
 
 

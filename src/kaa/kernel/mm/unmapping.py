@@ -64,6 +64,7 @@ def _remove(space: AddressSpace, vma: Vma) -> None:
     """Its pages go while the area can still be found by those who must know of all writers (write-back)."""
     pages.unmap(space, vma.start, vma.end)
     space.unlink(vma)
+    file_mappings.write_back(vma)
 
 
 def free_tables(space: AddressSpace, start: u64, end: u64) -> None:

@@ -11,7 +11,7 @@ from kaa.kernel.abi.stat import S_IFLNK
 from kaa.kernel.abi.statfs import PROC_SUPER_MAGIC
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.inode import Inode
-from kaa.kernel.fs.proc import own, processors, scheduling, sysctl, system, task_directory
+from kaa.kernel.fs.proc import own, processors, scheduling, sysctl, system, task_directory, vmstat
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.superblock import SuperBlock, filesystem, find_type
 from kaa.kernel.fs.synthetic import DirectoryFile, NodeInode, emit_children
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
     from kaa.kernel.fs.path import Path
 
-PARTS = (own, processors, scheduling, sysctl, system)
+PARTS = (own, processors, scheduling, sysctl, system, vmstat)
 """Imported for the names they add to the tree."""
 SELF = 0x10
 THREAD_SELF = 0x11
