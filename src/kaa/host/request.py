@@ -31,6 +31,8 @@ class Request:
     """(rows, columns) when fd 0 is a terminal"""
     streams: tuple[str, str, str] | None = None
     """The devices of fd 0, 1, 2; None: what `terminal` implies"""
+    keep: Sequence[tuple[str, str]] = ()
+    """(file, copy): what is copied when the command has ended"""
 
     def devices(self) -> tuple[str, str, str]:
         if self.streams is not None:
@@ -47,6 +49,7 @@ class Request:
         yield from zip(("stdin", "stdout", "stderr"), self.devices(), strict=True)
         if self.terminal is not None:
             yield "tty", f"{self.terminal[0]} {self.terminal[1]}"
+        yield from (("keep", f"{source} {copy}") for source, copy in self.keep)
         yield "cwd", self.cwd
         yield "umask", f"{self.umask:o}"
         yield "groups", ",".join(map(str, self.groups))

@@ -42,6 +42,13 @@ class Options:
     accelerator: str = "auto"
     verbose: bool = False
     cpus: int = 1
+    keep: tuple[tuple[str, str], ...] = ()
+    """(file of the guest, name): copied into `keep_folder` when the command has ended."""
+    keep_folder: pathlib.Path | None = None
+
+
+KEPT = "/run/kaa-kept"
+"""Where the guest has `keep_folder`."""
 
 
 @dataclasses.dataclass
@@ -95,12 +102,16 @@ def request_for(words: list[str], options: Options, root: Root) -> tuple[Request
     if root.is_host and not any(cwd == place or (place != "/" and cwd.startswith(place + "/")) for place in NOT_SHARED):
         shares.append(Share("cwd", pathlib.Path(cwd), options.writable))
         mounts.append(("cwd", options.writable, cwd))
+    if options.keep_folder is not None:
+        shares.append(Share("kept", options.keep_folder, True))
+        mounts.append(("kept", True, KEPT))
     umask = os.umask(0)
     os.umask(umask)
     request = Request(
         words, path, cwd, environment, os.getuid(), os.getgid(), os.getgroups(), umask,
         writable_places(path, environment, root.is_host), mounts,
         terminal.size() if terminal.is_interactive() else None)
+    request.keep = [(source, f"{KEPT}/{name}") for source, name in options.keep]
     if request.terminal is not None and not os.isatty(2):
         request.streams = "/dev/hvc0", "/dev/hvc0", "/dev/vport0p3"
     return request, shares
