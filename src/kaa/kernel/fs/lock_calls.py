@@ -81,7 +81,7 @@ def parse(file: File, request: Flock, of_file: bool) -> Lock:
     if request.l_len > 0:
         if request.l_len - 1 > MAX_FILE_SIZE - start:
             raise OSError(errno.EOVERFLOW)
-        end = start + request.l_len - 1
+        end = start + (request.l_len - 1)
     elif request.l_len < 0:
         end = start - 1
         start = start + max(request.l_len, -MAX_FILE_SIZE)

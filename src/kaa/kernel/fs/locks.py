@@ -70,11 +70,12 @@ class LockList:
         self.generation = 0
 
     def blocker(self, wanted: Lock) -> Lock | None:
-        """The first lock that stands in the way."""
+        """Of the locks that stand in the way the one that starts first."""
+        found: Lock | None = None
         for lock in self.held:
-            if lock.conflicts(wanted):
-                return lock
-        return None
+            if lock.conflicts(wanted) and (found is None or lock.start < found.start):
+                found = lock
+        return found
 
     def set(self, wanted: Lock) -> None:
         """Take the lock: what the owner holds in the range is replaced. Nothing stands in the way. Raises MemoryError

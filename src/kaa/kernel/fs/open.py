@@ -147,8 +147,6 @@ def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
     require_writable(walk.mount)
     require(directory, WRITE | EXEC, walk.who)
     masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask)
-    if directory.removed:
-        raise FileNotFoundError
     inode = directory.temporary(S_IFREG | masked)
     dentry = Dentry(b"#temporary", 0, walk.dentry, inode)
     dentry.dead = True

@@ -147,7 +147,7 @@ def seek_in(file: File, offset: i64, whence: u32, size: u64) -> u64:
     elif whence != SEEK_SET:
         raise OSError(errno.EINVAL)
     if offset > 0 and base > MAX_FILE_SIZE - offset:
-        raise OSError(errno.EOVERFLOW if whence != SEEK_SET else errno.EINVAL)
+        raise OSError(errno.EINVAL)
     target = base + offset
     if target < 0:
         raise OSError(errno.EINVAL)

@@ -259,21 +259,33 @@ class Pipe:
         with self.lock:
             if self.used > size:
                 raise OSError(errno.EBUSY)
-            self._relocate(size)
+            if size != self.capacity:
+                self._relocate(size)
         self.writable.wake_all()
         return size
 
+    def _copy_of(self, pfn: u64, count: usize) -> u64:
+        """A fresh frame that starts as another does. Raises MemoryError."""
+        fresh = u64(buddy.allocate_page())
+        frame.contents(fresh)[0:count].copy_from(frame.contents(pfn)[0:count])
+        return fresh
+
     def _relocate(self, size: usize) -> None:
-        """Rebuild the ring in its new size: its oldest byte moves to the front page, whole frames at a time."""
+        """Rebuild the ring in its new size: its oldest byte moves to the front page, whole frames at a time. Where the
+        newest bytes share a frame with the oldest, they get one of their own. Raises OSError(EBUSY), MemoryError, and
+        then nothing has changed."""
         fresh: list[u64] = []
         first = self.head >> 12
         pages = (usize(self.head & (PAGE - 1)) + self.used + PAGE - 1) >> 12
         ring = self.capacity >> 12
         if pages > size >> 12:
             raise OSError(errno.EBUSY)
-        for index in range(pages):
+        for index in range(min(pages, ring)):
             fresh.append(self.frames[(first + index) % ring])
-        for index in range(pages):
+        if pages > ring:
+            fresh.append(0)
+            fresh[ring] = self._copy_of(fresh[0], self.head & (PAGE - 1))
+        for index in range(min(pages, ring)):
             self.frames[(first + index) % ring] = 0
         self._trim(0)
         self.frames = fresh

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
 
 PAGE = 4096
+LAST = 0xFFFFFFFFFFFFFFFF
 
 
 def _read_piece(source: File, pfn: u64, count: usize, offset: i64) -> usize:
@@ -102,11 +103,11 @@ def copy_file_range(
         raise OSError(errno.EBADF)
     start = i64(source.position) if in_offset.is_null() else in_offset.read()
     to = i64(target.position) if out_offset.is_null() else out_offset.read()
+    if count > LAST - u64(start) or count > LAST - u64(to):
+        raise OSError(errno.EOVERFLOW)
     if start < 0 or to < 0:
         raise OSError(errno.EINVAL)
-    if count > MAX_FILE_SIZE - u64(start) or count > MAX_FILE_SIZE - u64(to):
-        raise OSError(errno.EOVERFLOW)
-    length = min(count, MAX_RW_COUNT)
+    length = min(count, MAX_RW_COUNT, rest_of(source, u64(start)), MAX_FILE_SIZE - u64(to))
     if source.inode() is target.inode() and start < to + i64(length) and to < start + i64(length):
         raise OSError(errno.EINVAL)
     done = move(source, start, target, to, length)
@@ -119,6 +120,13 @@ def copy_file_range(
     else:
         out_offset.write(to + i64(done))
     return done
+
+
+def rest_of(file: File, start: u64) -> u64:
+    """Bytes of the file from `start` on."""
+    inode = file.inode()
+    size = u64(0) if inode is None else inode.size
+    return size - min(size, start)
 
 
 def _require_regular(file: File) -> None:
