@@ -54,16 +54,18 @@ def check() -> None:
     _check_limit(group, now)
     timers = group.posix_timers
     if timers is not None and timers.processor_timers != 0:
-        from kaa.kernel.time import posix_timer
-
-        posix_timer.check_processor(timers)
+        timers.check_processor()
 
 
 def _check_interval(group: ThreadGroup, found: IntervalTimer | None, signo: i32, now: u64) -> None:
-    if found is None or found.deadline == 0 or now < found.deadline:
+    if found is None:
         return
-    found.deadline = 0 if found.interval == 0 else now + found.interval
-    interval.send_signal(group, signo)
+    deadline = found.deadline.load()
+    if deadline == 0 or now < deadline:
+        return
+    again = found.interval.load()
+    if found.deadline.compare_exchange(deadline, 0 if again == 0 else now + again):
+        interval.send_signal(group, signo)
 
 
 def _check_limit(group: ThreadGroup, now: u64) -> None:

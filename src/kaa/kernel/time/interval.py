@@ -2,53 +2,59 @@
 """setitimer(2), getitimer(2), alarm(2): one timer of each kind for a process.
 
 ITIMER_REAL is a timer in the queue. ITIMER_VIRTUAL and ITIMER_PROF count the process's processor time: `cpu_timer`
-looks at them at the end of each slice. A timer of the process holds no reference to it: it is cancelled when the
-process ends.
+looks at them at the end of each slice, in interrupts on any processor: so their `deadline` is an atomic word, and who
+takes it away sends the signal. A process's threads' calls exclude one another by `lock`; the timers are made when first
+set and live as long as the process. They hold no reference to it: all are stopped when the process ends.
 """
 
 from __future__ import annotations
 
 import errno
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.signal import Code, SigInfo, Signal
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.time import NS, IntervalKind, ITimerVal, timeval
 from kaa.kernel.arch import machine
+from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import accounting
 from kaa.kernel.signal import send
 from kaa.kernel.time import timer
 from kaa.kernel.time.timer import Timer
-from kaa.lang import i32, u32, u64
+from kaa.lang import Atomic, i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.group import ThreadGroup
 
 
+lock = Mutex("interval timers")
+
+
 class IntervalTimer(Timer):
     """ITIMER_REAL, or (never queued) the deadline of a processor-time timer in ns of that time."""
 
-    group: weakref.ref[ThreadGroup]
-    interval: u64
-    deadline: u64
+    group: Final[weakref.ref[ThreadGroup]]
+    interval: Atomic[u64]
+    deadline: Atomic[u64]
 
     def __init__(self, group: ThreadGroup) -> None:
         super().__init__()
         self.group = weakref.ref(group)
-        self.interval = 0
-        self.deadline = 0
+        self.interval = Atomic(0)
+        self.deadline = Atomic(0)
 
     def expired(self) -> None:
         """SIGALRM, and again after the interval."""
         group = self.group()
         if group is None:
             return
-        if self.interval != 0:
+        interval = self.interval.load()
+        if interval != 0:
             now = machine.clock.monotonic_ns()
-            missed = (now - self.key) // self.interval if now > self.key else u64(0)
-            timer.arm(self, self.key + (missed + 1) * self.interval)
+            missed = (now - self.key) // interval if now > self.key else u64(0)
+            timer.arm(self, self.key + (missed + 1) * interval)
         send_signal(group, i32(Signal.SIGALRM))
 
 
@@ -69,8 +75,8 @@ def _set_real(group: ThreadGroup, value: u64, interval: u64) -> None:
     if value == 0 and group.real_timer is None:
         return
     alarm_timer = _own_real(group)
-    timer.cancel(alarm_timer)
-    alarm_timer.interval = interval
+    timer.cancel_sync(alarm_timer)
+    alarm_timer.interval.store(interval)
     if value != 0:
         now = machine.clock.monotonic_ns()
         timer.arm(alarm_timer, now + min(value, u64(1 << 62)))
@@ -100,8 +106,10 @@ def _set_processor(group: ThreadGroup, which: i32, value: u64, interval: u64) ->
             group.virtual_timer = found
         else:
             group.profile_timer = found
-    found.interval = interval
-    found.deadline = 0 if value == 0 else accounting.group_run_time(group) + min(value, u64(1 << 62))
+    found.deadline.store(0)
+    found.interval.store(interval)
+    if value != 0:
+        found.deadline.store(accounting.group_run_time(group) + min(value, u64(1 << 62)))
     cpu_timer.recount(group)
 
 
@@ -110,15 +118,16 @@ def _read(group: ThreadGroup, which: i32) -> ITimerVal:
     if which == IntervalKind.ITIMER_REAL:
         found = group.real_timer
         if found is not None:
-            result.interval = timeval(found.interval)
+            result.interval = timeval(found.interval.load())
         result.value = timeval(_remaining_real(group))
         return result
     other = _processor_timer(group, which)
     if other is not None:
-        result.interval = timeval(other.interval)
-        if other.deadline != 0:
+        result.interval = timeval(other.interval.load())
+        deadline = other.deadline.load()
+        if deadline != 0:
             now = accounting.group_run_time(group)
-            result.value = timeval(other.deadline - now if other.deadline > now else u64(1000))
+            result.value = timeval(deadline - now if deadline > now else u64(1000))
     return result
 
 
@@ -131,7 +140,9 @@ def _check(which: i32) -> None:
 def getitimer(which: i32, into: UserPtr[ITimerVal]) -> None:
     """getitimer(2)."""
     _check(which)
-    into.write(_read(machine.percpu.current().group, which))
+    with lock:
+        result = _read(machine.percpu.current().group, which)
+    into.write(result)
 
 
 @syscall(x86_64=38, arm64=103)
@@ -144,11 +155,12 @@ def setitimer(which: i32, new: UserPtr[ITimerVal], old: UserPtr[ITimerVal]) -> N
     value = wanted.value.total()
     interval = wanted.interval.total()
     _check(which)
-    before = _read(group, which)
-    if which == IntervalKind.ITIMER_REAL:
-        _set_real(group, value, interval)
-    else:
-        _set_processor(group, which, value, interval)
+    with lock:
+        before = _read(group, which)
+        if which == IntervalKind.ITIMER_REAL:
+            _set_real(group, value, interval)
+        else:
+            _set_processor(group, which, value, interval)
     if not old.is_null():
         old.write(before)
 
@@ -157,18 +169,20 @@ def setitimer(which: i32, new: UserPtr[ITimerVal], old: UserPtr[ITimerVal]) -> N
 def alarm(seconds: u32) -> u32:
     """alarm(2): SIGALRM after so many seconds; gives what was left of the one before."""
     group = machine.percpu.current().group
-    left = _remaining_real(group)
-    _set_real(group, u64(seconds) * NS, u64(0))
+    with lock:
+        left = _remaining_real(group)
+        _set_real(group, u64(seconds) * NS, u64(0))
     if left == 0:
         return u32(0)
     return u32(max((left + NS // 2) // NS, u64(1)))
 
 
 def cancel_all(group: ThreadGroup) -> None:
-    """The process ends."""
-    found = group.real_timer
-    if found is not None:
-        timer.cancel(found)
-        group.real_timer = None
-    group.virtual_timer = None
-    group.profile_timer = None
+    """The process ends. Threads of it that are still on their last way look at the timers in ticks."""
+    real, virtual, profile = group.real_timer, group.virtual_timer, group.profile_timer
+    if real is not None:
+        timer.cancel_sync(real)
+    if virtual is not None:
+        virtual.deadline.store(0)
+    if profile is not None:
+        profile.deadline.store(0)

@@ -2,8 +2,11 @@
 """POSIX timers: timer_create(2) and family.
 
 Each timer owns the one signal it may have in line; an expiry that finds it still there only counts as an overrun.
-Those on processor-time clocks are looked at by `cpu_timer`. A process's list of timers is changed by its own calls
-only, under their `lock`.
+Those on processor-time clocks are looked at by `cpu_timer`, in interrupts on any processor.
+
+Lock order: `posix_timer_calls.lock` (the process's calls) → `PosixTimers.lock` (the list) → `PosixTimer.lock` (deadline
+and interval) → the group's `signal_lock` and the queue of timers. A callback that comes after `disarm` finds no
+deadline and does nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.signal import SIGNAL_COUNT, Code, SigInfo, Signal
 from kaa.kernel.abi.time import NEVER
 from kaa.kernel.arch import machine
+from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.process import ids
 from kaa.kernel.process.task import Task
 from kaa.kernel.signal import send
 from kaa.kernel.signal.pending import QueuedSignal
 from kaa.kernel.time import clocks, timer
 from kaa.kernel.time.timer import Timer
-from kaa.lang import copy, i32, u32, u64
+from kaa.lang import Atomic, Guarded, copy, i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.group import ThreadGroup
@@ -50,12 +54,14 @@ class PosixTimer(Timer):
     signal: TimerSignal
     silent: bool
     target: i32
-    deadline: u64
-    interval: u64
-    overruns: u64
-    last_overrun: u64
-    group: weakref.ref[ThreadGroup]
+    lock: Final[IrqSpinLock]
+    deadline: Guarded[u64, "lock"]
+    interval: Guarded[u64, "lock"]
+    overruns: Atomic[u64]
+    last_overrun: Atomic[u64]
+    group: Final[weakref.ref[ThreadGroup]]
     next: PosixTimer | None
+    """In the process's list, under its lock."""
 
     def __init__(self, group: ThreadGroup, number: i32, clock: i32) -> None:
         super().__init__()
@@ -65,10 +71,11 @@ class PosixTimer(Timer):
         self.signal = TimerSignal()
         self.silent = False
         self.target = 0
+        self.lock = IrqSpinLock("POSIX timer")
         self.deadline = 0
         self.interval = 0
-        self.overruns = 0
-        self.last_overrun = 0
+        self.overruns = Atomic(0)
+        self.last_overrun = Atomic(0)
         self.next = None
 
     def is_processor_time(self) -> bool:
@@ -87,19 +94,36 @@ class PosixTimer(Timer):
 
     def fire(self, now: u64) -> None:
         """Signal if the deadline has passed, and set the next one."""
-        if self.deadline == 0:
-            return
-        if now >= self.deadline:
-            missed: u64 = u64(0)
-            if self.interval != 0:
-                missed = (now - self.deadline) // self.interval
-                self.deadline += (missed + 1) * self.interval
-            else:
-                self.deadline = 0
-            self._notify(missed)
-        self.schedule(now)
+        with self.lock:
+            if self.deadline == 0:
+                return
+            if now >= self.deadline:
+                missed: u64 = u64(0)
+                if self.interval != 0:
+                    missed = (now - self.deadline) // self.interval
+                    self.deadline += (missed + 1) * self.interval
+                else:
+                    self.deadline = 0
+                self._notify(missed)
+            self._schedule(now)
 
-    def schedule(self, now: u64) -> None:
+    def set(self, now: u64, deadline: u64, interval: u64) -> None:
+        """Expire at a time of its clock, 0: never, and again after each interval."""
+        with self.lock:
+            timer.cancel(self)
+            self.deadline = deadline
+            self.interval = interval
+            self.overruns.store(0)
+            self._schedule(now)
+
+    def remaining(self, now: u64) -> tuple[u64, u64]:
+        """ns until it expires (0: it does not), and the interval."""
+        with self.lock:
+            if self.deadline == 0:
+                return u64(0), self.interval
+            return self.deadline - now if self.deadline > now else u64(1), self.interval
+
+    def _schedule(self, now: u64) -> None:
         """Enter the queue for the deadline."""
         if self.deadline == 0 or self.is_processor_time():
             return
@@ -116,10 +140,9 @@ class PosixTimer(Timer):
             target = ids.find_task(self.target)
             if target is None:
                 return
-        if send.queue_timer_signal(group, target, self.signal):
-            self.overruns = missed
-        else:
-            self.overruns = min(self.overruns + missed + 1, u64(OVERRUN_MAX))
+        self.overruns.fetch_add(missed)
+        if not send.queue_timer_signal(group, target, self.signal):
+            self.overruns.fetch_add(1)
 
 
 def taken(entry: QueuedSignal, info: SigInfo) -> None:
@@ -131,20 +154,22 @@ def taken(entry: QueuedSignal, info: SigInfo) -> None:
         return
     found = reference()
     if found is not None:
-        found.last_overrun = found.overruns
-        found.overruns = 0
-        info.word0 = u64(u32(found.number)) | (found.last_overrun << 32)
+        overruns = min(found.overruns.exchange(0), u64(OVERRUN_MAX))
+        found.last_overrun.store(overruns)
+        info.word0 = u64(u32(found.number)) | (overruns << 32)
 
 
 class PosixTimers:
-    """A process's timers."""
+    """A process's timers. The list is changed under `lock` and the mutex of the calls, so either will do to read it."""
 
+    lock: Final[IrqSpinLock]
     first: PosixTimer | None
     count: u32
     next_number: i32
     processor_timers: u32
 
     def __init__(self) -> None:
+        self.lock = IrqSpinLock("POSIX timers")
         self.first = None
         self.count = 0
         self.next_number = 0
@@ -163,59 +188,68 @@ class PosixTimers:
         """Take it in. Raises OSError(EAGAIN) when there are too many."""
         if self.count >= MAXIMUM:
             raise OSError(errno.EAGAIN)
-        new.next = self.first
-        self.first = new
-        self.count += 1
-        if new.is_processor_time():
-            self.processor_timers += 1
+        with self.lock:
+            new.next = self.first
+            self.first = new
+            self.count += 1
+            if new.is_processor_time():
+                self.processor_timers += 1
 
     def remove(self, gone: PosixTimer) -> None:
-        """Take it out, disarmed."""
-        before: PosixTimer | None = None
-        found = self.first
-        while found is not None and found is not gone:
-            before = found
-            found = found.next
-        if before is None:
-            self.first = gone.next
-        else:
-            before.next = gone.next
-        gone.next = None
-        self.count -= 1
-        if gone.is_processor_time():
-            self.processor_timers -= 1
+        """Take it out, disarmed. The caller keeps it beyond the lock."""
+        with self.lock:
+            before: PosixTimer | None = None
+            found = self.first
+            while found is not None and found is not gone:
+                before = found
+                found = found.next
+            if before is None:
+                self.first = gone.next
+            else:
+                before.next = gone.next
+            gone.next = None
+            self.count -= 1
+            if gone.is_processor_time():
+                self.processor_timers -= 1
+
+    def clear(self) -> None:
+        """No more timers."""
+        while True:
+            found = self.first
+            if found is None:
+                break
+            disarm(found)
+            self.remove(found)
+        self.next_number = 0
+
+    def check_processor(self) -> None:
+        """In the timer interrupt: fire those on processor-time clocks."""
+        with self.lock:
+            found = self.first
+            while found is not None:
+                if found.is_processor_time():
+                    found.fire(_clock_of(found))
+                found = found.next
+
+
+def _clock_of(of: PosixTimer) -> u64:
+    try:
+        return clocks.read(of.clock)
+    except Exception:
+        return u64(0)
 
 
 def disarm(gone: PosixTimer) -> None:
-    """No more expiries."""
-    gone.deadline = 0
-    timer.cancel(gone)
+    """No more expiries, but for one that is under way."""
+    gone.set(u64(0), u64(0), u64(0))
 
 
 def delete_all(group: ThreadGroup) -> None:
-    """The process ends, or becomes another program (timers are not kept by execve(2))."""
+    """The process ends, or becomes another program (timers are not kept by execve(2)): the caller is its only thread,
+    but for those on their last way."""
     timers = group.posix_timers
-    if timers is None:
-        return
-    while True:
-        found = timers.first
-        if found is None:
-            break
-        disarm(found)
-        timers.remove(found)
-    group.posix_timers = None
-
-
-def check_processor(timers: PosixTimers) -> None:
-    """In the timer interrupt: fire those on processor-time clocks."""
-    found = timers.first
-    while found is not None:
-        if found.is_processor_time() and found.deadline != 0:
-            try:
-                found.fire(clocks.read(found.clock))
-            except Exception:
-                found.deadline = 0
-        found = found.next
+    if timers is not None:
+        timers.clear()
 
 
 def check_signal(signo: i32) -> None:

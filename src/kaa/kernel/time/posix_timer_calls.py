@@ -87,13 +87,11 @@ def timer_settime(number: i32, flags: i32, new: UserPtr[ITimerSpec], old: UserPt
         found = _timers(group).find(number)
         now = clocks.read(found.clock)
         before = _remaining(found, now)
-        posix_timer.disarm(found)
-        found.interval = interval
-        found.overruns = 0
+        deadline: u64 = u64(0)
         if value != 0:
             absolute = (flags & TIMER_ABSTIME) != 0
-            found.deadline = value if absolute else now + min(value, LONGEST - now)
-            found.schedule(now)
+            deadline = value if absolute else now + min(value, LONGEST - now)
+        found.set(now, deadline, interval)
         cpu_timer.recount(group)
     if not old.is_null():
         old.write(before)
@@ -101,9 +99,9 @@ def timer_settime(number: i32, flags: i32, new: UserPtr[ITimerSpec], old: UserPt
 
 def _remaining(found: PosixTimer, now: u64) -> ITimerSpec:
     result = ITimerSpec()
-    result.interval = timespec(found.interval)
-    if found.deadline != 0:
-        result.value = timespec(found.deadline - now if found.deadline > now else u64(1))
+    rest, interval = found.remaining(now)
+    result.interval = timespec(interval)
+    result.value = timespec(rest)
     return result
 
 
@@ -120,7 +118,7 @@ def timer_gettime(number: i32, into: UserPtr[ITimerSpec]) -> None:
 def timer_getoverrun(number: i32) -> i32:
     """timer_getoverrun(2): expiries that the last delivered signal stood for besides its own."""
     with lock:
-        return i32(_timers(machine.percpu.current().group).find(number).last_overrun)
+        return i32(_timers(machine.percpu.current().group).find(number).last_overrun.load())
 
 
 @syscall(x86_64=226, arm64=111)

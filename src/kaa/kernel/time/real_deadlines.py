@@ -8,18 +8,20 @@ most.
 
 from __future__ import annotations
 
+from typing import Final
+
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import u64
+from kaa.lang import Atomic, u64
 
 
 class ClockChanges:
     """How often the clock was set, and who wants to know."""
 
-    count: u64
-    waiters: WaitQueue
+    count: Atomic[u64]
+    waiters: Final[WaitQueue]
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = Atomic(0)
         self.waiters = WaitQueue("clock was set")
 
 
@@ -28,5 +30,5 @@ changes = ClockChanges()
 
 def clock_was_set() -> None:
     """Called after the clock was set."""
-    changes.count += 1
+    changes.count.fetch_add(1)
     changes.waiters.wake_all()

@@ -2,7 +2,8 @@
 """timerfd_create(2) and family: a timer that is read.
 
 The timer and the file are apart, for the queue of timers may hold the timer while the file goes. `TimerFile.__del__`
-cancels. Expiries are counted in the interrupt, under the wait queue's own rule: change first, wake after.
+cancels. The timer's fields are under its `lock`, which the callback takes, and the queue of timers' lock is inside.
+Expiries are counted under the wait queue's own rule: change first, wake after.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from kaa.kernel.abi.time import LONGEST, NEVER, TFD_TIMER_CANCEL_ON_SET, TIMER_A
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.anonymous import anonymous_files, new_inode
 from kaa.kernel.fs.file import File
+from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.time import clocks, timer
 from kaa.kernel.time.real_deadlines import changes
 from kaa.kernel.time.timer import Timer
-from kaa.lang import Array, as_bytes, i32, u32, u64, usize
+from kaa.lang import Array, Atomic, Guarded, as_bytes, i32, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -33,21 +35,23 @@ if TYPE_CHECKING:
 class DescriptorTimer(Timer):
     """The timer of a timerfd."""
 
-    clock: i32
-    deadline: u64
-    interval: u64
-    expiries: u64
+    clock: Final[i32]
+    lock: Final[IrqSpinLock]
+    deadline: Guarded[u64, "lock"]
+    interval: Guarded[u64, "lock"]
+    expiries: Atomic[u64]
     # The count of clock changes when it was set, for TFD_TIMER_CANCEL_ON_SET; NEVER: not asked for.
-    clock_changes: u64
-    waiters: WaitQueue
+    clock_changes: Atomic[u64]
+    waiters: Final[WaitQueue]
 
     def __init__(self, clock: i32) -> None:
         super().__init__()
         self.clock = clock
+        self.lock = IrqSpinLock("timerfd")
         self.deadline = 0
         self.interval = 0
-        self.expiries = 0
-        self.clock_changes = NEVER
+        self.expiries = Atomic(0)
+        self.clock_changes = Atomic(NEVER)
         self.waiters = WaitQueue("timerfd")
 
     def now(self) -> u64:
@@ -58,19 +62,20 @@ class DescriptorTimer(Timer):
 
     def expired(self) -> None:
         """Count, and set the next deadline."""
-        now = self.now()
-        if self.deadline != 0 and now >= self.deadline:
-            self.expiries += 1
-            if self.interval != 0:
-                missed = (now - self.deadline) // self.interval
-                self.expiries += missed
-                self.deadline += (missed + 1) * self.interval
-            else:
-                self.deadline = 0
-        self.schedule(now)
+        with self.lock:
+            now = self.now()
+            if self.deadline != 0 and now >= self.deadline:
+                expiries: u64 = u64(1)
+                if self.interval != 0:
+                    expiries += (now - self.deadline) // self.interval
+                    self.deadline += expiries * self.interval
+                else:
+                    self.deadline = 0
+                self.expiries.fetch_add(expiries)
+            self._schedule(now)
         self.waiters.wake_all()
 
-    def schedule(self, now: u64) -> None:
+    def _schedule(self, now: u64) -> None:
         """Enter the queue for the deadline."""
         if self.deadline == 0:
             return
@@ -78,18 +83,37 @@ class DescriptorTimer(Timer):
         monotonic = machine.clock.monotonic_ns()
         timer.arm(self, monotonic + rest if rest < NEVER - monotonic else u64(NEVER - 1))
 
+    def set(self, value: u64, interval: u64, absolute: bool, watch: bool) -> None:
+        """Expire at a time of its clock, or after a time, and again after each interval; 0: never."""
+        with self.lock:
+            timer.cancel(self)
+            now = self.now()
+            self.expiries.store(0)
+            self.interval = interval
+            self.deadline = 0
+            self.clock_changes.store(changes.count.load() if watch else u64(NEVER))
+            if value != 0:
+                self.deadline = value if absolute else now + min(value, LONGEST - now)
+                self._schedule(now)
+
+    def remaining(self) -> tuple[u64, u64]:
+        """ns until it expires (0: it does not), and the interval."""
+        with self.lock:
+            now = self.now()
+            if self.deadline == 0:
+                return u64(0), self.interval
+            return self.deadline - now if self.deadline > now else u64(1), self.interval
+
     def is_cancelled(self) -> bool:
         """Whether the clock was set under a timer that wants to know."""
-        return self.clock_changes != NEVER and self.clock_changes != changes.count
+        seen = self.clock_changes.load()
+        return seen != NEVER and seen != changes.count.load()
 
     def take(self) -> u64:
         """The number of expiries, which becomes 0. Raises OSError(ECANCELED) when the clock was set."""
-        flags = machine.irq.save()
-        count = self.expiries
-        self.expiries = 0
-        machine.irq.restore(flags)
+        count = self.expiries.exchange(0)
         if self.is_cancelled():
-            self.clock_changes = changes.count
+            self.clock_changes.store(changes.count.load())
             raise OSError(errno.ECANCELED)
         return count
 
@@ -121,7 +145,7 @@ class TimerFile(File):
         while count == 0:
             if self.nonblocking():
                 raise BlockingIOError
-            own.waiters.wait_interruptible(lambda: own.expiries != 0 or own.is_cancelled())
+            own.waiters.wait_interruptible(lambda: own.expiries.load() != 0 or own.is_cancelled())
             count = own.take()
         word = Array[u64, 1]()
         word[0] = count
@@ -133,9 +157,9 @@ class TimerFile(File):
         own = self.timer
         if table is not None:
             table.add(own.waiters)
-            if own.clock_changes != NEVER:
+            if own.clock_changes.load() != NEVER:
                 table.add(changes.waiters)
-        return u32(READABLE) if own.expiries != 0 or own.is_cancelled() else u32(0)
+        return u32(READABLE) if own.expiries.load() != 0 or own.is_cancelled() else u32(0)
 
 
 @syscall(x86_64=283, arm64=85)
@@ -173,27 +197,16 @@ def timerfd_settime(fd: Fd, flags: i32, new: UserPtr[ITimerSpec], old: UserPtr[I
 
 
 def _set(own: DescriptorTimer, flags: i32, value: u64, interval: u64) -> None:
-    irq = machine.irq.save()
-    timer.cancel(own)
-    now = own.now()
-    own.expiries = 0
-    own.interval = interval
-    own.deadline = 0
     both = TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
     watch = (flags & both) == both and clocks.is_real(own.clock)
-    own.clock_changes = changes.count if watch else u64(NEVER)
-    if value != 0:
-        own.deadline = value if (flags & TIMER_ABSTIME) != 0 else now + min(value, LONGEST - now)
-        own.schedule(now)
-    machine.irq.restore(irq)
+    own.set(value, interval, (flags & TIMER_ABSTIME) != 0, watch)
 
 
 def _remaining(own: DescriptorTimer) -> ITimerSpec:
     result = ITimerSpec()
-    result.interval = timespec(own.interval)
-    now = own.now()
-    if own.deadline != 0:
-        result.value = timespec(own.deadline - now if own.deadline > now else u64(1))
+    rest, interval = own.remaining()
+    result.interval = timespec(interval)
+    result.value = timespec(rest)
     return result
 
 
