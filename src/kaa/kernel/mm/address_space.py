@@ -92,6 +92,7 @@ class AddressSpace(Accounts):
         for vma in self.areas:
             pages.unmap(self, vma.start, vma.end)
             file_mappings.unlink(vma)
+            file_mappings.write_back(vma)
         self.areas.clear()
         overcommit.uncommit(self.committed_pages)
 

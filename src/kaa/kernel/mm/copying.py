@@ -107,9 +107,8 @@ def _copy_table(parent: AddressSpace, child: AddressSpace, start: u64, stop: u64
     private: u64 = 0
     cached: u64 = 0
     for entry in parent.page_table.copy_range(child.page_table, start, stop, False):
-        pfn = machine.paging.entry_pfn(entry)
-        if pages.is_counted(pfn):
-            frame.get_page(pfn)
+        if entry & pages.LENT == 0:
+            frame.get_page(machine.paging.entry_pfn(entry))
             if entry & pages.FILE != 0:
                 cached += 1
             else:

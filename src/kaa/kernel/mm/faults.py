@@ -95,8 +95,7 @@ def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     """First touch. A read sees the zero page until somebody writes."""
     executable = vma.flags & EXEC != 0
     if access & WRITING == 0:
-        entry = machine.paging.make_entry(pages.zero_page.number(), False, executable, True)
-        _install(space, va, entry)
+        _install(space, va, pages.make_lent_entry(pages.zero_page.number(), executable))
         return RESOLVED
     fresh = buddy.allocate_zeroed()
     entry = machine.paging.with_write(machine.paging.make_entry(fresh, True, executable, True))
@@ -144,7 +143,7 @@ def _present(space: AddressSpace, vma: Vma, va: u64, entry: u64, access: u32) ->
     if not machine.paging.entry_present(entry):
         # A page of what used to be PROT_NONE.
         pfn = machine.paging.entry_pfn(entry)
-        _allow(space, va, entry, machine.paging.make_entry(pfn, False, executable, True) | (entry & pages.FILE))
+        _allow(space, va, entry, machine.paging.make_entry(pfn, False, executable, True) | (entry & pages.MARKS))
     elif access & WRITING != 0 and not machine.paging.entry_writable(entry):
         if vma.flags & SHARED != 0:
             _open_for_writing(space, vma, va, entry)
@@ -185,7 +184,7 @@ def _copy_on_write(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
     """A write to a page that others may see. The last one who has it keeps it; others get a copy."""
     pfn = machine.paging.entry_pfn(entry)
     vma.note_copy()
-    if pages.is_counted(pfn) and entry & pages.FILE == 0 and frame.refcount(pfn) == 1:
+    if entry & pages.MARKS == 0 and frame.refcount(pfn) == 1:
         _keep(space, va, entry, pfn)
         return
     fresh = buddy.allocate_page()
@@ -204,7 +203,7 @@ def _copy_on_write(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
 def _account_copy(space: AddressSpace, entry: u64, old: u64) -> u64:
     """A private page took the place of what `entry` showed: the counts; gives the frame that lost a reference, 0 if
     none."""
-    if not pages.is_counted(old):
+    if entry & pages.LENT != 0:
         space.gain_private()
         return u64(0)
     if entry & pages.FILE != 0:
@@ -306,12 +305,7 @@ def _lend(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     if access & WRITING != 0:
         return NO_RIGHT
     pfn = vma.special + ((va - vma.start) >> PAGE_SHIFT)
-    entry = machine.paging.make_entry(pfn, False, vma.flags & EXEC != 0, True)
-    if not pages.is_counted(pfn):
-        _install(space, va, entry)
-        return RESOLVED
-    frame.get_page(pfn)
-    _install_private(space, vma, va, entry, pfn, u64(0))
+    _install(space, va, pages.make_lent_entry(pfn, vma.flags & EXEC != 0))
     return RESOLVED
 
 

@@ -2,9 +2,9 @@
 """The entries of an address space's page table: taking them out, changing their rights, and what that means for the
 frames and for other processors.
 
-Every entry holds one reference to its frame, but for the zero page and for frames that are no memory. An entry without
-the present bit is a page that its area forbids to touch (PROT_NONE); it keeps its frame. FILE marks pages of a page
-cache; the counts of resident pages follow the entries, under `table_lock`.
+Every entry holds one reference to its frame, but for those marked LENT: the zero page, and frames of the kernel's. An
+entry without the present bit is a page that its area forbids to touch (PROT_NONE); it keeps its frame. FILE marks pages
+of a page cache; the counts of resident pages follow the entries, under `table_lock`.
 
 Under `table_lock`, always: entries lose rights or go, then all processors that may remember them forget them
 (`flush`), then the frames lose their references, then the lock is given back. Who finds an entry under the lock can
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FILE: Final = machine.paging.SOFTWARE
 """The entry shows a page of a page cache, not a private one."""
+LENT: Final = machine.paging.SOFTWARE << 1
+"""The entry holds no reference: its frame is for ever."""
+MARKS: Final = FILE | LENT
 TABLE_SPAN: Final = 0x20_0000
 """What one last-level table covers."""
 NOT_PRESENT: Final = 0xFFFF_FFFF_FFFF_FFFF - machine.paging.PRESENT
@@ -61,9 +64,9 @@ zero_page = ZeroPage()
 
 
 @inline
-def is_counted(pfn: u64) -> bool:
-    """Whether an entry holds a reference to this frame."""
-    return pfn != zero_page.pfn.load_relaxed() and pfn < frame.frames.limit
+def make_lent_entry(pfn: u64, executable: bool) -> u64:
+    """The entry for a frame that is for ever."""
+    return machine.paging.make_entry(pfn, False, executable, True) | LENT
 
 
 @inline
@@ -98,11 +101,10 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     stop = end
     for va, entry in space.page_table.take_range(start, end):
         taken += 1
-        pfn = machine.paging.entry_pfn(entry)
-        if is_counted(pfn):
+        if entry & LENT == 0:
             if entry & FILE != 0:
                 cached += 1
-            gather.frames[noted] = pfn
+            gather.frames[noted] = machine.paging.entry_pfn(entry)
             noted += 1
         if taken == CAPACITY:
             stop = va + PAGE_SIZE
@@ -120,11 +122,10 @@ def drop_entry(space: AddressSpace, va: u64) -> None:
     if entry == 0:
         return
     flush(space, va, va + PAGE_SIZE)
-    pfn = machine.paging.entry_pfn(entry)
-    if is_counted(pfn):
+    if entry & LENT == 0:
         cached: u64 = 1 if entry & FILE != 0 else 0
         space.lose_pages(u64(1) - cached, cached)
-        frame.put_page(pfn)
+        frame.put_page(machine.paging.entry_pfn(entry))
 
 
 # -- other rights, other frames
@@ -145,7 +146,7 @@ def _protect_some(space: AddressSpace, start: u64, end: u64, accessible: bool, e
     stop = end
     for va, entry in space.page_table.entries(start, end):
         pfn = machine.paging.entry_pfn(entry)
-        fresh = machine.paging.make_entry(pfn, False, executable, True) | (entry & FILE)
+        fresh = machine.paging.make_entry(pfn, False, executable, True) | (entry & MARKS)
         if not accessible:
             fresh = fresh & NOT_PRESENT
         if (fresh ^ entry) & ~u64(USED) != 0:

@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import Array, Bytes, Slice, inline, noinline, sizeof, struct, u8, u64, usize
+from kaa.lang import Array, Bytes, Slice, inline, noinline, sizeof, struct, u8, u64, usize, wrapping_add
 from kaa.lang.unsafe import Ptr, address_of, copy_bytes, zero
 
 T = TypeVar("T")
@@ -45,8 +45,8 @@ class UserBuf:
 
     @inline
     def skip(self, n: usize) -> None:
-        """Step over n bytes."""
-        self.address += n
+        """Step over n bytes, which were copied: the address cannot wrap."""
+        self.address = wrapping_add(self.address, n)
         self.size -= n
 
     @inline
@@ -72,7 +72,7 @@ class UserBuf:
         """n bytes of frames in a row, from byte `within` of the first on, to the user; advances by what was copied and
         gives what was not. The caller, which cuts a file into pages, has seen to it that they fit into the buffer."""
         left = self._store(frame.address(pfn) + within, n)
-        self.address += n - left
+        self.address = wrapping_add(self.address, n - left)
         self.size -= n - left
         return left
 
