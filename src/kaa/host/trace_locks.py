@@ -73,7 +73,7 @@ def table(classes: list[LockClass]) -> Table:
     """For the terminal."""
     shown = Table(title="locks, by the time they were waited for")
     for index, heading in enumerate(HEADINGS):
-        shown.add_column(heading, justify="right" if index else "left")
+        shown.add_column(heading, justify="right" if index else "left", no_wrap=not index)
     for c in classes:
         shown.add_row(*cells(c), style="bold" if c.share > 0.01 else None)
     return shown

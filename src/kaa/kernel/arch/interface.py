@@ -13,6 +13,7 @@ percpu
   preempt_disable(), preempt_enable(), preempt_count(), need_resched(), set_need_resched(), clear_need_resched()
 running
   word() -> u64: a number for the running task, not 0, a multiple of 8; on_another(word) -> bool: another CPU runs it
+  may_be_absent() -> bool: processors may be taken away by a host
 irq
   disable(), enable(), save() -> u64, restore(flags), enabled(), in_interrupt()
   halt(): interrupts on and sleep, without a gap between the two
@@ -20,6 +21,7 @@ irq
   allocate_vector() -> u32, register(vector, handler: Callable[[u32], None])
   connect(line, handler, level=False, low=False) -> u32: a line of the interrupt controller, unmasked, to `handler`;
     gives the vector. ISA interrupt n is line n, ACPI's overrides being applied; PCI and virtio-mmio lines are global.
+  spread(): the lines connected so far go to all processors by turns; message_target() -> u32: where MSIs are to go
 interrupt_counts: rows of /proc/interrupts, from 0 to ROWS, NMI_ROW and those after it a processor's own
   present(row), line(row) -> u32 (a device's), label(row) and text(row) -> Bytes, count(row, processor) -> u64
 context: `Context`, a struct in each Task (its field `context`).

@@ -49,9 +49,9 @@ else:
         acquired,
         begin_wait,
         end_wait,
-        named,
         releasing,
         shared,
     )
+    from kaa.kernel.trace.lock_counts import named_at_import as named
 
 __all__ = ["LockRecord", "acquired", "begin_wait", "end_wait", "named", "releasing", "shared"]

@@ -12,6 +12,11 @@ at once only if an interrupt handler waits above a task: LEVELS places each are 
 The caller stays on its processor from `take_word` to `give_word`. Giving back stores the low byte alone, so it never
 undoes what arriving processors write into the upper half at the same time.
 
+That is for real processors. A virtual one may be taken away by its host at any moment, and in a queue all that stand
+behind it wait for it to come back (milliseconds, at every hand-over, when there are more of them than real ones). So on
+a virtual machine (machine.running.may_be_absent) whoever finds the word free takes it, and order is left to chance. The
+command line may choose: `kaa.spin=queue`, `kaa.spin=chance`.
+
 Order: `take_word` acquires and `give_word` releases. The latter is a plain store on x86-64: a load that follows may
 happen before it. Who needs more says so (`fence`, see wait_queue.py).
 """
@@ -21,8 +26,9 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.arch import machine
+from kaa.kernel.init.command_line import boot_param
 from kaa.kernel.locking.record import LockRecord
-from kaa.lang import Array, Atomic, cold, inline, noinline, struct, u32, u64, wrapping_add
+from kaa.lang import Array, Atomic, Bytes, cold, inline, noinline, struct, u32, u64, wrapping_add
 
 HELD: Final = 1
 HELD_BYTE: Final = 0xFF
@@ -46,12 +52,29 @@ class Places:
     """Where processors wait. A place is numbered processor * LEVELS + level + 1."""
 
     words: Array[Atomic[u32], 1024]
+    order: u32
+    """What the command line chose; written at boot."""
 
     def __init__(self) -> None:
         self.words = Array[Atomic[u32], 1024]()
+        self.order = 0
 
 
 places = Places()
+BY_QUEUE: Final = 1
+BY_CHANCE: Final = 2
+
+
+@boot_param("kaa.spin")
+def _choose(value: Bytes) -> None:
+    places.order = u32(BY_QUEUE) if value == b"queue" else u32(BY_CHANCE) if value == b"chance" else u32(0)
+
+
+def by_chance() -> bool:
+    """Whether those who wait for a word take it in no order."""
+    if places.order == 0:
+        return machine.running.may_be_absent()
+    return places.order == BY_CHANCE
 
 
 @inline
@@ -118,8 +141,19 @@ class SpinWord(LockRecord):
     @noinline
     @cold
     def queue_up(self) -> None:
-        """Take the word in order of arrival. The caller stays on its processor, and interrupts that come meanwhile do
-        not want this word."""
+        """Wait for the word and take it. The caller stays on its processor, and interrupts that come meanwhile do not
+        want this word."""
+        if by_chance():
+            self._grab()
+        else:
+            self._stand_in_queue()
+
+    def _grab(self) -> None:
+        watch = Watch()
+        while self.word.load_relaxed() != 0 or not self.word.compare_exchange(0, HELD):
+            watch.look()
+
+    def _stand_in_queue(self) -> None:
         base = machine.percpu.cpu_id() * STRIDE
         level = places.words[base + DEPTH].load_relaxed()
         assert level < LEVELS, "a processor waits for too many spinlocks at once"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.text import TextBuffer
+from kaa.kernel.locking import record
 from kaa.kernel.trace import lock_counts, sched_trace
 from kaa.kernel.trace.lock_counts import ACQUIRED, LONGEST_HOLD, classes
 from kaa.kernel.trace.sched_trace import EVENTS, MOVE, PID_MASK, SWITCH, WORDS, Ring, recorder
@@ -85,5 +86,6 @@ def _show_half(out: TextBuffer, half: u64) -> None:
 
 
 if LOCK_STATS:
+    record.named = lock_counts.named
     tree.file("kaa/locks", show_locks)
 tree.file("kaa/sched", show_sched)

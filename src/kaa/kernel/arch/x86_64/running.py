@@ -7,7 +7,7 @@ whether some processor runs it now.
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import percpu, processors
+from kaa.kernel.arch.x86_64 import cpu, percpu, processors
 from kaa.lang import trailing_zeros, u32, u64
 from kaa.lang.unsafe import asm
 
@@ -16,6 +16,11 @@ from kaa.lang.unsafe import asm
 def word() -> u64:
     """The running task's word: not 0, a multiple of 8. Under CPython also when there is no task."""
     return u64(percpu.simulated["current"] or 8)
+
+
+def may_be_absent() -> bool:
+    """Is this a virtual machine, whose processors run only when the host lets them?"""
+    return cpu.features.hypervisor
 
 
 def on_another(task_word: u64) -> bool:
