@@ -333,3 +333,91 @@ def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
     assert reclaim.free_some(u64(20)) + reclaim.free_some(u64(20)) == 1, "only the page that has a private copy is free"
     assert reclaim.free_mapped(u64(20)) == 7 and space.file_pages == 0
     assert load(space, BASE) == 1 and load(space, BASE + 7 * PAGE) == ord("f")
+
+
+def test_what_was_stored_through_a_shared_mapping_is_written_when_it_goes() -> None:
+    boot()
+    file = File(b"f" * (4 * PAGE), backed=True)
+    space = AddressSpace()
+    shared = MapFlag.SHARED | MapFlag.FIXED
+    space.map(BASE, 4 * PAGE, Prot.READ | Prot.WRITE, shared, file, 0)  # type: ignore[arg-type]
+    assert store(space, BASE + PAGE, 7) and load(space, BASE) == ord("f")
+    assert file.written == {}
+    space.unmap(BASE + PAGE, PAGE)
+    assert {index: data[0] for index, data in file.written.items()} == {1: 7}
+    assert store(space, BASE + 2 * PAGE, 8)
+    space.__del__()
+    assert {index: data[0] for index, data in file.written.items()} == {1: 7, 2: 8}
+    space.complete = False
+
+
+def test_moving_a_view_beyond_what_a_file_can_hold_is_refused_not_a_panic() -> None:
+    from kaa.kernel.mm import remap
+
+    boot()
+    file = File(b"f" * PAGE)
+    space = AddressSpace()
+    top = (1 << 63) - PAGE
+    space.map(BASE, PAGE, Prot.READ, MapFlag.SHARED | MapFlag.FIXED, file, top)  # type: ignore[arg-type]
+    with pytest.raises(OSError) as refused:
+        remap.remap(space, u64(BASE), u64(0), u64(1 << 46), u64(1), u64(0))
+    assert refused.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("old", [(1 << 64) - PAGE, 1 << 47, BASE])
+def test_remapping_what_is_not_mapped_is_efault(old: int) -> None:
+    from kaa.kernel.mm import remap
+
+    boot()
+    space = AddressSpace()
+    with pytest.raises(OSError) as refused:
+        remap.remap(space, u64(old), u64(PAGE), u64(2 * PAGE), u64(1), u64(0))
+    assert refused.value.errno == errno.EFAULT
+
+
+FILE_STEPS = ["split", "join", "cut", "grow", "touch", "move", "fork"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(FILE_STEPS), st.integers(0, 15), st.integers(1, 255)), max_size=30))
+def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tuple[str, int, int]]) -> None:
+    from kaa.kernel.mm import remap
+
+    boot(900)
+    file = File(b"")
+    file.size = 16 * PAGE
+    space = AddressSpace()
+    space.map(BASE, 16 * PAGE, RW, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    private = BASE + 64 * PAGE
+    space.map(private, 16 * PAGE, RW, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    children: list[AddressSpace] = []
+    for what, page, value in script:
+        if what == "split":
+            space.protect(BASE + page * PAGE, PAGE, Prot.READ)
+            space.protect(private + page * PAGE, PAGE, Prot.READ)
+        elif what == "join":
+            space.protect(BASE, 16 * PAGE, RW)
+            space.protect(private, 16 * PAGE, RW)
+        elif what in ("cut", "grow"):
+            file.size = page * PAGE if what == "cut" else 16 * PAGE
+            file.cache.truncate(u64(file.size))
+        elif what == "touch":
+            for base in (BASE, private):
+                store(space, base + page * PAGE, value)
+                load(space, base + page * PAGE)
+        elif what == "move":
+            fresh = private + 32 * PAGE
+            space.protect(private, 16 * PAGE, RW)
+            remap.remap(space, u64(private), u64(16 * PAGE), u64(16 * PAGE), u64(3), u64(fresh))
+            private = fresh if fresh < BASE + 4096 * PAGE else private
+        elif len(children) < 3:
+            children.append(space.fork())
+        for each in (space, *children):
+            for vma in each.areas:
+                for va, _ in each.page_table.entries(vma.start, vma.end):
+                    assert vma.index_of(va) < file.size // PAGE, "a page beyond the end is still mapped"
+    for each in (space, *children):
+        each.__del__()
+        assert each.anonymous_pages == 0 and each.file_pages == 0
+        each.complete = False
+    assert file.cache.sharers is None

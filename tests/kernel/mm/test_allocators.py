@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kaa.kernel.arch import machine
 from kaa.kernel.mm import boot_memory, buddy, fault_injection, frame, slab
-from kaa.lang import unsafe
+from kaa.kernel.sched import cpu
+from kaa.kernel.sched.cpu import Cpu
+from kaa.lang import Array, u32, unsafe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from simulated import all_frames_are_free, boot  # noqa: E402
@@ -109,3 +113,79 @@ def test_the_nth_allocation_fails_once() -> None:
     assert slab.buffer_alloc(32) and slab.buffer_alloc(5000)
     assert not slab.buffer_alloc(32)
     assert slab.buffer_alloc(32) and task.fail_nth == 0 and not fault_injection.armed()
+
+
+class Processors:
+    """Two simulated processors: which one runs is what machine.percpu.here() says."""
+
+    def __init__(self) -> None:
+        self.second = Cpu(u32(1))
+        cpu.all.table[1] = self.second
+
+    def run_on(self, number: int) -> None:
+        machine.percpu.simulated["cpu"] = unsafe.address_of(self.second if number else cpu.boot)
+
+    def close(self) -> None:
+        self.run_on(0)
+        slab.drain_here()
+        self.run_on(1)
+        slab.drain_here()
+        buddy.drain_here()
+        self.run_on(0)
+        buddy.drain_here()
+        cpu.all.table[1] = None
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.booleans(), st.integers(0, 2100), st.integers(0, 1000)), max_size=150))
+def test_what_one_processor_made_another_may_give_back(script: list[tuple[int, bool, int, int]]) -> None:
+    boot(700)
+    processors = Processors()
+    before = slab.buffers()
+    held: list[tuple[int, int]] = []
+    for number, take, size, choice in script:
+        processors.run_on(number)
+        if take:
+            where = int(slab.buffer_alloc(size)) if size else int(buddy.allocate_page())
+            assert where and all(where != other for _, other in held)
+            held.append((size, where))
+        elif held:
+            size, where = held.pop(choice % len(held))
+            if size:
+                slab.buffer_free(where, size)
+            else:
+                buddy.free_page(where)
+        live = [size for size, _ in held if size]
+        assert slab.buffers() == (before[0] + len(live), before[1] + sum(live))
+    for size, where in held:
+        if size:
+            slab.buffer_free(where, size)
+        else:
+            buddy.free_page(where)
+    processors.close()
+    assert all_frames_are_free(sum(1 for cache in slab.caches if cache.active != 0))
+    assert buddy.zone.free.load() == buddy.free_pages_count()
+
+
+def test_a_processor_keeps_few_objects_and_frames() -> None:
+    boot(700)
+    frames = [buddy.allocate_page() for _ in range(200)]
+    for pfn in frames:
+        buddy.free_page(pfn)
+        assert cpu.boot.pages.depth <= 64
+    where = [slab.buffer_alloc(16) for _ in range(300)]
+    for item in where:
+        slab.buffer_free(item, 16)
+        assert cpu.boot.objects.counts[0] <= 64
+    taken = [int(buddy.allocate_page()) for _ in range(100)]
+    buddy.free_many(_slice(taken))
+    assert cpu.boot.pages.depth <= 64
+    slab.drain_here()
+    assert all_frames_are_free(sum(1 for cache in slab.caches if cache.active != 0))
+
+
+def _slice(values: list[int]) -> Any:
+    cells = Array[u32, 100]()
+    for index, value in enumerate(values):
+        cells[index] = value
+    return cells[:]

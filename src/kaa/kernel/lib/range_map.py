@@ -82,7 +82,8 @@ class RangeMap(Generic[T]):
     leaves: list[Leaf[T]]
     count: usize
     recent: Unowned[T | None] = None
-    """The range found last. Never counted: removing a range forgets it."""
+    """The range found last. Never counted: removing a range forgets it. Look-ups beside each other all write it, one
+    word: each takes what it finds into a local first, and what it finds is in the map, as changes are made alone."""
 
     def __init__(self) -> None:
         self.leaves = []

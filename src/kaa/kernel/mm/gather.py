@@ -35,7 +35,7 @@ class Gather:
             pfn = u64(self.frames[index])
             # With the only reference in hand nobody can take another: no need to count down.
             if frame.refcount(pfn) == 1 or frame.drop_reference(pfn):
-                self.frames[unused] = pfn
+                self.frames[unused] = u32(pfn)
                 unused += 1
         first: u32 = 0
         while first < unused:

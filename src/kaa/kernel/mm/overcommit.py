@@ -2,7 +2,10 @@
 """How much memory may be promised: proc(5), /proc/sys/vm/overcommit_memory.
 
 Mode 0 (the default) refuses a single request larger than all memory; mode 1 refuses nothing; mode 2 keeps the sum of
-all promises under `ratio` per cent of memory. Promised are private writable and shared anonymous areas.
+all promises under `ratio` per cent of memory. Promised are private writable areas.
+
+A call asks (`may_commit`) before it changes anything, and counts (`commit`) what it has made; so in mode 2 calls that
+ask at the same moment on several processors may together promise what each was told there is room for.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
         if entry & LENT == 0:
             if entry & FILE != 0:
                 cached += 1
-            gather.frames[noted] = machine.paging.entry_pfn(entry)
+            gather.frames[noted] = u32(machine.paging.entry_pfn(entry))
             noted += 1
         if taken == CAPACITY:
             stop = va + PAGE_SIZE
