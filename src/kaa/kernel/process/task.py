@@ -122,6 +122,8 @@ class Task(TreeNode):
     # ns of processor time had, and when the present stint began (monotonic ns).
     run_time: u64
     started: u64
+    # ns it waited for a processor; while it waits, `started` says since when.
+    waited_ns: u64
     slice_end: u64
     # run_time when a tick last told user time from system time.
     sampled: u64
@@ -236,6 +238,7 @@ class Task(TreeNode):
         self.lag = 0
         self.run_time = 0
         self.started = 0
+        self.waited_ns = 0
         self.slice_end = 0
         self.sampled = 0
         self.voluntary_switches = 0

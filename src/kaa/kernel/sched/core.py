@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.sched import cpu, links, moving, placement
+from kaa.kernel.sched import cpu, links, moving, placement, seeded
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import ABSENT, MOVING, QUEUED, RunQueue
 from kaa.kernel.time import timer
@@ -159,6 +159,8 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
     else:
         queue.timers.tick_by(now + (SLICE if queue.waiting.load_relaxed() != 0 else LONE_TICK))
     queue.begin(following, now)
+    if queue.chance != 0:
+        seeded.begin(queue, now)
     if following is previous:
         return False
     queue.switches += 1
@@ -260,14 +262,18 @@ def enter(queue: RunQueue, task: Task) -> None:
     sched_trace.woken(task, queue.number)
     running = queue.current
     assert running is not None
+    now = machine.clock.monotonic_ns()
+    task.started = now
     if running is queue.idle:
         queue.admit(task, running)
         _call(queue, True, u64(0))
     else:
-        now = machine.clock.monotonic_ns()
         queue.account(running, now)
         queue.admit(task, running)
-        _call(queue, queue.is_preempted_by(task, running), now + SLICE)
+        urgent = queue.is_preempted_by(task, running)
+        if queue.chance != 0:
+            urgent = seeded.is_urgent(queue, task, urgent)
+        _call(queue, urgent, now + SLICE)
 
 
 @inline
@@ -298,6 +304,11 @@ def kick(task: Task) -> None:
     if runs:
         machine.smp.send_reschedule(queue.number)
     machine.irq.restore(flags)
+
+
+def allowed_processors(task: Task) -> u64:
+    """The active processors that a task may use."""
+    return placement.allowed(task)
 
 
 def run_time(task: Task) -> u64:

@@ -73,6 +73,9 @@ def get(number: u32) -> Cpu | None:
 
 def prepare(number: u32) -> Cpu:
     """Make the Cpu of a processor that is about to start. Raises MemoryError: it stays off then."""
+    from kaa.kernel.sched import seeded
+
     cpu = Cpu(number)
+    seeded.prepare(cpu.run_queue)
     all.table[number] = cpu
     return cpu

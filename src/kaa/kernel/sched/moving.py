@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch import machine
-from kaa.kernel.sched import core, placement
+from kaa.kernel.sched import core, placement, seeded
 from kaa.kernel.sched.run_queue import MOVING, QUEUED, RunQueue
 from kaa.kernel.trace import sched_trace
 from kaa.lang import noinline, u64
@@ -28,6 +28,7 @@ def send(queue: RunQueue, task: Task, target: RunQueue) -> None:
     """Take a runnable task that is in no tree to `target`. Under the lock of `queue`, where it belongs; gives it
     back."""
     task.on_queue = MOVING
+    task.migrations += 1
     while True:
         task.queue = target
         sched_trace.moved(task, target.number)
@@ -44,7 +45,7 @@ def send(queue: RunQueue, task: Task, target: RunQueue) -> None:
 def send_off(queue: RunQueue, task: Task) -> None:
     """Let a runnable task that is in no tree, and that nobody runs, run where that is best. Under the lock of `queue`,
     where it belongs; gives it back."""
-    target = placement.choose(task, queue)
+    target = placement.choose(task, queue) if queue.chance == 0 else seeded.place(task, queue)
     if target is queue:
         core.enter(queue, task)
     else:

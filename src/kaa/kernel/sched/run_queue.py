@@ -19,7 +19,7 @@ from kaa.kernel.sched.queue_lock import QueueLock
 from kaa.kernel.sched.real_time import ROUND, RealTimeQueue, is_real_time
 from kaa.kernel.sched.tree import before, following
 from kaa.kernel.sched.weights import INVERSE_SHIFT, UNIT
-from kaa.lang import Atomic, borrowed, i64, inline, noinline, u32, u64, wrapping_add, wrapping_sub
+from kaa.lang import Atomic, borrowed, cold, i64, inline, noinline, u32, u64, wrapping_add, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -62,6 +62,8 @@ class RunQueue(QueueLinks):
     blocked: i64
     """Tasks that sleep uninterruptibly, counted where they fell asleep and woke: only the sum over queues says."""
     switches: u64
+    chance: u64
+    """The state of the generator that varies schedules (seeded.py); 0: they do not vary."""
     running_weight: u64
     before_ns: u64
     """When the processor started."""
@@ -83,6 +85,7 @@ class RunQueue(QueueLinks):
         self.called = False
         self.blocked = 0
         self.switches = 0
+        self.chance = 0
         self.running_weight = 0
         self.before_ns = 0
         self.balanced = 0
@@ -205,6 +208,8 @@ class RunQueue(QueueLinks):
     def _take_next(self, now: u64) -> Task | None:
         if not self.real_time.is_empty() and (self.fair.is_empty() or not self.real_time.is_throttled(now)):
             task = self.real_time.choose()
+        elif self.chance != 0:
+            task = _by_chance(self)
         else:
             task = self.fair.choose()
         if task is not None:
@@ -230,11 +235,15 @@ class RunQueue(QueueLinks):
     @inline
     def begin(self, task: Task, now: u64) -> None:
         """`task` runs from now on."""
-        task.started = now
         if task is self.idle:
+            task.started = now
             self.level.store_relaxed(LEVEL_IDLE)
             self.running_weight = 0
-        elif is_real_time(task):
+            return
+        if now > task.started:
+            task.waited_ns += now - task.started
+            task.started = now
+        if is_real_time(task):
             self._begin_real_time(task, now)
         else:
             self.level.store_relaxed(LEVEL_FAIR)
@@ -284,3 +293,11 @@ def _is_more_important(task: Task, running: Task) -> bool:
     if running.policy == Policy.SCHED_IDLE:
         return task.policy != Policy.SCHED_IDLE
     return task.policy == Policy.SCHED_OTHER and task.lag >= 0 and _is_due_before(task, running)
+
+
+@cold
+@borrowed
+def _by_chance(queue: RunQueue) -> Task | None:
+    from kaa.kernel.sched import seeded
+
+    return seeded.choose(queue.fair, queue)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch import machine
-from kaa.kernel.sched import balance, core, fair, load
+from kaa.kernel.sched import balance, core, fair, load, seeded
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.real_time import is_real_time
 from kaa.kernel.sched.run_queue import RunQueue
@@ -45,6 +45,8 @@ def tick(now: u64) -> None:
         if queue.is_used_up(running, now):
             machine.percpu.set_need_resched()
         queue.timers.tick = now + _rest_of_slice(running)
+    if queue.chance != 0:
+        seeded.tick(queue, now)
     timed = running.group.cpu_timers != 0
     queue.lock.release()
     if timed:

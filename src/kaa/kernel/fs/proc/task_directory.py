@@ -18,7 +18,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.path_text import path_text
-from kaa.kernel.fs.proc import task_files, task_memory
+from kaa.kernel.fs.proc import task_files, task_memory, task_scheduling
 from kaa.kernel.fs.synthetic import DirectoryFile, GeneratedFile
 from kaa.kernel.fs.text import TextBuffer, digit_value
 from kaa.kernel.process import foreign, ids
@@ -85,7 +85,8 @@ TASK_FILES: list[TaskFile] = [
     TaskFile(b"loginuid", S_IFREG | 0o644, task_files.show_loginuid),
     TaskFile(b"sessionid", REGULAR, task_files.show_loginuid),
     TaskFile(b"personality", S_IFREG | 0o400, task_files.show_personality),
-    TaskFile(b"schedstat", REGULAR, task_files.show_schedstat),
+    TaskFile(b"sched", REGULAR, task_scheduling.show_sched),
+    TaskFile(b"schedstat", REGULAR, task_scheduling.show_schedstat),
     TaskFile(b"uid_map", S_IFREG | 0o644, task_files.show_id_map),
     TaskFile(b"gid_map", S_IFREG | 0o644, task_files.show_id_map),
     TaskFile(b"setgroups", S_IFREG | 0o644, task_files.show_setgroups),

@@ -12,6 +12,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.mount import table
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.path_text import BackwardText, climb
+from kaa.kernel.fs.proc import task_scheduling
 from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
 from kaa.kernel.process import accounting, foreign, tree
@@ -104,7 +105,8 @@ def show_status(out: TextBuffer, task: Task) -> None:
     mask(out, b"CapBnd:", who.bounding)
     mask(out, b"CapAmb:", who.ambient)
     line(out, b"NoNewPrivs:", u64(1) if task.no_new_privileges else u64(0))
-    out.add(b"Seccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\n")
+    out.add(b"Seccomp:\t0\n")
+    task_scheduling.show_allowed(out, task)
     line(out, b"voluntary_ctxt_switches:", task.voluntary_switches)
     line(out, b"nonvoluntary_ctxt_switches:", task.involuntary_switches)
 
@@ -155,7 +157,7 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     field(out, i64(accounting.ticks(used.system_ns)))
     field(out, i64(accounting.ticks(group.children_usage.user_ns)))
     field(out, i64(accounting.ticks(group.children_usage.system_ns)))
-    field(out, i64(20) + i64(task.nice))
+    field(out, task_scheduling.priority(task))
     field(out, i64(task.nice))
     field(out, i64(group.thread_count))
     field(out, i64(0))
@@ -180,9 +182,9 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     for _ in range(3):
         field(out, i64(0))
     field(out, i64(task.exit_signal))
-    field(out, i64(0))
-    field(out, i64(task.rt_priority))
-    field(out, i64(task.policy))
+    field(out, task_scheduling.processor(task))
+    field(out, i64(task.own_priority))
+    field(out, i64(task.own_policy))
     for _ in range(3):
         field(out, i64(0))
     field(out, i64(0) if mm is None else i64(mm.start_data))
@@ -284,20 +286,20 @@ def show_mounts(out: TextBuffer, task: Task) -> None:
     if task.is_kernel_thread():
         return
     root = foreign.directories_of(task).root()
-    for index in range(len(table.mounts)):
-        mount = table.mounts[index]
-        place = mount_point(mount, root)
-        if place is None:
-            continue
-        out.add(mount.source)
-        out.byte(SPACE)
-        escaped(out, place if len(place) > 0 else b"/")
-        out.byte(SPACE)
-        out.add(mount.superblock.kind.name)
-        out.byte(SPACE)
-        mount_flags(out, mount.flags, mount.superblock.flags)
-        mount.superblock.options(out)
-        out.add(b" 0 0\n")
+    with table.change:
+        for mount in table.mounts:
+            place = mount_point(mount, root)
+            if place is None:
+                continue
+            out.add(mount.source)
+            out.byte(SPACE)
+            escaped(out, place if len(place) > 0 else b"/")
+            out.byte(SPACE)
+            out.add(mount.superblock.kind.name)
+            out.byte(SPACE)
+            mount_flags(out, mount.flags, mount.superblock.flags)
+            mount.superblock.options(out)
+            out.add(b" 0 0\n")
 
 
 def show_mountinfo(out: TextBuffer, task: Task) -> None:
@@ -305,31 +307,31 @@ def show_mountinfo(out: TextBuffer, task: Task) -> None:
     if task.is_kernel_thread():
         return
     root = foreign.directories_of(task).root()
-    for index in range(len(table.mounts)):
-        mount = table.mounts[index]
-        place = mount_point(mount, root)
-        if place is None:
-            continue
-        parent = mount.parent
-        out.decimal(u64(mount.number))
-        out.byte(SPACE)
-        out.decimal(u64(1) if parent is None else u64(parent.number))
-        out.add(b" 0:")
-        out.decimal(mount.superblock.device & 0xFF)
-        out.byte(SPACE)
-        _root_of(out, mount)
-        out.byte(SPACE)
-        escaped(out, place if len(place) > 0 else b"/")
-        out.byte(SPACE)
-        mount_flags(out, mount.flags, 0)
-        out.add(b" - ")
-        out.add(mount.superblock.kind.name)
-        out.byte(SPACE)
-        out.add(mount.source)
-        out.byte(SPACE)
-        out.add(b"ro" if mount.superblock.flags & 1 else b"rw")
-        mount.superblock.options(out)
-        out.byte(NEWLINE)
+    with table.change:
+        for mount in table.mounts:
+            place = mount_point(mount, root)
+            if place is None:
+                continue
+            parent = mount.parent
+            out.decimal(u64(mount.number))
+            out.byte(SPACE)
+            out.decimal(u64(1) if parent is None else u64(parent.number))
+            out.add(b" 0:")
+            out.decimal(mount.superblock.device & 0xFF)
+            out.byte(SPACE)
+            _root_of(out, mount)
+            out.byte(SPACE)
+            escaped(out, place if len(place) > 0 else b"/")
+            out.byte(SPACE)
+            mount_flags(out, mount.flags, 0)
+            out.add(b" - ")
+            out.add(mount.superblock.kind.name)
+            out.byte(SPACE)
+            out.add(mount.source)
+            out.byte(SPACE)
+            out.add(b"ro" if mount.superblock.flags & 1 else b"rw")
+            mount.superblock.options(out)
+            out.byte(NEWLINE)
 
 
 def _root_of(out: TextBuffer, mount: Mount) -> None:
@@ -415,14 +417,6 @@ def show_loginuid(out: TextBuffer, task: Task) -> None:
 def show_personality(out: TextBuffer, task: Task) -> None:
     """/proc/PID/personality."""
     out.hexadecimal(u64(task.personality), 8)
-    out.byte(NEWLINE)
-
-
-def show_schedstat(out: TextBuffer, task: Task) -> None:
-    """/proc/PID/schedstat: time run; waiting is not measured."""
-    out.decimal(accounting.user_ns(task) + accounting.system_ns(task))
-    out.add(b" 0 ")
-    out.decimal(task.voluntary_switches + task.involuntary_switches)
     out.byte(NEWLINE)
 
 
