@@ -36,7 +36,7 @@ caller made is in the callers' flows (`summary.Summary.contexts` collects them a
 
 `Function.marks["requires"]` is what `@requires("lock", …)` said: `held.entry_state` puts these locks into the state at
 the function's start; whether callers hold them is the protection proof's to check, at each Site that calls it.
-`Function.marks["trusted"]` is {proof: reason}: `errors.Findings.refuse(proof, node, error)` heeds and counts it.
+`Function.marks["trusted"]` is {proof: reason}: `findings.Findings.refuse(proof, node, error)` heeds and counts it.
 
 Errors are compiler.errors.CompileError with the path as notes, one line each.
 """

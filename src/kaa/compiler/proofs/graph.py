@@ -20,7 +20,6 @@ from kaa.compiler.types import (
     ArrayType,
     BytesType,
     ClassType,
-    NeverType,
     TrampolineType,
     Type,
     WeakType,
@@ -114,11 +113,12 @@ class Graph:
                 callees = tuple(self.of(f) for f in sorted(self.targets.escaped, key=lambda f: f.cname))
                 node.blocks.append((None, [self._call(node, ir.Instr(), callees)]))
             return
+        given = _given(fn)
         for block in fn.blocks:
             sites: list[Site] = []
             for instr in block.instrs:
                 kind = type(instr)
-                if kind in _SIMPLE:
+                if kind in _SIMPLE or (kind is ir.Release and instr.value not in given):  # type: ignore[attr-defined]
                     continue
                 if kind is ir.Event:
                     sites.append(Site(node, instr))
@@ -197,10 +197,11 @@ class Graph:
             elif isinstance(t, WeakType):
                 known = self._named("kaa_object_free")
             elif isinstance(t, ClassType):
+                exact = "__kaa_lock__" in t.info.py.__dict__  # a lock is what it is declared as
                 known = tuple(
                     self.drop_of(c)
                     for c in self.program.classes.values()
-                    if not c.is_struct and c.instantiated and c.is_subclass(t.info)
+                    if not c.is_struct and c.instantiated and (c is t.info or (not exact and c.is_subclass(t.info)))
                 )
             self._released[t] = known
         return known
@@ -274,8 +275,33 @@ _SIMPLE = frozenset(
 )
 
 
-def never_returns(fn: Function) -> bool:
-    return isinstance(strip(fn.result), NeverType)
+def _given(fn: Function) -> set[ir.Value]:
+    """Locals whose count was given to the function: by a call, a construction, a place that was emptied.
+
+    Other locals' counts are copies of references that stand in places. A place has its own count: if a copy is the last
+    to go, then because somebody emptied the place meanwhile, and who does that holds the place's lock, or is the one to
+    wait for copies. So the release of a copy is not looked at."""
+    given: set[ir.Value] = set()
+    moves: list[ir.Assign] = []
+    for block in fn.blocks:
+        for instr in block.instrs:
+            kind = type(instr)
+            if kind is ir.Assign:
+                if isinstance(instr.src, ir.Var) and is_counted(strip(instr.dst.type)):  # type: ignore[attr-defined]
+                    moves.append(instr)  # type: ignore[arg-type]
+            elif kind in _GIVING or (kind is ir.Raw and instr.takes):  # type: ignore[attr-defined]
+                given.update(instr.defs())
+    grown = True
+    while grown:
+        grown = False
+        for move in moves:
+            if move.src in given and move.dst not in given:
+                given.add(move.dst)
+                grown = True
+    return given
+
+
+_GIVING = frozenset({ir.Call, ir.CallVirtual, ir.CallPointer, ir.New, ir.RawRaising})
 
 
 def _header_calls(by_symbol: dict[str, Node]) -> dict[str, tuple[Node, ...]]:

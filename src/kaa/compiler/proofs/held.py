@@ -119,10 +119,12 @@ class Flow:
                 instr = site.instr
                 if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
                     thrown = state.copy()
-                    self.known.leave(site, thrown, raising=True)
-                    self._into(instr.handler.block, thrown, work)
-                self.step(site, state)
-            self._end(block, state, work)
+                    if self.known.leave(site, thrown, raising=True):
+                        self._into(instr.handler.block, thrown, work)
+                if not self.step(site, state):
+                    break
+            else:
+                self._end(block, state, work)
 
     def _end(self, block: Block, state: State, work: list[Block]) -> None:
         end = block.end
@@ -185,11 +187,10 @@ class Flow:
 
     # ---- one site ----------------------------------------------------------------------------------------------------
 
-    def step(self, site: Site, state: State) -> None:
-        """What a site does to the state."""
+    def step(self, site: Site, state: State) -> bool:
+        """What a site does to the state; False if control does not come back from it."""
         if site.event is None:
-            self.known.leave(site, state, raising=False)
-            return
+            return self.known.leave(site, state, raising=False)
         event = site.event
         match event.what[0]:
             case "acquire":
@@ -209,6 +210,7 @@ class Flow:
                     state.tests[event.result] = None
             case _:
                 pass
+        return True
 
     def lock_of(self, site: Site) -> Held:
         """The lock that an acquire event is about."""
@@ -231,7 +233,8 @@ class Flow:
             for one in reversed(state.held):
                 if one.path == path if exact else one.bit in self.table.of_value(self.fn, event.subject):
                     state.held = tuple(h for h in state.held if h is not one)
-                    state.minus |= one.bit if one.given else 0
+                    if one.given or not one.must:  # where it was not taken here, it is a caller's
+                        state.minus |= one.bit
                     return
         for bit in self.table.of_value(self.fn, event.subject):
             state.minus |= bit
@@ -272,7 +275,8 @@ class Flow:
             state = start.copy()
             for site in self.sites.get(block, ()):
                 out.append((site, state.copy()))
-                self.step(site, state)
+                if not self.step(site, state):
+                    break
         return out
 
     def before(self, instr: ir.Instr) -> State | None:

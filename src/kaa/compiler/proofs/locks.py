@@ -22,7 +22,8 @@ from kaa.lang.proofs import EVENT
 IRQ, PREEMPT, HANDLER, RCU = 1, 2, 4, 8
 CONTEXTS = IRQ | PREEMPT | HANDLER | RCU
 CONTEXT_NAMES = {
-    IRQ: "interrupts off", PREEMPT: "preemption off", HANDLER: "an interrupt handler", RCU: "an RCU reader",
+    IRQ: "interrupts are off", PREEMPT: "preemption is off", HANDLER: "an interrupt is handled",
+    RCU: "an RCU reader runs",
 }  # fmt: skip
 
 KINDS = ("spin", "irq", "sleep")

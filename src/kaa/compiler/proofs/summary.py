@@ -15,6 +15,8 @@ from kaa.compiler.proofs.held import Flow, Held, State
 from kaa.compiler.proofs.locks import HANDLER, IRQ, PARAMETER_BITS, LockTable, bits, parameter_of
 
 ALL = -1
+TRIED = 16
+"""Among the contexts of a taken lock: it was only tried, so nobody waited for it."""
 Group = tuple[int, int, int]
 """(bits given back before, contexts made before: IRQ and HANDLER; locks taken then)."""
 
@@ -76,7 +78,10 @@ class Summary:
 
     sleeps: int | None = None
     """None: never. Else the bits that are certainly given back before it sleeps: they may be held at the call."""
+    last: int | None = None
+    """The same for what only the release of an object's last reference leads to: its `__del__`, its fields' ends."""
     takes: Takes = field(default_factory=Takes)
+    """Not what only the last release of an object leads to, but for the allocator's."""
     edges: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     """Pairs (held, taken) of which one is a parameter: the caller knows which lock that is."""
     net: tuple[Held, ...] = ()
@@ -86,14 +91,18 @@ class Summary:
     raised_minus: int = 0
     irq_off: bool = False
     """Interrupts are off after it, whatever they were."""
+    returns: bool = True
+    raises: bool = True
+    """False, before the node was looked at: nothing comes back from it yet (and so nothing that is not so)."""
 
     def shape(self) -> tuple[object, ...]:
         """Everything, to see whether it changed."""
-        return (self.sleeps, tuple(sorted(self.takes.groups())), len(self.edges), self.net, self.net_minus,
-                self.raised_net, self.raised_minus, self.irq_off)  # fmt: skip
+        return (self.sleeps, self.last, tuple(sorted(self.takes.groups())), len(self.edges), self.net, self.net_minus,
+                self.raised_net, self.raised_minus, self.irq_off, self.returns, self.raises)  # fmt: skip
 
 
 NOTHING = Summary()
+BOTTOM = Summary(returns=False, raises=False)
 
 
 class Summaries:
@@ -107,6 +116,8 @@ class Summaries:
         """Sites with states, of the functions that touch locks or contexts themselves."""
         self.edges: dict[tuple[int, int], tuple[Held, Site]] = {}
         """Lock order: (held, taken) → an example: the lock as it is held, and the site that takes the other."""
+        self.freeing = NOTHING
+        """What the end of every object does: give memory back."""
         self._allocate_bits()
         for component in graph.components():
             self._component(component)
@@ -123,7 +134,7 @@ class Summaries:
     def _component(self, nodes: list[Node]) -> None:
         alone = len(nodes) == 1 and nodes[0] not in nodes[0].callees
         for node in nodes:
-            self.of.setdefault(node, NOTHING)
+            self.of.setdefault(node, BOTTOM)
         for _ in range(1 if alone else 40):
             changed = False
             for node in nodes:
@@ -132,6 +143,9 @@ class Summaries:
                 self.of[node] = made
             if not changed:
                 break
+        for node in nodes:
+            if node is self.graph.by_symbol.get("kaa_object_free"):
+                self.freeing = self.of[node]
         for node in nodes:
             self._record(node)
 
@@ -143,7 +157,7 @@ class Summaries:
         if not self._needs_flow(node):
             return self._plain(node)
         flow = Flow(node, self.table, self)
-        out = Summary()
+        out = Summary(returns=flow.returned is not None, raises=flow.raised is not None)
         self.points[node] = flow.points()
         for site, state in self.points[node]:
             self._at(node, site, state, out)
@@ -170,14 +184,18 @@ class Summaries:
     def _plain(self, node: Node) -> Summary:
         """The union of the callees': nothing is held here."""
         sleeps: int | None = None
+        last: int | None = None
         takes = Takes()
         for callee in node.callees:
             known = self.of.get(callee, NOTHING)
-            if known.sleeps is not None:
-                sleeps = known.sleeps if sleeps is None else sleeps & known.sleeps
+            last = _least(last, known.last)
+            if callee.fn is None:
+                last = _least(last, known.sleeps)
+                known = self.freeing
+            sleeps = _least(sleeps, known.sleeps)
             for given, contexts, mask in known.takes.groups():
                 takes.add(given, contexts, mask & ~PARAMETER_BITS)
-        return Summary(sleeps, takes)
+        return Summary(sleeps, last, takes)
 
     def _at(self, node: Node, site: Site, state: State, out: Summary) -> None:
         """Adds what one site does."""
@@ -185,22 +203,27 @@ class Summaries:
         if site.event is not None:
             what = site.event.what
             if what[0] in ("sleep", "fault"):
-                self._sleep(out, plus, state, 0)
+                out.sleeps = self._sleep(out.sleeps, plus, state, 0)
             elif what[0] == "acquire":
                 bit = self._bit_at(node, site)
                 if what[1] == "sleep" and not what[4]:
-                    self._sleep(out, plus, state, 0)
-                self._take(out, plus, state, bit, 0, 0)
-                self._pairs(out, plus, bit)
+                    out.sleeps = self._sleep(out.sleeps, plus, state, 0)
+                self._take(out, plus, state, bit, 0, TRIED if what[4] else 0)
+                if not what[4]:
+                    self._pairs(out, plus, bit)
             return
         for callee in site.callees:
             known = self.of.get(callee, NOTHING)
-            if known.sleeps is not None:
-                self._sleep(out, plus, state, self.passed(known.sleeps, site))
+            out.last = self._sleep(out.last, plus, state, self._given(known.last, site))
+            if callee.fn is None:
+                out.last = self._sleep(out.last, plus, state, self._given(known.sleeps, site))
+                known = self.freeing
+            out.sleeps = self._sleep(out.sleeps, plus, state, self._given(known.sleeps, site))
             for before, made, mask in known.takes.groups():
                 given, taken = self.passed(before, site), self.passed(mask, site)
                 self._take(out, plus, state, taken, given, made)
-                self._pairs(out, plus & ~given, taken)
+                if not made & TRIED:
+                    self._pairs(out, plus & ~given, taken)
             for held, taken in known.edges:
                 for a in bits(self.passed(held, site)):
                     for b in bits(self.passed(taken, site)):
@@ -223,11 +246,14 @@ class Summaries:
             return state.minus | given
         return state.minus | (given & ~(plus & ~IRQ))
 
-    def _sleep(self, out: Summary, plus: int, state: State, given: int) -> None:
-        if plus & ~given & self.table.atomic:
-            return  # refused by the context proof; callers need not hear of it again
-        before = self.compose(plus, state, given)
-        out.sleeps = before if out.sleeps is None else out.sleeps & before
+    def _given(self, sleeps: int | None, site: Site) -> int | None:
+        return None if sleeps is None else self.passed(sleeps, site)
+
+    def _sleep(self, known: int | None, plus: int, state: State, given: int | None) -> int | None:
+        """What is given back before any sleep, with one more that gives back `given`."""
+        if given is None or plus & ~given & self.table.atomic:
+            return known  # no sleep, or one that the context proof refuses: callers need not hear of it again
+        return _least(known, self.compose(plus, state, given))
 
     def _take(self, out: Summary, plus: int, state: State, mask: int, given: int, made: int) -> None:
         contexts = (plus & ~given & (IRQ | HANDLER)) | made
@@ -256,26 +282,50 @@ class Summaries:
                 out |= self.table.bit_of(fn, args[index], kind, nested)
         return out
 
-    def leave(self, site: Site, state: State, raising: bool) -> None:
-        """A call's effect on what is held after it."""
-        for callee in site.callees:
-            known = self.of.get(callee, NOTHING)
-            net, minus = (known.raised_net, known.raised_minus) if raising else (known.net, known.net_minus)
-            if minus:
-                minus = self.passed(minus, site)
-                gone = tuple(h for h in state.held if not h.bit & minus)
-                state.minus |= minus & ~state.plus()
-                state.held = gone
-                if minus & IRQ:
-                    state.irq_off = False
-            if known.irq_off and not raising:
-                state.irq_off = True
-            for one in net:
-                path = self._path_passed(one.path, callee, site)
-                have = {(h.bit, h.path) for h in state.held}
-                for bit in bits(self.passed(one.bit, site)):
-                    if (bit, path) not in have:
-                        state.held = (*state.held, Held(bit, path, one.shared, one.must, site))
+    def leave(self, site: Site, state: State, raising: bool) -> bool:
+        """A call's effect on what is held after it; False if it does not come back that way. What a primitive does
+        inside, its event has told."""
+        if site.instr.primitive:
+            return True
+        known = [(c, self.of.get(c, NOTHING)) for c in site.callees]
+        back = [(c, k) for c, k in known if (k.raises if raising else k.returns)]
+        changes = [(c, k) for c, k in back if self._changes(k, raising)]
+        if not changes:
+            return bool(back)
+        before = state.copy() if len(changes) < len(back) or len(changes) > 1 else None
+        self._leave_one(site, state, *changes[0], raising)
+        for callee, one in changes[1:]:
+            assert before is not None
+            other = before.copy()
+            self._leave_one(site, other, callee, one, raising)
+            state.merge(other)
+        if before is not None and len(changes) < len(back):
+            state.merge(before)
+        return True
+
+    @staticmethod
+    def _changes(known: Summary, raising: bool) -> bool:
+        if raising:
+            return bool(known.raised_net or known.raised_minus)
+        return bool(known.net or known.net_minus or known.irq_off)
+
+    def _leave_one(self, site: Site, state: State, callee: Node, known: Summary, raising: bool) -> None:
+        net, minus = (known.raised_net, known.raised_minus) if raising else (known.net, known.net_minus)
+        if minus:
+            minus = self.passed(minus, site)
+            left = minus & ~state.plus()
+            state.held = tuple(h for h in state.held if not h.bit & minus)
+            state.minus |= left
+            if minus & IRQ:
+                state.irq_off = False
+        if known.irq_off and not raising:
+            state.irq_off = True
+        for one in net:
+            path = self._path_passed(one.path, callee, site)
+            have = {(h.bit, h.path) for h in state.held}
+            for bit in bits(self.passed(one.bit, site)):
+                if (bit, path) not in have:
+                    state.held = (*state.held, Held(bit, path, one.shared, one.must, site))
 
     def _path_passed(self, path: str, callee: Node, site: Site) -> str:
         """A callee's path in the caller's terms."""
@@ -296,13 +346,13 @@ class Summaries:
             return
         for site, state in self.points.get(node, ()):
             if site.event is not None:
-                if site.event.what[0] == "acquire":
+                if site.event.what[0] == "acquire" and not site.event.what[4]:
                     self._note(state, 0, self._bit_at(node, site), site)
                 continue
             for callee in site.callees:
-                known = self.of[callee]
-                for given, _, mask in known.takes.groups():
-                    if state.held:
+                known = self.of[callee] if callee.fn is not None else self.freeing
+                for given, made, mask in known.takes.groups():
+                    if state.held and not made & TRIED:
                         self._note(state, self.passed(given, site), self.passed(mask, site), site)
                 for held, taken in known.edges:
                     for a in bits(self.passed(held, site)):
@@ -318,6 +368,11 @@ class Summaries:
             return
         for bit in bits(taken & ~PARAMETER_BITS):
             self.edges.setdefault((held.bit, bit), (held, site))
+
+
+def _least(a: int | None, b: int | None) -> int | None:
+    """What is given back before both of two sleeps; None is no sleep."""
+    return b if a is None else a if b is None else a & b
 
 
 def sites_of(node: Node, summaries: Summaries) -> list[tuple[Site, State]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from kaa.compiler import ir
 from kaa.compiler.ir import Value, Var
 from kaa.compiler.program import Function, Program
-from kaa.compiler.types import ClassType, FunctionType, Type, nonnull, strip
+from kaa.compiler.types import BoolType, ClassType, FunctionType, Type, nonnull, strip
 
 Place = tuple[str, object]
 
@@ -75,11 +75,18 @@ class Targets:
             elif isinstance(instr, ir.CallVirtual):
                 for impl in instr.slot.impls.values():
                     self._into(instr.args, impl)
+            if isinstance(instr, ir.Op) and instr.op == "cast" and _is_callable(instr.dst.type):
+                self._flow(instr.args[0], ("var", instr.dst))
+                continue
             if isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer, ir.Raw, ir.Op)):
                 self._unknown.update(("var", d) for d in instr.defs() if _is_callable(d.type))
-            if isinstance(instr, (ir.Op, ir.Raw, ir.CallPointer)):
+            if isinstance(instr, (ir.Op, ir.Raw)) or (isinstance(instr, ir.Call) and instr.callee.is_external):
                 for value in instr.uses():
                     if _is_callable(value.type) and not _test(instr):
+                        self._flow(value, ("escape", nonnull(strip(value.type))))
+            elif isinstance(instr, ir.CallPointer):
+                for value in instr.args:
+                    if _is_callable(value.type):
                         self._flow(value, ("escape", nonnull(strip(value.type))))
 
     def _into(self, args: list[Value], callee: Function) -> None:
@@ -138,6 +145,9 @@ class Targets:
 
 
 def _test(instr: ir.Instr) -> bool:
+    """Is the value only compared?"""
+    if isinstance(instr, ir.Raw):
+        return isinstance(instr.dst.type, BoolType) if instr.dst is not None else False
     return isinstance(instr, ir.Op) and instr.op in ("==", "!=")
 
 
