@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers import serial
-from kaa.kernel.drivers.pci import scan
+from kaa.kernel.drivers.pci import msix, scan
 from kaa.kernel.drivers.tty import devices, ptmx
 from kaa.kernel.drivers.virtio import console as console  # registers its driver, as the other two do
 from kaa.kernel.drivers.virtio import console_nodes, mmio
@@ -33,6 +33,12 @@ def start(line: Bytes = b"") -> None:
         elif name == b"virtio_mmio.device":
             mmio.probe_word(command_line.value_of(word))
     scan.scan()
+
+
+def spread_interrupts() -> None:
+    """All processors run: each gets some of the devices' interrupts."""
+    machine.irq.spread()
+    msix.spread()
 
 
 def quiesce() -> None:

@@ -91,6 +91,7 @@ def run(unused: u64) -> None:
     _unpack()
     drivers.start(command_line.text())
     machine.smp.start_others()
+    drivers.spread_interrupts()
     _show_processors()
     rcu.start()
     planted_bugs.check()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.kernel.arch.x86_64 import apic
+from kaa.kernel.arch.x86_64 import apic, processors
 from kaa.kernel.arch.x86_64.window import Window, open_window
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.lang import Array, u8, u32, u64
@@ -103,6 +103,17 @@ def route(line: u32, vector: u32, level: bool, low: bool) -> None:
         first = controllers.first_lines[index]
         if first <= line and line - first < controllers.line_counts[index]:
             _program(controllers.windows[index], line - first, entry)
+
+
+def spread() -> None:
+    """Send the lines in use to the processors by turns. An interrupt that is under way goes where it was sent."""
+    for index in range(controllers.count):
+        controller = controllers.windows[index]
+        for pin in range(controllers.line_counts[index]):
+            controllers.lock.acquire()
+            if _read(controller, REDIRECTION + 2 * u32(pin)) & MASKED == 0:
+                _write(controller, REDIRECTION + 2 * u32(pin) + 1, processors.next_target() << 24)
+            controllers.lock.release()
 
 
 def _program(controller: Window, pin: u32, entry: u32) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaa.kernel.arch.x86_64 import apic, percpu
+from kaa.kernel.arch.x86_64 import apic, percpu, processors
 from kaa.lang import Array, Atomic, interrupts, u32, u64
 from kaa.lang.unsafe import asm
 
@@ -123,6 +123,18 @@ def connect(line: u32, handler: Callable[[u32], None], level: bool = False, low:
     vectors.lines[vector] = line + 1
     ioapic.route(line, vector, level, low)
     return vector
+
+
+def spread() -> None:
+    """All processors run: let each have some of the lines that are connected."""
+    from kaa.kernel.arch.x86_64 import ioapic
+
+    ioapic.spread()
+
+
+def message_target() -> u32:
+    """Where a device that sends its interrupts as messages is to send them: an APIC id."""
+    return processors.next_target()
 
 
 def _call(handler: Callable[[u32], None], vector: u32) -> None:

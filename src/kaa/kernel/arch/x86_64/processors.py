@@ -11,7 +11,7 @@ from __future__ import annotations
 from kaa.kernel import log
 from kaa.kernel.arch.x86_64 import apic
 from kaa.kernel.init.command_line import boot_param, number
-from kaa.lang import Array, Atomic, Bytes, u32, u64
+from kaa.lang import Array, Atomic, Bytes, popcount, trailing_zeros, u32, u64
 
 MAX_CPUS = 64
 BROADCAST = 0xFF
@@ -79,6 +79,28 @@ def initialise() -> None:
     processors.apic_ids[0] = own
     if processors.left_out != 0:
         log.warn(f"{processors.left_out} processors cannot be used: beyond {MAX_CPUS}, or with APIC ids above 254")
+
+
+class Turn:
+    """Whose turn it is to get the next device's interrupts."""
+
+    next: Atomic[u32]
+
+    def __init__(self) -> None:
+        self.next = Atomic(0)
+
+
+turn = Turn()
+
+
+def next_target() -> u32:
+    """The APIC id of the processor that is to get a device's interrupts: those that run, by turns."""
+    wanted = turn.next.fetch_add(1) % u32(popcount(online_mask()))
+    left = online_mask()
+    while wanted != 0:
+        left &= left - 1
+        wanted -= 1
+    return processors.apic_ids[u32(trailing_zeros(left))]
 
 
 def count() -> u32:

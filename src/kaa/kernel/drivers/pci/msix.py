@@ -6,10 +6,12 @@ One entry of the table is used: all causes of a device share a vector. Writes th
 
 from __future__ import annotations
 
-from kaa.kernel.arch.x86_64 import apic
-from kaa.kernel.arch.x86_64.window import open_window
+from typing import Final
+
+from kaa.kernel.arch.x86_64 import irq
+from kaa.kernel.arch.x86_64.window import Window, open_window
 from kaa.kernel.drivers.pci.config import COMMAND, COMMAND_NO_INTX, Function
-from kaa.lang import u32, u64
+from kaa.lang import copy, u32, u64
 
 CAPABILITY_ID = 0x11
 ENABLE = 0x80000000
@@ -18,8 +20,35 @@ ENTRY_SIZE = 16
 APIC_ADDRESS = 0xFEE00000
 
 
+class Source:
+    """A function that sends messages. Made when its driver starts, for ever."""
+
+    function: Final[Function]
+    control: Final[u32]
+    """Where its control register is."""
+    entry: Window
+
+    def __init__(self, function: Function, control: u32, entry: Window) -> None:
+        self.function = function
+        self.control = control
+        self.entry = copy(entry)
+
+
+sources: list[Source] = []
+
+
+def spread() -> None:
+    """All processors run: let each have some of the messages. Entries are changed while the function is masked
+    (6.8.3.5). Before process 1 becomes a program; no driver starts meanwhile."""
+    for source in sources:
+        control = source.function.read32(source.control)
+        source.function.write32(source.control, control | FUNCTION_MASK)
+        source.entry.write32(0, u32(APIC_ADDRESS) | irq.message_target() << 12)
+        source.function.write32(source.control, control)
+
+
 def enable(function: Function, vector: u32) -> bool:
-    """Let entry 0 raise `vector` on this processor, and switch INTx off. False when the function has no MSI-X."""
+    """Let entry 0 raise `vector`, and switch INTx off. False when the function has no MSI-X. Raises MemoryError."""
     for offset in function.capabilities():
         if function.read8(offset) == CAPABILITY_ID:
             return enable_at(function, offset, vector)
@@ -36,7 +65,8 @@ def enable_at(function: Function, offset: u32, vector: u32) -> bool:
     control = function.read32(offset)
     function.write32(offset, control | ENABLE | FUNCTION_MASK)
     entry = open_window(base + u64(table & 0xFFFFFFF8), ENTRY_SIZE)
-    entry.write32(0, u32(APIC_ADDRESS) | (apic.identity() & 0xFF) << 12)
+    sources.append(Source(function, offset, entry))
+    entry.write32(0, u32(APIC_ADDRESS) | irq.message_target() << 12)
     entry.write32(4, 0)
     entry.write32(8, vector)
     entry.write32(12, 0)
