@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kaa.compiler import ir
-from kaa.compiler.proofs.user_values import TRUST, Number, Operand, State
+from kaa.compiler.proofs.user_values import Number, Operand, State
 from kaa.compiler.types import IntType, strip
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "shl": "<<", "cast": "conversion", "floordiv": "//", "mod": "%"}
@@ -12,7 +12,7 @@ SIGNS = {"add": "+", "sub": "-", "mul": "*", "shl": "<<", "cast": "conversion", 
 
 def computed(instr: ir.Op, operands: list[Operand], t: IntType, state: State) -> tuple[Number, str]:
     """The result, cut to the type, and what is wrong ("": nothing can be)."""
-    numbers = [_fitted(state.number(o), a, o) for o, a in zip(operands, instr.args, strict=True)]
+    numbers = [state.number(o) for o in operands]
     checked = all(n.checked for n in numbers)
     op = instr.op
     if op == "cast":
@@ -23,29 +23,30 @@ def computed(instr: ir.Op, operands: list[Operand], t: IntType, state: State) ->
         return Number(t.low, t.high), ""
     a, b = numbers
     low, high = _range(op, a, b, t)
-    if op == "sub" and operands[0].value and operands[1].value and (operands[1].value, operands[0].value) in state.less:
+    if op == "sub" and state.is_below(operands[1].value, operands[0].value):
         low = max(low, 0)
     if op == "add":
-        high = min([high, *(c for x, y, c in state.sums if (x, y) == (operands[0].value, operands[1].value))])
-    fits = t.low <= low and high <= t.high
-    if fits:
+        most = state.may_sum_to(operands[0].value, operands[1].value)
+        high = high if most is None else min(high, most)
+    if t.low <= low and high <= t.high:
         return Number(low, high, checked), ""
     cut = Number(max(low, t.low), min(high, t.high), checked)
     if cut.low > cut.high:
         cut = Number(t.low, t.high)
     if not instr.checked:
         return Number(t.low, t.high), ""
-    if op == "sub" and not operands[1].value and operands[1].constant is None and high <= t.high:
-        return cut, ""  # from a user's number something of the kernel's: compared elsewhere, or known otherwise
-    return cut, f"a user's number in this {SIGNS.get(op, op)} may overflow {t}, which stops the machine: check it first"
-
-
-def _fitted(number: Number, arg: ir.Value, operand: Operand) -> Number:
-    """Something trusted is no larger than its type, and in small types not near their ends."""
-    t = strip(arg.type)
-    if operand.value or operand.constant is not None or not isinstance(t, IntType):
-        return number
-    return Number(0, min(TRUST, 1 << (t.bits - 2)), True)
+    if op == "sub" and low < t.low and high <= t.high:
+        if operands[1].value == 0 and operands[1].constant is None:
+            return cut, ""  # something of the kernel's from a user's number: known to be less in another way
+        if operands[1].value and checked:
+            return cut, ""  # both were compared with bounds: ends of a range
+    if op == "add" and checked and operands[0].constant is None and operands[1].constant is None:
+        return cut, ""  # each was compared with a bound
+    if op == "shl" and checked and operands[1].value == 0 and operands[1].constant is None:
+        return cut, ""
+    which = next(n for n, o in zip(numbers, operands, strict=True) if o.value)
+    sign = SIGNS.get(op, op)
+    return cut, f"a user's number ({which}) in this {sign} may overflow {t}, which stops the machine: check it first"
 
 
 def _range(op: str, a: Number, b: Number, t: IntType) -> tuple[int, int]:
@@ -76,10 +77,10 @@ def _range(op: str, a: Number, b: Number, t: IntType) -> tuple[int, int]:
 def _cast(instr: ir.Op, number: Number, t: IntType) -> tuple[Number, str]:
     if t.low <= number.low and number.high <= t.high:
         return number, ""
-    if not instr.checked:
-        return Number(t.low, t.high), ""
+    if not instr.checked or number.checked:
+        return Number(t.low, t.high, number.checked), ""
     cut = Number(max(number.low, t.low), min(number.high, t.high), number.checked)
-    return cut, f"a user's number may not fit into {t}, which stops the machine: check it first"
+    return cut, f"a user's number ({number}) may not fit into {t}, which stops the machine: check it first"
 
 
 def _and(numbers: list[Number], t: IntType) -> Number:
@@ -128,13 +129,18 @@ def _index(operands: list[Operand], numbers: list[Number], state: State) -> str:
             continue
         limit = bound.constant
         within = number.high < limit + (len(indexes) == 2) if limit is not None else number.checked
-        within = within or (bound.value != 0 and (operand.value, bound.value) in state.less)
+        within = within or state.is_below(operand.value, bound.value)
         if number.low < 0 or not within:
-            if len(indexes) == 2 and operand is operands[0] and (operand.value, operands[1].value) in state.less:
+            if (
+                number.low >= 0
+                and len(indexes) == 2
+                and operand is operands[0]
+                and state.is_below(operand.value, operands[1].value)
+            ):
                 continue
             return wrong
     if len(indexes) == 2 and operands[0].value and operands[1].value:
-        ordered = (operands[0].value, operands[1].value) in state.less or indexes[0].high <= indexes[1].low
+        ordered = state.is_below(operands[0].value, operands[1].value) or indexes[0].high <= indexes[1].low
         return "" if ordered else "two users' numbers cut a view, and the first may be above the second"
     return ""
 

@@ -6,6 +6,7 @@ The proof (user_memory.py) asks for a Summary per function and context; what is 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,13 +15,13 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.user_arithmetic import computed, unsafe_check
-from kaa.compiler.proofs.user_values import TRUSTED, Condition, Number, Operand, State
-from kaa.compiler.types import ArrayType, BoolType, IntType, PtrType, SliceType, StructType, Type, strip
+from kaa.compiler.proofs.user_values import TRUSTED, Condition, Key, Number, Operand, State
+from kaa.compiler.proofs.user_ways import PLACES, is_place
+from kaa.compiler.types import BoolType, IntType, PtrType, strip
 
 if TYPE_CHECKING:
     from kaa.compiler.proofs.user_memory import UserMemory
 
-PLACES = (StructType, ArrayType, SliceType, PtrType)
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 WHOLE = "*"
 
@@ -35,6 +36,8 @@ class Argument(NamedTuple):
 
 
 NOTHING = Argument()
+Known = dict[tuple[int, str], Number]
+"""By the argument's index, and its field's name."""
 Context = tuple[Argument, ...]
 
 
@@ -47,10 +50,10 @@ class Summary:
     fields: tuple[tuple[str, Number], ...] = ()
     whole: bool = False
     """Likewise of the struct that it gives."""
-    after: dict[int, Number] = field(default_factory=dict[int, Number])
-    """What is known of its arguments when it is over."""
-    if_true: dict[int, Number] = field(default_factory=dict[int, Number])
-    if_false: dict[int, Number] = field(default_factory=dict[int, Number])
+    after: Known = field(default_factory=dict["tuple[int, str]", Number])
+    """What is known of its arguments, and of fields of them, when it is over."""
+    if_true: Known = field(default_factory=dict["tuple[int, str]", Number])
+    if_false: Known = field(default_factory=dict["tuple[int, str]", Number])
     fills: set[int] = field(default_factory=set[int])
     """Arguments that name places which it fills with what the user has."""
     fetches: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
@@ -79,7 +82,7 @@ class Flow:
         self.renewed: dict[object, int] = {}
         self.returns: list[tuple[State, list[Value]]] = []
         self.final = False
-        self.roots = proof.roots(fn)
+        self.roots, self.prefixes, self.constants = proof.ways(fn)
         self._run(context)
 
     # ---- the flow ----------------------------------------------------------------------------------------------------
@@ -105,8 +108,15 @@ class Flow:
             self._block(block, lambda target, out: self._into(target, out, work))
         self.final = True
         for block in list(self.starts):
-            self._block(block, lambda target, out: None)
+            self._block(block, self._last)
         self._finish()
+
+    def _last(self, target: Block, state: State) -> None:
+        """A way out that ends in a block which does nothing but return: what is known of it is kept apart."""
+        state = state.copy()
+        target = self._threaded(target, state)
+        if isinstance(target.end, ir.Return) and not _is_work(target):
+            self.returns.append((state, target.end.values))
 
     def _into(self, target: Block, state: State, work: set[Block]) -> None:
         target = self._threaded(target, state)
@@ -121,16 +131,18 @@ class Flow:
 
     @staticmethod
     def _threaded(target: Block, state: State) -> Block:
-        """Where control goes if a block only branches on what is known."""
+        """Where control goes on: past blocks that only branch on what this way here has made known."""
         for _ in range(8):
-            end = target.end
-            if not isinstance(end, ir.Branch) or not isinstance(end.cond, Var):
-                if isinstance(end, ir.Goto) and not target.instrs:
-                    target = end.block
-                    continue
+            made: dict[Var, int] = {}
+            if not _evaluate(target, state.bools, made):
                 return target
-            known = state.bools.get(end.cond)
-            if not isinstance(known, bool) or any(type(i) not in _NOTHING for i in target.instrs):
+            state.bools.update(made)
+            end = target.end
+            if isinstance(end, ir.Goto):
+                target = end.block
+                continue
+            known = state.bools.get(end.cond) if isinstance(end, ir.Branch) and isinstance(end.cond, Var) else None
+            if not isinstance(end, ir.Branch) or not isinstance(known, int):
                 return target
             target = end.yes if known else end.no
         return target
@@ -145,7 +157,7 @@ class Flow:
         if isinstance(end, ir.Branch):
             self._branch(end, state, into)
             return
-        if isinstance(end, ir.Return) and self.final:
+        if isinstance(end, ir.Return) and self.final and (_is_work(block) or block is self.fn.blocks[0]):
             self.returns.append((state, end.values))
         if isinstance(end, ir.Switch):
             operand = self.operand(end.value, state)
@@ -160,7 +172,7 @@ class Flow:
 
     def _branch(self, end: ir.Branch, state: State, into: Callable[[Block, State], None]) -> None:
         condition = state.bools.get(end.cond) if isinstance(end.cond, Var) else None
-        if isinstance(condition, bool):
+        if isinstance(condition, int):
             into(end.yes if condition else end.no, state)
             return
         for target, truth in ((end.yes, True), (end.no, False)):
@@ -202,20 +214,31 @@ class Flow:
         state.less = frozenset(p for p in state.less if value not in p)
         state.sums = frozenset(s for s in state.sums if value not in s[:2])
         state.rests = {v: r for v, r in state.rests.items() if v != value and r[1] != value}
+        state.near = {v: n for v, n in state.near.items() if v != value and n[0] != value}
+        state.known = {
+            o: v
+            for o, v in state.known.items()
+            if v != value and not any(isinstance(p, Operand) and p.value == value for p in o)  # type: ignore[attr-defined]
+        }
         for var in [v for v, known in state.names.items() if known == value]:
             del state.names[var]
         for key in [k for k, known in state.fields.items() if known == value]:
             del state.fields[key]
         state.fetched.pop(value, None)
-        for var in [v for v, c in state.bools.items() if not isinstance(c, bool) and _mentions(c, value)]:
+        for var in [v for v, c in state.bools.items() if not isinstance(c, int) and _mentions(c, value)]:
             del state.bools[var]
 
-    @staticmethod
-    def operand(value: Value, state: State) -> Operand:
+    def operand(self, value: Value, state: State) -> Operand:
         """What an operand is."""
         if isinstance(value, Var):
             known = state.names.get(value)
-            return Operand(known) if known else TRUSTED
+            if known:
+                return Operand(known)
+            constant = self.constants.get(value)
+            if constant is not None:
+                return Operand(0, constant)
+            t = strip(value.type)
+            return Operand(high=1 << (t.bits - 2)) if isinstance(t, IntType) and t.bits < 64 else TRUSTED
         if isinstance(value, ir.Const) and isinstance(value.value, int):
             return Operand(0, int(value.value))
         return TRUSTED
@@ -268,13 +291,17 @@ class Flow:
                 state.bools[dst] = condition
             return
         self.define(state, instr, dst, None)
-        if isinstance(src, ir.Const) and isinstance(src.value, bool):
+        if isinstance(src, ir.Const) and isinstance(src.value, int):
             state.bools[dst] = src.value
 
     def _op(self, instr: ir.Op, state: State) -> None:
         operands = [self.operand(a, state) for a in instr.args]
         if instr.op in COMPARISONS:
             state.bools.pop(instr.dst, None)
+            known = [_constant(a, state.bools) for a in instr.args]
+            if len(known) == 2 and known[0] is not None and known[1] is not None:
+                state.bools[instr.dst] = _TESTS[instr.op](known[0], known[1])
+                return
             if any(o.value for o in operands) and len(operands) == 2:
                 state.bools[instr.dst] = Condition(instr.op, operands[0], operands[1])
             return
@@ -295,6 +322,16 @@ class Flow:
         if not isinstance(t, IntType):
             self.define(state, instr, instr.dst, None)
             return
+        done = (instr.op, *operands, t.bits, t.signed)
+        before = state.known.get(done)
+        if before is not None and before in state.numbers:
+            state.bools.pop(instr.dst, None)
+            state.names[instr.dst] = before
+            return
+        if instr.op == "cast" and not instr.checked and not _fits(state.numbers[operands[0].value], t):
+            if state.numbers[operands[0].value].checked:
+                self.define(state, instr, instr.dst, None)
+                return
         number, bad = computed(instr, operands, t, state)
         if bad:
             self.refuse("overflow", instr, bad)
@@ -304,9 +341,34 @@ class Flow:
             state.names[instr.dst] = operands[0].value
             return
         value = self.define(state, instr, instr.dst, number)
-        if instr.op == "sub" and operands[1].value and not operands[0].value:
-            constant = operands[0].constant
-            state.rests[value] = (t.high if constant is None else constant, operands[1].value)
+        self._relate(instr.op, operands, value, t, state)
+        state.known[done] = value
+
+    @staticmethod
+    def _relate(op: str, operands: list[Operand], value: int, t: IntType, state: State) -> None:
+        """What is known of a result and its operands, beside its bounds."""
+        this = Operand(value)
+        if op == "add":
+            for one, other in (operands, operands[::-1]):
+                if state.number(other).low >= 0:
+                    state.order(one, this)
+        elif op == "sub":
+            if state.number(operands[1]).low >= 0:
+                state.order(this, operands[0])
+            if operands[1].value:
+                of = operands[0]
+                high = of.constant if of.constant is not None else state.numbers[of.value].high if of.value else t.high
+                state.rests[value] = (high, operands[1].value)
+        of, other = operands[0].value, operands[1].constant if len(operands) == 2 else None
+        if of and other is not None and other >= 0:
+            if op == "and" and (t.high ^ other) & ((t.high ^ other) + 1) == 0:
+                state.near[value] = (of, 0, t.high ^ other)  # low bits were cut off
+            elif op == "shr" and other < t.bits:
+                state.near[value] = (of, other, (1 << other) - 1)
+            elif op == "sub":
+                state.near[value] = (of, 0, other)
+        if op in ("and", "shr", "floordiv", "mod") and state.number(operands[0]).low >= 0:
+            state.order(this, operands[0])
 
     def _load(self, instr: ir.Load, state: State) -> None:
         t = strip(instr.dst.type)
@@ -334,17 +396,14 @@ class Flow:
         else:
             self.define(state, instr, instr.dst, None)
 
-    @staticmethod
-    def _key(base: Var, place: ir.Place) -> tuple[Var, str] | None:
+    def _key(self, base: Var, place: ir.Place) -> Key | None:
+        """What a part of a place is called, if that can be told."""
+        prefix = self.prefixes.get(place.base, "") if isinstance(place.base, Var) else None
+        if prefix is None:
+            return None
         if isinstance(place, ir.FieldPlace):
-            inner = place.base
-            return (
-                base,
-                f"{inner.name}.{place.field.name}" if inner is not base and _nested(inner) else place.field.name,
-            )  # type: ignore[union-attr]
-        if isinstance(place.index, ir.Const):
-            return (base, f"[{place.index.value}]")
-        return None
+            return (base, prefix + place.field.name)
+        return (base, f"{prefix}[{place.index.value}]") if isinstance(place.index, ir.Const) else None
 
     def _store(self, instr: ir.Store, state: State) -> None:
         base = self.root(instr.place.base)
@@ -386,6 +445,8 @@ class Flow:
             numbers = [state.number(o) for o in operands]
             if template in _EXTREMES and len(numbers) == 2:
                 number = _EXTREMES[template](*numbers)
+            elif template.startswith(("kaa_ctz", "kaa_clz", "__builtin_popcount")):
+                number = Number(0, 63 if numbers[0].low > 0 and template.startswith("kaa_ctz") else 64, True)
             elif template in ("(u64){0}", "{0}") and numbers[0].low >= t.low and numbers[0].high <= t.high:
                 self._assign(instr, dst, instr.args[0], state)
                 return
@@ -394,11 +455,12 @@ class Flow:
         elif isinstance(t, BoolType) and template in ("{0} == 0", "{0} != 0") and operands[0].value:
             state.bools[dst] = Condition(template[4:6], operands[0], Operand(0, 0))
             return
-        if isinstance(t, PtrType) and any(o.value for o in operands) and not template.endswith(".p"):
+        if isinstance(t, PtrType) and any(o.value and not state.numbers[o.value].checked for o in operands):
             self.refuse("pointer", instr, "a user's number becomes a pointer: user memory is only copied from and to")
         value = self.define(state, instr, dst, number)
         if value and template == _MIN:
-            state.less |= {(value, o.value) for o in operands if o.value}
+            for operand in operands:
+                state.order(Operand(value), operand)
         root = self.root(instr.args[0]) if instr.args else None
         if number is None and isinstance(t, IntType) and template.startswith("*") and root in state.places:
             self.define(state, instr, dst, Number(t.low, t.high))
@@ -428,7 +490,7 @@ class Flow:
         if wrong not in (">", ">=") or not left.value:
             return
         known, bound = state.numbers[left.value], state.number(right)
-        if right.value and (left.value, right.value) in state.less:
+        if state.is_below(left.value, right.value):
             return
         if known.checked if right.constant is None else known.high <= bound.high - (wrong == ">="):
             return
@@ -447,7 +509,7 @@ class Flow:
         first = True
         for state, values in self.returns:
             value = values[0] if values else None
-            after = {i: state.numbers[v] for v, (i, name) in self.entries.items() if not name}
+            after = self._arguments(state)
             yes, no = self._outcomes(value, state)
             out.after = after if first else _joined(out.after, after)
             out.if_true = yes if first else _joined(out.if_true, yes)
@@ -467,24 +529,32 @@ class Flow:
                 if isinstance(value.value, int) and not isinstance(value.value, bool):
                     out.result = out.result.join(Number(value.value, value.value, True))
 
-    def _outcomes(self, value: Value | None, state: State) -> tuple[dict[int, Number], dict[int, Number]]:
+    def _arguments(self, state: State) -> Known:
+        """What is known of the arguments and their fields at the end."""
+        out: Known = {where: state.numbers[v] for v, where in self.entries.items() if not where[1]}
+        for (base, name), value in state.fields.items():
+            if value and base.param and base in self.fn.params:
+                out[self.fn.params.index(base), name] = state.numbers[value]
+        return out
+
+    def _outcomes(self, value: Value | None, state: State) -> tuple[Known, Known]:
         """What is known of the arguments where the result is true, and where it is false."""
         if not isinstance(strip(self.fn.result), BoolType):
             return {}, {}
-        condition: Condition | bool | None = None
+        condition: Condition | int | None = None
         if isinstance(value, ir.Const):
             condition = bool(value.value)
         elif isinstance(value, Var):
             condition = state.bools.get(value)
-        outs: list[dict[int, Number]] = []
+        outs: list[Known] = []
         for truth in (True, False):
-            if condition is (not truth):
-                outs.append({i: _NEVER for _, (i, name) in self.entries.items() if not name})
+            if isinstance(condition, int) and bool(condition) is not truth:
+                outs.append(dict.fromkeys(self._arguments(state), _NEVER))
                 continue
             known = state.copy()
             if isinstance(condition, Condition):
                 known.assume(condition, truth)
-            outs.append({i: known.numbers[v] for v, (i, name) in self.entries.items() if not name})
+            outs.append(self._arguments(known))
         return outs[0], outs[1]
 
 
@@ -499,7 +569,51 @@ _NEVER = Number(1, 0, True)
 """No number: the way is not taken."""
 
 
-def _joined(a: dict[int, Number], b: dict[int, Number]) -> dict[int, Number]:
+def _fits(number: Number, t: IntType) -> bool:
+    return t.low <= number.low and number.high <= t.high
+
+
+def _is_work(block: Block) -> bool:
+    """Does a block do more than end?"""
+    return any(type(i) not in _NOTHING for i in block.instrs)
+
+
+def _constant(value: Value, known: dict[Var, Condition | int]) -> int | None:
+    if isinstance(value, ir.Const):
+        return value.value if isinstance(value.value, int) else None
+    found = known.get(value) if isinstance(value, Var) else None
+    return found if isinstance(found, int) else None
+
+
+def _evaluate(block: Block, known: dict[Var, Condition | int], made: dict[Var, int]) -> bool:
+    """Is all that a block does known, given what is? Then `made` has it."""
+    for instr in block.instrs:
+        if type(instr) in _NOTHING:
+            continue
+        if isinstance(instr, ir.Op) and instr.op in COMPARISONS:
+            a, b = (made[v] if isinstance(v, Var) and v in made else _constant(v, known) for v in instr.args)
+            if a is None or b is None:
+                return False
+            made[instr.dst] = _TESTS[instr.op](a, b)
+        elif isinstance(instr, ir.Assign):
+            value = _constant(instr.src, known)
+            if value is None:
+                return False
+            made[instr.dst] = value
+        else:
+            return False
+    end = block.end
+    if isinstance(end, ir.Branch) and isinstance(end.cond, Var):
+        return end.cond in made or isinstance(known.get(end.cond), int)
+    return isinstance(end, ir.Goto)
+
+
+_TESTS: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+
+def _joined(a: Known, b: Known) -> Known:
     return {i: b[i] if a[i] is _NEVER else a[i] if b[i] is _NEVER else a[i].join(b[i]) for i in a.keys() & b.keys()}
 
 
@@ -511,21 +625,12 @@ def _mentions(condition: Condition, value: int) -> bool:
     return value in (condition.left.value, condition.right.value) or any(v == value for v, _, _ in condition.outcome)
 
 
-def _negated(condition: Condition | bool) -> Condition | bool:
-    return not condition if isinstance(condition, bool) else condition._replace(negated=not condition.negated)
-
-
-def _nested(inner: Value) -> bool:
-    return isinstance(inner, Var) and isinstance(strip(inner.type), StructType)
+def _negated(condition: Condition | int) -> Condition | int:
+    return not condition if isinstance(condition, int) else condition._replace(negated=not condition.negated)
 
 
 def _sized(number: Number) -> bool:
     return number.high < 1 << 31 or (number.checked and number.high <= 1 << 47)
-
-
-def is_place(t: Type) -> bool:
-    """Is a value of this type a way into memory?"""
-    return isinstance(strip(t), PLACES)
 
 
 __all__ = ["NOTHING", "WHOLE", "Argument", "Context", "Flow", "Summary", "is_place"]

@@ -21,11 +21,13 @@ from kaa.compiler.program import Function
 from kaa.compiler.proofs.graph import Graph, Node
 from kaa.compiler.proofs.protection_accesses import Accesses
 from kaa.compiler.proofs.user_flow import NOTHING, Argument, Context, Flow, Summary, is_place
-from kaa.compiler.proofs.user_values import TRUSTED, Condition, Number, State
+from kaa.compiler.proofs.user_values import TRUSTED, Condition, Key, Number, State
+from kaa.compiler.proofs.user_ways import Ways, ways_of
 from kaa.compiler.types import IntType, StructType, strip
 
 Finding = tuple[str, Node, CompileError]
 MOST_CONTEXTS = 6
+SOURCES = frozenset({"kaa_user_copy", "kaa_user_copy_string", "kaa_user_compare_exchange", "kaa_user_load"})
 DEEPEST = 60
 
 
@@ -45,7 +47,8 @@ class UserMemory:
         self.accesses = Accesses()
         self._summaries: dict[tuple[Function, Context], Summary] = {}
         self._contexts: dict[Function, list[Context]] = {}
-        self._roots: dict[Function, dict[Var, Var]] = {}
+        self._ways: dict[Function, Ways] = {}
+        self._bearing = self._find_bearing()
         self._stack: list[tuple[Function, Instr | None]] = []
         self._busy: set[tuple[Function, Context]] = set()
 
@@ -90,6 +93,9 @@ class UserMemory:
                 return self._summaries[key]
         if key in self._busy or len(self._stack) > DEEPEST:
             return Summary()
+        if all(a == NOTHING for a in context) and fn not in self._bearing:
+            self._summaries[key] = Summary()
+            return self._summaries[key]
         known_contexts.append(context)
         self._busy.add(key)
         self._stack.append((fn, site))
@@ -99,26 +105,37 @@ class UserMemory:
         self._summaries[key] = flow.summary
         return flow.summary
 
-    def roots(self, fn: Function) -> dict[Var, Var]:
-        """For each variable that leads into a place (or is a place's address): the variable that is the place."""
-        known = self._roots.get(fn)
+    def ways(self, fn: Function) -> Ways:
+        """What variables of `fn` lead into, and what they are."""
+        known = self._ways.get(fn)
         if known is None:
-            sources: dict[Var, Var | None] = {}
+            known = self._ways[fn] = ways_of(fn)
+        return known
+
+    def _find_bearing(self) -> set[Function]:
+        """The functions that may read user memory, themselves or in what they call."""
+        callers: dict[Function, list[Function]] = {}
+        work: list[Function] = []
+        for node in self.graph.nodes:
+            fn = node.fn
+            if fn is None or not fn.blocks:
+                continue
             for block in fn.blocks:
                 for instr in block.instrs:
-                    source = _leads_from(instr)
-                    for var in instr.defs() if source is not None else ():
-                        sources[var] = source if sources.get(var, source) is source else None
-            known = self._roots[fn] = {}
-            for var in sources:
-                root: Var = var
-                for _ in range(12):
-                    before = sources.get(root)
-                    if before is None:
-                        break
-                    root = before
-                known[var] = root
-        return known
+                    if isinstance(instr, ir.Call):
+                        if instr.callee.cname in SOURCES:
+                            work.append(fn)
+                        callers.setdefault(instr.callee, []).append(fn)
+                    elif isinstance(instr, ir.CallVirtual):
+                        for impl in instr.slot.impls.values():
+                            callers.setdefault(impl, []).append(fn)
+        found = set(work)
+        while work:
+            for caller in callers.get(work.pop(), ()):
+                if caller not in found:
+                    found.add(caller)
+                    work.append(caller)
+        return found
 
     # ---- calls -------------------------------------------------------------------------------------------------------
 
@@ -145,10 +162,10 @@ class UserMemory:
             return NOTHING
         known = state.names.get(arg)
         if known:
-            return Argument(_rounded(state.numbers[known]))
+            return Argument(state.numbers[known])
         if is_place(arg.type):
             root = flow.root(arg)
-            fields = [(n, _rounded(state.numbers[v])) for (b, n), v in state.fields.items() if b is root and v]
+            fields = [(n, state.numbers[v]) for (b, n), v in state.fields.items() if b is root and v]
             return Argument(fields=tuple(sorted(fields)), whole=root in state.places)
         return NOTHING
 
@@ -161,7 +178,7 @@ class UserMemory:
         filled = flow.root(args[0]) if args else None
         if filled is not None and filled not in state.names:
             self._fill(flow, state, filled)
-            if len(args) > 1:
+            if len(args) > 1 and "string" not in callee.cname:
                 self._fetch(flow, state, flow.operand(args[1], state).value, instr)
         result = next(iter(instr.defs()), None)
         if result is not None and "copy" not in callee.cname and "clear" not in callee.cname:
@@ -197,18 +214,18 @@ class UserMemory:
     ) -> None:  # fmt: skip
         summary = self.summary(callee, context, instr)
         values = [state.names.get(a, 0) if isinstance(a, Var) else 0 for a in instr.args]
+        fields = dict(state.fields)
         for index, name in summary.fetches:
             if index < len(instr.args):
-                root = flow.root(instr.args[index])
-                address = values[index] if not name else state.fields.get((root, name), 0) if root is not None else 0
-                self._fetch(flow, state, address, instr)
+                self._fetch(flow, state, self._value(flow, instr.args, values, index, name, fields), instr)
         for index in summary.fills:
             root = flow.root(instr.args[index]) if index < len(instr.args) else None
             if root is not None:
                 self._fill(flow, state, root)
         self._renew(flow, instr, callee, state)
         dst = next(iter(instr.defs()), None)
-        if dst is not None and summary.result is not None and isinstance(strip(dst.type), IntType):
+        given = summary.result is not None and not summary.result.checked
+        if dst is not None and summary.result is not None and given and isinstance(strip(dst.type), IntType):
             known = state.names.get(dst)
             flow.define(state, instr, dst, summary.result.join(state.numbers[known]) if known else summary.result)
         place = instr.args[-1] if len(instr.args) > len(callee.params) else dst
@@ -222,17 +239,38 @@ class UserMemory:
                 state.fields[root, name] = flow.counter[0]
         if not only:
             return
-        for index, number in summary.after.items():
-            if index < len(values) and values[index]:
-                state.numbers[values[index]] = state.numbers[values[index]].meet(number)
+        before: dict[tuple[int, str], int] = {}
+        for index, name in summary.after:
+            value = self._value(flow, instr.args, values, index, name, state.fields)
+            root = flow.root(instr.args[index]) if name and index < len(instr.args) else None
+            if not value and root is not None and root in state.places and (root, name) not in state.fields:
+                flow.counter[0] += 1
+                value = state.fields[root, name] = flow.renewed.setdefault((instr, index, name), flow.counter[0])
+                state.numbers[value] = summary.after[index, name]
+            if value:
+                before[index, name] = value
+        for where, value in before.items():
+            state.narrow(value, state.numbers[value].meet(summary.after[where]))
         if dst is not None and summary.if_true:
             outcome = tuple(
-                (values[i], summary.if_true[i], summary.if_false[i])
-                for i in summary.if_true
-                if i in summary.if_false and i < len(values) and values[i]
+                (before[w], summary.if_true[w], summary.if_false[w])
+                for w in summary.if_true
+                if w in summary.if_false and w in before
             )
             if outcome:
                 state.bools[dst] = Condition("", TRUSTED, TRUSTED, outcome)
+
+    @staticmethod
+    def _value(
+        flow: Flow, args: list[ir.Value], values: list[int], index: int, name: str, fields: dict[Key, int]
+    ) -> int:
+        """The user's value that an argument, or a field of it, was at the call."""
+        if index >= len(args):
+            return 0
+        if not name:
+            return values[index]
+        root = flow.root(args[index])
+        return fields.get((root, name), 0) if root is not None else 0
 
     def _renew(
         self, flow: Flow, instr: ir.Call | ir.CallVirtual | ir.CallPointer, callee: Function, state: State
@@ -266,15 +304,9 @@ class UserMemory:
         error = CompileError(message, filename, line=line)
         for (caller, _), (callee, site) in zip(self._stack, self._stack[1:], strict=False):
             if site is not None:
-                error.notes.append(
-                    f'File "{site.file or caller.filename}", line {site.line}, in {caller.pretty}: calls {callee.pretty}'
-                )
+                where = f'File "{site.file or caller.filename}", line {site.line}'
+                error.notes.append(f"{where}, in {caller.pretty}: calls {callee.pretty}")
         self.findings[key] = (rule, self.graph.of(fn), error)
-
-
-def _rounded(number: Number) -> Number:
-    """Arguments are told apart roughly, so that a function is looked at a few times only."""
-    return number.widened(Number(0, 0)) if number.high > 4096 or number.low < 0 else number
 
 
 def _widest(contexts: list[Context]) -> Context:
@@ -291,28 +323,6 @@ def _widest(contexts: list[Context]) -> Context:
                 fields[name] = fields[name].join(one) if name in fields else one
         out.append(Argument(number, tuple(sorted(fields.items())), any(a.whole for a in args)))
     return tuple(out)
-
-
-def _leads_from(instr: Instr) -> Var | None:
-    """The variable that what an instruction gives leads back to: a part, a view, a copy of the way, an address."""
-    if isinstance(instr, ir.Assign):
-        return instr.src if isinstance(instr.src, Var) and is_place(instr.dst.type) else None
-    if isinstance(instr, ir.AddressOf):
-        base = instr.place.base
-        if isinstance(base, Var) and (isinstance(instr.place, ir.ElementPlace) or is_place(base.type)):
-            return base
-        return None
-    if isinstance(instr, (ir.Raw, ir.Op)) and instr.dst is not None and instr.args:
-        arg = instr.args[0]
-        if isinstance(arg, Var) and is_place(arg.type) and (
-            is_place(instr.dst.type) or (isinstance(strip(instr.dst.type), IntType) and _is_address(instr))
-        ):  # fmt: skip
-            return arg
-    return None
-
-
-def _is_address(instr: ir.Raw | ir.Op) -> bool:
-    return isinstance(instr, ir.Raw) and instr.template in ("(u64){0}", "(u64){0}.p", "{0}")
 
 
 __all__ = ["Finding", "UserMemory", "prove"]

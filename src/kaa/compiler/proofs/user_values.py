@@ -10,12 +10,14 @@ of the kernel, between 0 and TRUST.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kaa.compiler.ir import Var
 
 TRUST = 1 << 47
-STEPS = (-(1 << 63), -(1 << 31), 0, 255, 65535, 1 << 24, (1 << 31) - 1, (1 << 32) - 1, TRUST, (1 << 63) - 1, (1 << 64) - 1)  # fmt: skip
+STEPS = (
+    -(1 << 63), -(1 << 31), 0, 255, 65535, 1 << 24, (1 << 31) - 1, (1 << 32) - 1, TRUST, (1 << 63) - 1, (1 << 64) - 1,
+)  # fmt: skip
 Key = tuple[Var, str]
 """A field of what a variable names."""
 
@@ -27,6 +29,9 @@ class Number(NamedTuple):
     high: int
     checked: bool = False
 
+    def __str__(self) -> str:
+        return f"{_shown(self.low)} … {_shown(self.high)}{', checked' if self.checked else ''}"
+
     def join(self, other: Number) -> Number:
         """Either of two."""
         return Number(min(self.low, other.low), max(self.high, other.high), self.checked and other.checked)
@@ -37,17 +42,22 @@ class Number(NamedTuple):
         return Number(low, max(low, high), self.checked or other.checked)
 
     def widened(self, known: Number) -> Number:
-        """After several rounds of a loop: bounds that still move go to the next of a few steps."""
+        """After several rounds of a loop: bounds that still move go to the next of a few steps. What was checked is
+        not taken to run away."""
         low = self.low if self.low >= known.low else max(s for s in STEPS if s <= self.low)
-        high = self.high if self.high <= known.high else min(s for s in STEPS if s >= self.high)
+        high = self.high
+        if high > known.high:
+            limit = TRUST if known.high >= 1 << 32 else 1 << 30
+            high = max(limit, known.high) if self.checked else min(s for s in STEPS if s >= high)
         return Number(low, high, self.checked)
 
 
 class Operand(NamedTuple):
-    """An operand: a user's value (`value` not 0), a constant, or (neither) something trusted."""
+    """An operand: a user's value (`value` not 0), a constant, or (neither) something trusted, up to `high`."""
 
     value: int = 0
     constant: int | None = None
+    high: int = TRUST
 
 
 TRUSTED = Operand()
@@ -74,20 +84,25 @@ class State:
     """The values of fields; 0: trusted, although its place is the user's."""
     places: frozenset[Var] = frozenset()
     """Structs and arrays that were filled by the user."""
-    bools: dict[Var, Condition | bool] = field(default_factory=dict[Var, "Condition | bool"])
+    bools: dict[Var, Condition | int] = field(default_factory=dict[Var, "Condition | int"])
+    """What variables are: conditions, and constants of this way here."""
     less: frozenset[tuple[int, int]] = frozenset()
     """Pairs of values: the first is not above the second."""
     sums: frozenset[tuple[int, int, int]] = frozenset()
     """(a, b, c): a + b is not above the number c."""
     rests: dict[int, tuple[int, int]] = field(default_factory=dict[int, "tuple[int, int]"])
     """Values that are a number minus a value: (number, value)."""
+    near: dict[int, tuple[int, int, int]] = field(default_factory=dict[int, "tuple[int, int, int]"])
+    """Values made from another one: (it, shift, slack): it is at most (this << shift) + slack."""
+    known: dict[object, int] = field(default_factory=dict[object, int])
+    """Operations that were done: their values."""
     fetched: dict[int, int] = field(default_factory=dict[int, int])
     """Addresses that were read from: value → line."""
 
     def copy(self) -> State:
         return State(
             dict(self.names), dict(self.numbers), dict(self.fields), self.places, dict(self.bools), self.less,
-            self.sums, dict(self.rests), dict(self.fetched),
+            self.sums, dict(self.rests), dict(self.near), dict(self.known), dict(self.fetched),
         )  # fmt: skip
 
     def number(self, operand: Operand) -> Number:
@@ -96,13 +111,14 @@ class State:
             return self.numbers[operand.value]
         if operand.constant is not None:
             return Number(operand.constant, operand.constant, True)
-        return Number(0, TRUST, True)
+        return Number(0, operand.high, True)
 
     # ---- joining -----------------------------------------------------------------------------------------------------
 
     def merge(self, other: State, fresh: dict[object, int], counter: list[int], widen: bool) -> bool:
         """Takes in another way here; True if that changed anything. `fresh` remembers this place's joined values."""
         pairs: dict[tuple[int, int], int] = {}
+        others: set[int] = set()
         changed = False
 
         def joined(where: object, mine: int, theirs: int) -> int:
@@ -116,13 +132,14 @@ class State:
                 both = known  # trusted on the other way: small
             else:
                 both = a.join(b)
-            if mine == theirs and a is not None:
-                target = mine
+            if mine == theirs or not mine or not theirs:
+                target = mine or theirs
             else:
                 if where not in fresh:
                     counter[0] += 1
                     fresh[where] = counter[0]
                 target = fresh[where]
+                others.add(target)
             before = self.numbers.get(target)
             if before is not None:
                 both = before.join(both)
@@ -147,12 +164,29 @@ class State:
                 continue
             fields[k] = joined(k, mine or 0, theirs or 0)
         bools = {v: c for v, c in self.bools.items() if other.bools.get(v) == c}
-        places, less, sums = self.places | other.places, self.less & other.less, self.sums & other.sums
-        rests = {v: r for v, r in self.rests.items() if other.rests.get(v) == r}
-        fetched = {**self.fetched, **other.fetched}
+        here, there = self.numbers, other.numbers
+
+        def both_know(mine: frozenset[tuple[int, ...]], theirs: frozenset[tuple[int, ...]], n: int) -> frozenset[Any]:
+            """What both ways know, or what one knows of values that the other way has not met."""
+            return frozenset(
+                {f for f in mine if f in theirs or any(v not in there for v in f[:n])}
+                | {f for f in theirs if f not in mine and any(v not in here for v in f[:n])}
+            )
+
+        def of_both(mine: dict[int, Any], theirs: dict[int, Any]) -> dict[int, Any]:
+            out = {v: x for v, x in mine.items() if theirs.get(v) == x or v not in there}
+            out.update({v: x for v, x in theirs.items() if v not in here})
+            return out
+
+        places = self.places | other.places
+        less, sums = both_know(self.less, other.less, 2), both_know(self.sums, other.sums, 2)
+        rests, near = of_both(self.rests, other.rests), of_both(self.near, other.near)
+        done = {o: v for o, v in self.known.items() if other.known.get(o) == v}
+        fetched = {a: line for a, line in {**self.fetched, **other.fetched}.items() if a not in others}
         changed |= (
             names != self.names or fields != self.fields or bools != self.bools or places != self.places
             or less != self.less or sums != self.sums or rests != self.rests or len(fetched) != len(self.fetched)
+            or near != self.near or done != self.known
         )  # fmt: skip
         for value in {*names.values(), *fields.values()}:
             if value and value not in numbers and value not in self.numbers:
@@ -161,7 +195,7 @@ class State:
         for value, number in other.numbers.items():
             self.numbers.setdefault(value, number)
         self.names, self.fields, self.bools, self.places, self.less = names, fields, bools, places, less
-        self.sums, self.rests, self.fetched = sums, rests, fetched
+        self.sums, self.rests, self.fetched, self.near, self.known = sums, rests, fetched, near, done
         return changed
 
     # ---- conditions --------------------------------------------------------------------------------------------------
@@ -171,7 +205,7 @@ class State:
         truth ^= condition.negated
         for value, yes, no in condition.outcome:
             if value in self.numbers:
-                self.numbers[value] = self.numbers[value].meet(yes if truth else no)
+                self.narrow(value, self.numbers[value].meet(yes if truth else no))
         if not condition.op:
             return
         op = condition.op if truth else _OPPOSITE[condition.op]
@@ -179,16 +213,37 @@ class State:
         self._bound(left, right, op)
         self._bound(right, left, _MIRROR[op])
         if op in ("<", "<="):
-            self._order(left, right)
+            self.order(left, right)
         elif op in (">", ">="):
-            self._order(right, left)
+            self.order(right, left)
 
-    def _order(self, small: Operand, big: Operand) -> None:
-        if small.value and big.value:
+    def is_below(self, small: int, big: int) -> bool:
+        """Is a value known not to be above another?"""
+        if not small or not big:
+            return False
+        if small == big:
+            return True
+        seen, work = {small}, [small]
+        while work:
+            one = work.pop()
+            if one == big:
+                return True
+            for a, b in self.less:
+                if a == one and b not in seen:
+                    seen.add(b)
+                    work.append(b)
+        return False
+
+    def order(self, small: Operand, big: Operand) -> None:
+        """`small` is not above `big`."""
+        if small.value and big.value and small.value != big.value:
             self.less |= {(small.value, big.value)}
         if small.value and big.value in self.rests:
             number, other = self.rests[big.value]
             self.sums |= {(small.value, other, number), (other, small.value, number)}
+            for value in (small.value, other):  # together they are below a number
+                known = self.numbers[value]
+                self.numbers[value] = Number(known.low, known.high, True)
 
     def _bound(self, one: Operand, other: Operand, op: str) -> None:
         """Narrows `one`, given `one op other`."""
@@ -196,6 +251,8 @@ class State:
             return
         known, bound = self.numbers[one.value], self.number(other)
         certain = other.constant is not None or not other.value or bound.checked
+        if not other.value and other.constant is None and 65535 < known.high < 1 << 32:
+            bound = Number(0, min(bound.high, 1 << 29), True)  # a size of the kernel is far from the ends of its type
         match op:
             case "<":
                 known = known.meet(Number(known.low, bound.high - 1, certain))
@@ -212,7 +269,34 @@ class State:
                     known = Number(known.low + 1, known.high, known.checked)
                 elif other.constant is not None and known.high == other.constant and known.low < known.high:
                     known = Number(known.low, known.high - 1, known.checked)
-        self.numbers[one.value] = known
+        self.narrow(one.value, known)
+
+    def narrow(self, value: int, number: Number) -> None:
+        """More is known of a value, and so of what it was made from."""
+        self.numbers[value] = number
+        for _ in range(4):
+            if value not in self.near:
+                return
+            value, shift, slack = self.near[value]
+            if value not in self.numbers:
+                return
+            before = self.numbers[value]
+            high = (number.high << shift) + slack
+            number = before.meet(Number(before.low, high, number.checked and high < before.high))
+            self.numbers[value] = number
+
+    def may_sum_to(self, a: int, b: int) -> int | None:
+        """A number that the sum of two values is known not to be above."""
+        found = [c for x, y, c in self.sums if (y == b and self.is_below(a, x)) or (y == a and self.is_below(b, x))]
+        return min(found, default=None)
+
+
+def _shown(n: int) -> str:
+    """Large powers of two as such."""
+    for off, text in ((0, ""), (1, " - 1")):
+        if n + off >= 1 << 20 and (n + off) & (n + off - 1) == 0:
+            return f"2**{(n + off).bit_length() - 1}{text}"
+    return f"-2**{(-n).bit_length() - 1}" if n < -(1 << 20) and -n & (-n - 1) == 0 else str(n)
 
 
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
