@@ -163,12 +163,13 @@ class Protection(Matching):
             if seen > 1:
                 self.error("a context manager yields once", where)
             inner, self.frame = self.frame, outer
-            stack = self.inline_stack
+            stack, line, file = self.inline_stack, self.line, self.file
             self.inline_stack = stack[:-1]
+            self.file = outer.filename
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, value, node)
             self._with_items(items[1:], node)
-            self.inline_stack = stack
+            self.inline_stack, self.line, self.file = stack, line, file
             self.frame = inner
 
         def unlocked() -> None:
