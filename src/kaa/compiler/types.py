@@ -402,7 +402,9 @@ def strip(t: Type) -> Type:
 
 
 def is_int(t: Type) -> bool:
-    return isinstance(strip(t), (IntType, LitType, IntVar))
+    if isinstance(t, IntVar):
+        t = t.resolve()
+    return isinstance(t, (IntType, LitType, IntVar))
 
 
 def nonnull(t: Type) -> Type:

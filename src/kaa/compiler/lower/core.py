@@ -145,8 +145,12 @@ class Core:
 
     def temp(self, t: Type, name: str = "t") -> Var:
         """A new temporary; if it holds a count it is dropped at the end of the statement."""
-        v = Var(self.unique(f"{name}__"), strip(t) if not isinstance(strip(t), IntVar) else t, temp=True)
-        if is_counted(v.type):
+        held = t
+        if isinstance(t, IntVar):
+            bound = t.resolve()
+            held = t if isinstance(bound, IntVar) else bound
+        v = Var(self.unique(f"{name}__"), held, temp=True)
+        if is_counted(held):
             self.temps.append(v)
         return v
 
@@ -234,13 +238,15 @@ class Core:
 
     def materialise(self, value: Value, node: ast.AST | None = None, expected: Type | None = None) -> Value:
         """A run-time value for anything an expression can be."""
+        if not isinstance(value, CompileTime):
+            return value
         if isinstance(value, Live):
             return self.live_value(value, node, expected)
         if isinstance(value, LambdaValue) and isinstance(expected, FunctionType):
             self.error("a lambda may only be passed to an @inline function; write a function", node)
         if isinstance(value, (BoundMethod,)) and isinstance(expected, (FunctionType, OptionalType)):
             self.error("a bound method is not a plain function; pass a function and its argument", node)
-        if isinstance(value, CompileTime) and not isinstance(value, TupleValue):
+        if not isinstance(value, TupleValue):
             self.error(f"{value.what} is not a value here", node)
         return value
 

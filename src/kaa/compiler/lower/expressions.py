@@ -57,13 +57,16 @@ from kaa.compiler.types import (
 )
 
 
+METHODS = {cls: f"expr_{cls.__name__}" for cls in ast.expr.__subclasses__()}
+
+
 class Expressions(Core):
     """`expr` lowers any expression; `value` gives its run-time value, `coerced` that value as a type."""
 
     def expr(self, node: ast.expr, expected: Type | None = None) -> Value:
         line = self.line
-        self.at(node)
-        method = getattr(self, "expr_" + type(node).__name__, None)
+        self.line = node.lineno
+        method = getattr(self, METHODS[type(node)], None)
         if method is None:
             self.error(f"{_plain(node)} cannot be compiled", node)
         out = method(node, expected)
@@ -99,7 +102,7 @@ class Expressions(Core):
             found = frame.names.get(node.id)
             if found is None:
                 self.error(f"'{node.id}' is used before it is set", node)
-            return self.narrowed(found, self.path_key(node))
+            return self.narrowed(found, (found.name,)) if isinstance(found, Var) else found
         try:
             obj = self.frame.module.lookup(node.id)
         except KeyError:
