@@ -335,6 +335,16 @@ def _change(slot: Ptr[u64], writable: bool, executable: bool) -> None:
         entry = found
 
 
+def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:
+    """The entry with other rights."""
+    entry &= NOT_WRITE & NOT_EXECUTE
+    if writable:
+        entry |= 2
+    if not executable:
+        entry |= 1 << 63
+    return entry
+
+
 def activate_kernel() -> None:
     """Leave user address spaces: run on the kernel's own root. Interrupts are off."""
     local = percpu.local()
