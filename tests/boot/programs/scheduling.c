@@ -378,10 +378,42 @@ static void rights(void) {  // what an ordinary user may not: raise priorities b
     CHECK(syscall(SYS_ioprio_set, 1, 0, 1 << 13 | 4) == -1 && errno == EPERM);
 }
 
+// -- who came when, for seeded schedules: prints a number that stands for the order
+
+static _Atomic uint32_t place;
+static uint8_t line[20000];
+
+static void *stand_in_line(void *argument) {
+    int me = (int)(intptr_t)argument;
+    volatile int work = 0;
+    for (int i = 0; i < 4000; i++) {
+        uint32_t at = place++;
+        if (at < sizeof line)
+            line[at] = me;
+        for (int k = 0; k < 20; k++)
+            work += k;
+    }
+    return NULL;
+}
+
+static void order(void) {
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&threads[i], NULL, stand_in_line, (void *)(intptr_t)(i + 1)) == 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    uint64_t hash = 14695981039346656037ull, changes = 0;
+    for (unsigned i = 0; i < place; i++) {
+        hash = (hash ^ line[i]) * 1099511628211ull;
+        changes += i > 0 && line[i] != line[i - 1];
+    }
+    printf("order %016llx %llu changes\n", (unsigned long long)hash, (unsigned long long)changes);
+}
+
 static const struct { const char *name; void (*check)(void); } checks[] = {
     {"share", share}, {"nice", niceness}, {"pinned", pinned}, {"move", move}, {"realtime", real_time},
     {"bandwidth", bandwidth}, {"roundrobin", round_robin}, {"idle", idle_class}, {"yield", yield}, {"busy", busy},
-    {"calls", calls}, {"rights", rights},
+    {"calls", calls}, {"rights", rights}, {"order", order},
 };
 
 int main(int argc, char **argv) {

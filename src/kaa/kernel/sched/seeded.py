@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # generators", 2016), and the increment of SplitMix (Steele, Lea and Flood, 2014) to tell processors apart.
 MULTIPLIER: Final = 0x2545_F491_4F6C_DD1D
 GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
-ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 SOONEST: Final = 2_000
 """ns to a tick at least: the interrupt itself takes about half of that under icount."""
@@ -68,7 +67,7 @@ def draw(queue: RunQueue) -> u64:
     """The next number, 32 bits. Under the queue's lock."""
     state = queue.chance
     state ^= state >> 12
-    state ^= (state << 25) & ALL
+    state ^= wrapping_mul(state, u64(1 << 25))
     state ^= state >> 27
     queue.chance = state
     return wrapping_mul(state, u64(MULTIPLIER)) >> 32
