@@ -16,3 +16,10 @@ def test_memory_calls_are_as_the_manual_pages_say(boot: world.Boot, programs: wo
     result = boot("/bin/memory_calls", entries=entries)
     world.assert_sound(result)
     assert (result.status, result.stdout) == (0, b""), result.stdout
+
+
+def test_another_process_s_memory_is_read_and_written(boot: world.Boot, programs: world.Programs) -> None:
+    entries = [cpio.directory("tmp"), cpio.directory("bin"), programs.entry("remote_memory")]
+    result = boot("/bin/remote_memory", entries=entries)
+    world.assert_sound(result)
+    assert (result.status, result.stdout) == (0, b""), result.stdout

@@ -49,9 +49,9 @@ PUNCH_HOLE: Final = 3
 
 def advise(space: AddressSpace, address: u64, length: u64, advice: u64) -> None:
     """madvise(2). Raises OSError(EINVAL), MemoryError where nothing is mapped (the rest is done nevertheless)."""
-    if not _is_known(advice) or address & (PAGE_SIZE - 1) != 0 or length > HIGHEST - address:
+    if not _is_known(advice) or address & (PAGE_SIZE - 1) != 0 or address > HIGHEST or length > HIGHEST - address:
         raise OSError(errno.EINVAL)
-    size = (length + PAGE_SIZE - 1) & PAGE_MASK
+    size = (length + (PAGE_SIZE - 1)) & PAGE_MASK
     if size == 0:
         return
     if address > machine.paging.USER_END or size > machine.paging.USER_END - address:

@@ -24,6 +24,8 @@ KNOWN: Final = Mremap.MAYMOVE | Mremap.FIXED | Mremap.DONTUNMAP
 
 def remap(space: AddressSpace, old: u64, old_length: u64, new_length: u64, flags: u64, new: u64) -> u64:
     """mremap(2). Gives the new address. Raises OSError(EINVAL, EFAULT, EAGAIN), MemoryError."""
+    if flags & Mremap.FIXED == 0:
+        new = u64(0)
     _check_arguments(old, old_length, new_length, flags, new)
     old_size = (old_length + PAGE_SIZE - 1) & PAGE_MASK
     new_size = (new_length + PAGE_SIZE - 1) & PAGE_MASK
@@ -39,7 +41,7 @@ def remap(space: AddressSpace, old: u64, old_length: u64, new_length: u64, flags
 
 
 def _check_arguments(old: u64, old_length: u64, new_length: u64, flags: u64, new: u64) -> None:
-    """Whatever these let pass, sums of the four numbers stay below 2^64."""
+    """Whatever these let pass, sums of the four numbers stay below 2^64. (`new` is 0 where it does not count.)"""
     fixed = flags & Mremap.FIXED != 0
     if flags & ~u64(KNOWN) != 0 or old & (PAGE_SIZE - 1) != 0 or new_length == 0:
         raise OSError(errno.EINVAL)
@@ -47,7 +49,7 @@ def _check_arguments(old: u64, old_length: u64, new_length: u64, flags: u64, new
         raise OSError(errno.EINVAL)
     if flags & Mremap.DONTUNMAP != 0 and old_length != new_length:
         raise OSError(errno.EINVAL)
-    if fixed and (new & (PAGE_SIZE - 1) != 0 or new > USER_END or new_length > USER_END - new):
+    if new & (PAGE_SIZE - 1) != 0 or new > USER_END or (fixed and new_length > USER_END - new):
         raise OSError(errno.EINVAL)
     if old > USER_END or old_length > USER_END - old:
         raise OSError(errno.EFAULT)
