@@ -48,6 +48,8 @@ def clone_task(request: CloneRequest) -> i32:
     """Make a child of the caller as `request` says, let it run, and give its id. Raises OSError, MemoryError."""
     flags = request.flags
     check_flags(flags)
+    if (flags & Clone.CLONE_SETTLS) != 0 and not machine.user.valid(request.tls, 1):
+        raise OSError(errno.EPERM)
     parent = machine.percpu.current()
     child = _build(parent, request)
     number = child.pid
