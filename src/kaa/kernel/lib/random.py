@@ -119,7 +119,7 @@ def mix(data: Bytes) -> None:
         value: u64 = u64(0)
         count = 0
         for byte in data:
-            value = (value << 8 | byte) & 0xFFFF_FFFF_FFFF_FFFF
+            value = (value & 0x00FF_FFFF_FFFF_FFFF) << 8 | byte
             count += 1
             if count == 8:
                 generator.absorb(value)

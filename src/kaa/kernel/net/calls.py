@@ -42,7 +42,7 @@ def socket_of(fd: Fd) -> UnixSocket:
 def refuse_family(family: i32) -> None:
     """One log line per program, and OSError(EAFNOSUPPORT)."""
     name = tasks.program_name(machine.percpu.current())
-    hash_: u64 = u64(family)
+    hash_: u64 = u64(u32(family))
     for character in name:
         hash_ = (hash_ * 31 + character) & 0xFFFF_FFFF
     if unknown_calls.first_time(u64(FAMILY_KEY), hash_):

@@ -20,7 +20,7 @@ MASK_BYTES: Final = 8
 @syscall(x86_64=204, arm64=123)
 def sched_getaffinity(pid: i32, size: u32, mask: u64) -> i32:
     """sched_getaffinity(2): the running processors that a thread may use. Gives the size of the kernel's own mask."""
-    if (size & 7) != 0 or size * 8 < u32(machine.smp.count()):
+    if (size & 7) != 0 or u64(size) * 8 < u64(machine.smp.count()):
         raise OSError(errno.EINVAL)
     task = calls.find_thread(pid)
     UserPtr[u64](mask).write(task.allowed & cpu.all.active.load())

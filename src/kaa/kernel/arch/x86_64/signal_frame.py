@@ -262,7 +262,7 @@ def _copy_state(own: u64, address: u64) -> None:
     """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the
     registers: so preemption stays off, the pages being read beforehand."""
     size = fpu.layout.area_size
-    if user.load_user(address) < 0 or user.load_user(address + size - 4) < 0:
+    if not user.valid(address, size) or user.load_user(address) < 0 or user.load_user(address + size - 4) < 0:
         raise OSError(errno.EFAULT)
     percpu.preempt_disable()
     missing = user.copy_from_user(own, address, size)

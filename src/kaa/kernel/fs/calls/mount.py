@@ -47,7 +47,7 @@ def _text(argument: UserString) -> bytes:
 def mount(source: UserString, target: UserString, kind: UserString, flags: u64, data: UserString) -> None:
     """mount(2): attach a file system, bind, move or remount; propagation changes are accepted, there being one
     namespace."""
-    bits = flags - MS_MGC_VAL if flags & MS_MGC_MSK == MS_MGC_VAL else flags
+    bits = flags & ~u64(MS_MGC_MSK) if flags & MS_MGC_MSK == MS_MGC_VAL else flags
     at = path_at(AT_FDCWD, target, FOLLOW)
     _require_admin()
     origin = _text(source)
