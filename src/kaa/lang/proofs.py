@@ -7,7 +7,7 @@ calls whom. Under CPython they do nothing but leave a note. docs/language.md, "P
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeVar, cast
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from kaa.lang.markers import note
 
@@ -79,9 +79,25 @@ def sleepable(fn: F) -> F:
     return note(fn, EVENT, ("ask",))
 
 
-def entry_point(kind: str, *, interrupts: bool = True) -> Callable[[F], F]:
-    """The kernel is entered here: a system call, an interrupt, a thread's first function. `interrupts`: are they on?"""
-    return lambda fn: note(fn, "entry", (kind, interrupts))
+class EntryPoint(NamedTuple):
+    """A way into the kernel."""
+
+    kind: str
+    interrupts: bool
+    stack: int
+    frame: int
+    nested: tuple[str, ...]
+
+
+def entry_point(
+    kind: str, *, interrupts: bool = True, stack: int = 0, frame: int = 0, nested: tuple[str, ...] = ()
+) -> Callable[[F], F]:
+    """The kernel is entered here: a system call, an interrupt, a thread's first function.
+
+    `interrupts`: are they on? `stack`: the bytes that it has (0: not looked at), of which the processor and the
+    assembly before it take `frame`. `nested`: what of it ("module.function") also runs when kernel code was
+    interrupted, on that code's stack."""
+    return lambda fn: note(fn, "entry", EntryPoint(kind, interrupts, stack, frame, nested))
 
 
 def requires(*locks: str) -> Callable[[F], F]:

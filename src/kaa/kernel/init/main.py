@@ -25,6 +25,7 @@ from kaa.kernel.arch.x86_64 import (
     smap,
     vdso,
 )  # fmt: skip
+from kaa.kernel.arch.x86_64.stacks import STACK_SIZE
 from kaa.kernel.drivers.acpi import madt, tables
 from kaa.kernel.drivers.acpi import power as acpi_power
 from kaa.kernel.fs import kernel_io
@@ -33,7 +34,7 @@ from kaa.kernel.init.command_line import boot_param, number
 from kaa.kernel.mm import boot_memory, buddy
 from kaa.kernel.process import boot as first_tasks
 from kaa.kernel.sched import core, kernel_thread
-from kaa.lang import Bytes, entry_point, export, u64
+from kaa.lang import Bytes, entry_point, export, trusted, u64
 
 
 class Choices:
@@ -63,7 +64,8 @@ def _exit(value: Bytes) -> None:
     power.state.debug_exit = value == b"debug"
 
 
-@entry_point("boot", interrupts=False)
+@trusted("context", "before there is a second task or processor, every mutex is free: none is waited for")
+@entry_point("boot", interrupts=False, stack=STACK_SIZE)
 @export("kaa_main")
 def main(start_info: u64) -> None:
     """The first compiled function. Long mode, first GiB mapped, interrupts off, a 16 KiB stack."""

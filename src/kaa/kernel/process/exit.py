@@ -32,7 +32,7 @@ from kaa.kernel.process.task import (
 from kaa.kernel.sched import core, futex_pi, robust
 from kaa.kernel.signal import stop
 from kaa.kernel.signal.summon import summon
-from kaa.lang import i32, noinline, u32, u64, unreachable
+from kaa.lang import i32, noinline, trusted, u32, u64, unreachable
 
 
 @syscall(x86_64=60, arm64=93)
@@ -79,6 +79,7 @@ def status_of(task: Task) -> i32:
     return task.group.group_exit_status if task.group.group_exit else task.exit_code
 
 
+@trusted("context", "the last switch: nobody wakes a dead task, and it holds nothing")
 def exit_thread(status: i32) -> NoReturn:
     """End the calling thread. The caller's frames hold no counted reference."""
     _exit_parts(machine.percpu.current(), status)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kaa.kernel.arch.x86_64 import descriptors, entry, fpu, instructions, irq, percpu
 from kaa.kernel.arch.x86_64.regs import Registers
-from kaa.kernel.arch.x86_64.stacks import STACK_SIZE, allocate_stack, free_stack
+from kaa.kernel.arch.x86_64.stacks import STACK_SIZE, TASK_STACK, TRAP_FRAME, allocate_stack, free_stack
 from kaa.lang import borrowed, entry_point, export, inline, sizeof, struct, u32, u64, unreachable
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
@@ -181,7 +181,7 @@ def switch(prev: Task, next: Task) -> None:
     entry.switch_stack(address_of(old), new.stack)
 
 
-@entry_point("thread", interrupts=False)
+@entry_point("thread", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME)
 @export("kaa_thread_begin")
 def thread_begin(context: Context) -> None:
     """The first thing a new kernel thread does."""
@@ -192,7 +192,7 @@ def thread_begin(context: Context) -> None:
     entry.call_entry(context.entry, context.argument)
 
 
-@entry_point("thread", interrupts=False)
+@entry_point("thread", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME)
 @export("kaa_fork_begin")
 def fork_begin(regs: Registers) -> None:
     """The first thing a forked task does: what follows every switch, then what is due before user mode."""

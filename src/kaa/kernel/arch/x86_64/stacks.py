@@ -22,6 +22,11 @@ from kaa.lang.unsafe import Ptr
 
 STACK_SIZE = 16384
 SLOT_SIZE = 32768
+FPU_ROOM = 2752
+"""What the processor's registers take at most at the top of a task's stack: AVX-512, rounded (Intel SDM 1, 13.4.3)."""
+TASK_STACK = STACK_SIZE - FPU_ROOM
+TRAP_FRAME = 208
+"""What an entry puts on the stack before compiled code runs: regs.Registers, two words, a return address, alignment."""
 STACK_PAGES = 4
 CACHE_LIMIT = 16
 VACANT_LIMIT = 256

@@ -6,12 +6,13 @@ from __future__ import annotations
 from kaa.kernel.abi import syscall as calls
 from kaa.kernel.arch.x86_64 import irq, percpu, traps
 from kaa.kernel.arch.x86_64.regs import Registers
+from kaa.kernel.arch.x86_64.stacks import TASK_STACK, TRAP_FRAME
 from kaa.lang import entry_point, export, u64
 
 TABLE_SIZE = 512
 
 
-@entry_point("system call")
+@entry_point("system call", stack=TASK_STACK, frame=TRAP_FRAME)
 @export("kaa_syscall")
 def system_call(regs: Registers) -> None:
     """Make the call that `regs` asks for, then what is due before user mode; comes back with interrupts off."""

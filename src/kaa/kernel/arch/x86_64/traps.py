@@ -10,6 +10,7 @@ from __future__ import annotations
 from kaa.kernel.arch.x86_64 import instructions, ipi, irq, paging, percpu
 from kaa.kernel.arch.x86_64.fixups import landing
 from kaa.kernel.arch.x86_64.regs import Registers
+from kaa.kernel.arch.x86_64.stacks import TASK_STACK, TRAP_FRAME
 from kaa.lang import cold, entry_point, export, i32, u32, u64
 
 PAGE_FAULT = 14
@@ -26,7 +27,9 @@ SI_KERNEL = 128
 FPE_INTDIV, FPE_FLTINV, ILL_ILLOPN, TRAP_BRKPT, TRAP_TRACE, BUS_ADRALN = 1, 7, 2, 1, 2, 1
 
 
-@entry_point("interrupt", interrupts=False)
+@entry_point(
+    "interrupt", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME, nested=("irq.dispatch", "core.preempt")
+)
 @export("kaa_interrupt")
 def interrupt(vector: u64, regs: Registers) -> None:
     """Every interrupt and exception but the paranoid ones. Comes back with interrupts off."""
@@ -59,7 +62,7 @@ def leave(regs: Registers) -> None:
         irq.disable()
 
 
-@entry_point("return to user mode")
+@entry_point("return to user mode", stack=TASK_STACK, frame=TRAP_FRAME)
 @export("kaa_leave_to_user")
 def leave_to_user(regs: Registers) -> None:
     """Before user mode: reschedule and deliver signals until nothing is due; leaves interrupts off."""
@@ -144,7 +147,7 @@ def _signal(number: i32, code: i32, address: u64, regs: Registers) -> None:
     deliver.exception(number, code, address, regs)
 
 
-@entry_point("exception", interrupts=False)
+@entry_point("exception", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME)
 @export("kaa_bad_return")
 def bad_return(regs: Registers) -> None:
     """A user's program counter is no user address: SIGSEGV, as the jump there would have given."""
