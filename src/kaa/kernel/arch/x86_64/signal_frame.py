@@ -23,7 +23,7 @@ from kaa.kernel.arch.x86_64.regs import (
     USER_FLAGS,
     Registers,
 )  # fmt: skip
-from kaa.lang import ZERO, Array, Slice, as_bytes, sizeof, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, Slice, as_bytes, sizeof, struct, trusted, u16, u32, u64, u8
 
 SA_ONSTACK = 0x0800_0000
 SA_RESTORER = 0x0400_0000
@@ -258,6 +258,7 @@ def _read_state(address: u64) -> None:
     irq.restore(saved)
 
 
+@trusted("context", "a copy with preemption off never faults pages in: it stops short, and the caller is told EFAULT")
 def _copy_state(own: u64, address: u64) -> None:
     """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the
     registers: so preemption stays off, the pages being read beforehand."""
