@@ -17,6 +17,7 @@ from kaa.compiler.proofs.held import State
 from kaa.compiler.proofs.locks import CONTEXT_NAMES, HANDLER, IRQ, bits
 from kaa.compiler.proofs.paths import Paths, error_at, sleeps_itself, where
 from kaa.compiler.proofs.summary import Summaries
+from kaa.lang.proofs import EntryPoint
 
 PROOF = "context"
 LAST = "ends"
@@ -82,13 +83,13 @@ class ContextProof:
     def _entries(self) -> None:
         """What is taken and slept in from the ways into the kernel on."""
         for node in self.summaries.graph.nodes:
-            mark = node.mark("entry_point") or node.mark("entry")
-            if not isinstance(mark, tuple) or node.fn is None:
+            mark = node.mark("entry")
+            if not isinstance(mark, EntryPoint) or node.fn is None:
                 continue
-            start = 0 if mark[1] else IRQ
+            start = 0 if mark.interrupts else IRQ
             known = self.summaries.of[node]
             if known.sleeps is not None and start & ~known.sleeps:
-                message = f"{node.name}, entered with interrupts off ({mark[0]}), may sleep"
+                message = f"{node.name}, entered with interrupts off ({mark.kind}), may sleep"
                 error = CompileError(message, node.fn.filename, node.fn.node)
                 error.notes += self.paths.to_sleep(node, start)
                 self.findings.refuse(PROOF, node, error)
@@ -134,8 +135,8 @@ class ContextProof:
         self.findings.refuse(PROOF, place.node if place is not None else None, error)
 
     def _entry_path(self, entry: Node, bit: int, handler: bool) -> list[str]:
-        mark = entry.mark("entry_point") or entry.mark("entry")
-        start = IRQ if isinstance(mark, tuple) and not mark[1] else 0
+        mark = entry.mark("entry")
+        start = IRQ if isinstance(mark, EntryPoint) and not mark.interrupts else 0
         if handler:
             return self.paths.to_lock(entry, bit, lambda c: bool(c & HANDLER), start)
         return self.paths.to_lock(entry, bit, lambda c: not c & IRQ, start)

@@ -68,6 +68,10 @@ class Node:
         """A decorator's note on the function, None without."""
         return self.fn.marks.get(key) if self.fn is not None else None
 
+    def plain_callees(self) -> dict[Node, Site]:
+        """What it calls, apart from the ends of objects."""
+        return {c: s for c, s in self.callees.items() if c.fn is not None}
+
     def sites(self) -> Iterable[Site]:
         """All sites, in the order of the blocks."""
         for _, sites in self.blocks:
@@ -232,8 +236,9 @@ class Graph:
 
     # ---- order -------------------------------------------------------------------------------------------------------
 
-    def components(self) -> list[list[Node]]:
-        """Strongly connected components, callees before callers (R. Tarjan, 1972; without recursion)."""
+    def components(self, ends: bool = True) -> list[list[Node]]:
+        """Strongly connected components, callees before callers (R. Tarjan, 1972; without recursion). `ends`: whether
+        what the releases of references lead to counts."""
         index: dict[Node, int] = {}
         low: dict[Node, int] = {}
         stack: list[Node] = []
@@ -245,7 +250,7 @@ class Graph:
             index[root] = low[root] = len(index)
             stack.append(root)
             on_stack.add(root)
-            work = [(root, iter(root.callees))]
+            work = [(root, iter(root.callees if ends else root.plain_callees()))]
             while work:
                 node, rest = work[-1]
                 for callee in rest:
@@ -253,7 +258,7 @@ class Graph:
                         index[callee] = low[callee] = len(index)
                         stack.append(callee)
                         on_stack.add(callee)
-                        work.append((callee, iter(callee.callees)))
+                        work.append((callee, iter(callee.callees if ends else callee.plain_callees())))
                         break
                     if callee in on_stack:
                         low[node] = min(low[node], index[callee])
