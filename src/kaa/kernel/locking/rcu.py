@@ -19,8 +19,8 @@ who asked sees the answer before it goes on.
 Retired objects wait in lists, one for each processor, linked through themselves (lang/rcu.py): retiring needs no memory
 and no lock, and may happen in interrupt handlers and under any lock but a run queue's. The thread `rcu` takes all
 lists, waits for one grace period for all of them, and gives the references up; `__del__` and the functions of `call`
-run in it: they may sleep, but not wait for a grace period. Source: P. McKenney and J. Slingwine, "Read-Copy Update: Using
-Execution History to Solve Concurrency Problems", 1998; the rest is this kernel's own.
+run in it: they may sleep, but not wait for a grace period. Source: P. McKenney and J. Slingwine, "Read-Copy Update:
+Using Execution History to Solve Concurrency Problems", 1998; the rest is this kernel's own.
 """
 
 from __future__ import annotations

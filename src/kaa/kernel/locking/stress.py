@@ -24,6 +24,7 @@ from kaa.kernel.locking.seqlock import SeqLock
 from kaa.kernel.locking.spinlock import IrqSpinLock, LeafLock, SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
+from kaa.kernel.sched.work_queue import DelayedWork, WorkQueue
 from kaa.lang import Atomic, Bytes, Rcu, RcuHead, noinline, popcount, u64, wrapping_mul
 
 MOST_THREADS: Final = 64
@@ -65,6 +66,13 @@ class Table(RcuHead):
         arena.tables_gone.fetch_add(1)
 
 
+class Chore(DelayedWork):
+    """A work that counts."""
+
+    def run(self) -> None:
+        write_pair(u64(0x700000))
+
+
 class Arena:
     """The locks, what they guard, and how far the threads are."""
 
@@ -81,6 +89,7 @@ class Arena:
     tokens: Final[WaitQueue]
     token: Atomic[u64]
     """Whose turn it is."""
+    works: WorkQueue | None
     threads: u64
     sections: Atomic[u64]
     """Writing sections that were gone through."""
@@ -101,6 +110,7 @@ class Arena:
         self.counter = PerCpuCounter()
         self.tokens = WaitQueue("stress tokens")
         self.token = Atomic(0)
+        self.works = None
         self.threads = 0
         self.sections = Atomic(0)
         self.running = Atomic(0)
@@ -287,6 +297,30 @@ def try_wait_queue(round: u64, random: u64) -> u64:
     return random
 
 
+def try_work_queue(round: u64, random: u64) -> u64:
+    """A queue with one worker, which alone writes; each work is waited for, or taken out and done by hand later."""
+    works = arena.works
+    assert works is not None
+    try:
+        chore = Chore()
+    except MemoryError:
+        return random
+    if random & 3 == 0:
+        chore.add_after(works, random >> 8 & 0xFFFF)
+        chore.cancel_delayed()
+    elif random & 3 == 1:
+        works.add(chore)
+        if works.cancel_and_wait(chore):
+            assert not chore.waits.load(), "it was taken out, and waits"
+    else:
+        before = arena.sections.load()
+        works.add(chore)
+        works.flush()
+        assert arena.sections.load() > before, "a flush did not wait"
+    nap(random >> 8)
+    return random
+
+
 def try_counter(round: u64, random: u64) -> u64:
     """PerCpuCounter: nothing is lost."""
     arena.counter.add(1)
@@ -351,6 +385,12 @@ def run_all() -> None:
     run_rcu()
     run("wait queue", try_wait_queue)
     assert arena.token.load() == arena.sections.load(), "a turn was lost"
+    works = WorkQueue("stress works")
+    works.start()
+    arena.works = works
+    run("work queue", try_work_queue)
+    works.flush()
+    check_totals("work queue")
     run("per-processor counter", try_counter)
     assert u64(arena.counter.sum()) == arena.sections.load(), "a count was lost"
     log.info(f"kaa.stress: all kinds of locks hold, seed {choices.seed}")

@@ -6,9 +6,9 @@ the waker changes the condition (C), then looks at the queue (D). Of two process
 then reads the other's, at least one must see the other's write, or a wake-up is lost; and no processor promises that by
 itself, since a store may wait in a buffer while later loads go ahead. So there is a full barrier between A and B, in
 `prepare` (core.set_state is one), and one between C and D, in whatever looks at the queue without its lock: `wake_one`,
-`wake_all`, `has_waiters`. If the waker sees the sleeper, it takes the queue's lock, and with it sees the sleeper's mark,
-which was made under that lock; if it does not, the sleeper's look comes after the change. It does not matter which locks either
-of them holds, or whether it holds any.
+`wake_all`, `has_waiters`. If the waker sees the sleeper, it takes the queue's lock, and with it sees the sleeper's
+mark, which was made under that lock; if it does not, the sleeper's look comes after the change. It does not matter
+which locks either of them holds, or whether it holds any.
 
 A waker may be an interrupt handler. The condition is evaluated with the task marked as sleeping: should it sleep itself
 (for a mutex, say), the task comes back as running and the loop simply goes round once more.
