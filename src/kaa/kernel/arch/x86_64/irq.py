@@ -129,7 +129,8 @@ def spread() -> None:
     """All processors run: let each have some of the lines that are connected."""
     from kaa.kernel.arch.x86_64 import ioapic
 
-    ioapic.spread()
+    if processors.online_mask() != 1:
+        ioapic.spread()
 
 
 def message_target() -> u32:
