@@ -22,9 +22,11 @@ from kaa.kernel.fs.epoll import EpollFile
 from kaa.kernel.fs.epoll_nesting import DEPTH, add_set
 from kaa.kernel.fs.eventfd import EventFile
 from kaa.kernel.fs.locks import FLOCK, POSIX, Lock, LockList
+from kaa.kernel.fs.name_shrinker import NameShrinker  # noqa: F401  (registers itself)
 from kaa.kernel.fs.namei import Walk
 from kaa.kernel.fs.pipe import Pipe
 from kaa.kernel.fs.tmpfs.superblock import LARGEST, parse_size
+from kaa.kernel.mm import reclaim
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.kernel.net.byte_ring import CAPACITY, ByteRing
 from kaa.lang import Array, u8, u64
@@ -209,3 +211,18 @@ def test_sizes_of_mount_options_do_not_overflow(text: bytes) -> None:
         assert parse_size(text) <= LARGEST
     except OSError:
         pass
+
+
+def test_memory_that_is_short_takes_names_nobody_uses() -> None:
+    world.boot()
+    kernel_io.make_directory(b"/kept", 0o755)
+    place = kernel_io.find(b"/kept")
+    for number in range(50):
+        with pytest.raises(FileNotFoundError):
+            kernel_io.find(b"/absent%d" % number)
+    before = cache.count
+    for _ in range(3):
+        for shrinker in reclaim.shrinkers:
+            shrinker.shrink(u64(64))
+    assert cache.count < before - 40
+    assert kernel_io.find(b"/kept").dentry is place.dentry
