@@ -19,6 +19,8 @@ class CompileError(Exception):
         end_line = getattr(node, "end_lineno", self.line)
         self.end_column = getattr(node, "end_col_offset", self.column + 1) if end_line == self.line else -1
         self.notes: list[str] = []
+        self.rule = ""
+        """Of a proof: which of its rules."""
 
     def __str__(self) -> str:
         out = [f'  File "{self.filename}", line {self.line}']
