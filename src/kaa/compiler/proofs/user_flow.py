@@ -360,6 +360,8 @@ class Flow:
                 high = of.constant if of.constant is not None else state.numbers[of.value].high if of.value else t.high
                 state.rests[value] = (high, operands[1].value)
         of, other = operands[0].value, operands[1].constant if len(operands) == 2 else None
+        if op == "cast" and of and not t.signed and state.numbers[of].high <= t.high >> 1:
+            state.near[value] = (of, -1, 0)
         if of and other is not None and other >= 0:
             if op == "and" and (t.high ^ other) & ((t.high ^ other) + 1) == 0:
                 state.near[value] = (of, 0, t.high ^ other)  # low bits were cut off

@@ -93,7 +93,7 @@ class State:
     rests: dict[int, tuple[int, int]] = field(default_factory=dict[int, "tuple[int, int]"])
     """Values that are a number minus a value: (number, value)."""
     near: dict[int, tuple[int, int, int]] = field(default_factory=dict[int, "tuple[int, int, int]"])
-    """Values made from another one: (it, shift, slack): it is at most (this << shift) + slack."""
+    """Values made from another one: (it, shift, slack): it is at most (this << shift) + slack; a shift of -1 is a change of sign."""
     known: dict[object, int] = field(default_factory=dict[object, int])
     """Operations that were done: their values."""
     fetched: dict[int, int] = field(default_factory=dict[int, int])
@@ -281,6 +281,11 @@ class State:
             if value not in self.numbers:
                 return
             before = self.numbers[value]
+            if shift < 0:  # the same bits as an unsigned number: if that is small, so is this
+                if number.high > before.high:
+                    return
+                number = self.numbers[value] = before.meet(number)
+                continue
             high = (number.high << shift) + slack
             number = before.meet(Number(before.low, high, number.checked and high < before.high))
             self.numbers[value] = number
