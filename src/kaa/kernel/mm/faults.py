@@ -92,9 +92,10 @@ def _resolve_in(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
 
 
 def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
-    """First touch. A read sees the zero page until somebody writes."""
+    """First touch. A read sees the zero page until somebody writes, unless several processors use the memory: they
+    would all have to be interrupted then, to forget it."""
     executable = vma.flags & EXEC != 0
-    if access & WRITING == 0:
+    if access & WRITING == 0 and not _will_be_written(space, vma):
         _install(space, va, pages.make_lent_entry(pages.zero_page.number(), executable))
         return RESOLVED
     fresh = buddy.allocate_zeroed()
@@ -102,6 +103,10 @@ def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     vma.note_copy()
     _install_private(space, vma, va, entry, fresh, u64(0))
     return RESOLVED
+
+
+def _will_be_written(space: AddressSpace, vma: Vma) -> bool:
+    return vma.flags & WRITE != 0 and space.page_table.is_busy() and not buddy.is_low()
 
 
 def _install(space: AddressSpace, va: u64, entry: u64) -> None:

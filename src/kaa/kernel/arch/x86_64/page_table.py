@@ -111,6 +111,11 @@ class PageTable:
             instructions.write_cr3(self.root)
             _leave(previous, local.bit)
 
+    def is_busy(self) -> bool:
+        """Whether several processors have it loaded: taking something back would interrupt them. A guess."""
+        active = self.active.load_relaxed()
+        return active & (active - min(active, 1)) != 0
+
     # -- single pages
 
     def _find(self, va: u64) -> Ptr[u64]:
