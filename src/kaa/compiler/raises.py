@@ -5,30 +5,42 @@ raise lose their handler edges, so that a function that cannot raise pays nothin
 from __future__ import annotations
 
 from kaa.compiler import ir
-from kaa.compiler.program import Function, Program
+from kaa.compiler.program import Function, Program, Slot
 
 
 def infer_raises(program: Program) -> None:
     """Sets `raises` of every function and slot, prunes handlers and the blocks only they reached."""
     functions = [f for f in program.functions.values() if f.blocks]
     candidates = [f for f in functions if any(isinstance(b.end, ir.RaiseOut) for b in f.blocks)]
-    changed = True
-    while changed:
-        changed = False
-        for fn in candidates:
-            if not fn.raises and not must_not_raise(fn) and _lets_out(fn):
-                fn.raises = changed = True
-                for slot in fn.slots:
-                    slot.raises = True
-        for slot in program.slots.values():
-            if slot.raises:
-                for impl in slot.impls.values():
-                    if not impl.raises and not impl.is_external:
-                        impl.raises = changed = True
-                        for other in impl.slots:
-                            other.raises = True
+    callers = _callers(candidates)
+    slots = [slot for slot in program.slots.values() if slot.raises]
+    while candidates or slots:
+        raising = [f for slot in slots for f in slot.impls.values() if not f.raises and not f.is_external]
+        raising += [f for f in candidates if not f.raises and not must_not_raise(f) and _lets_out(f)]
+        for fn in raising:
+            fn.raises = True
+        slots = [
+            slot for slot in program.slots.values() if not slot.raises and any(f.raises for f in slot.impls.values())
+        ]
+        for slot in slots:
+            slot.raises = True
+        news: list[Function | Slot] = [*raising, *slots]
+        candidates = list(dict.fromkeys(f for one in news for f in callers.get(one, [])))
     for fn in functions:
         prune(fn)
+
+
+def _callers(functions: list[Function]) -> dict[Function | Slot, list[Function]]:
+    """Who calls each function and slot."""
+    found: dict[Function | Slot, list[Function]] = {}
+    for fn in functions:
+        for block in fn.blocks:
+            for instr in block.instrs:
+                if isinstance(instr, ir.Call):
+                    found.setdefault(instr.callee, []).append(fn)
+                elif isinstance(instr, ir.CallVirtual):
+                    found.setdefault(instr.slot, []).append(fn)
+    return found
 
 
 def must_not_raise(fn: Function) -> bool:
