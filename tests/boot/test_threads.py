@@ -35,3 +35,10 @@ def test_restartable_sequences_are_aborted_when_preempted(
         kaa: world.Kaa, programs: world.Programs, cpus: int) -> None:
     there = kaa(str(programs.path("rseq")), options=["--cpus", str(cpus)], timeout=120)
     assert (there.status, there.stdout) == (0, b""), there
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_descriptors_of_processes_are_as_the_manual_pages_say(
+        kaa: world.Kaa, programs: world.Programs, cpus: int) -> None:
+    there = kaa(str(programs.path("pidfds")), options=["--cpus", str(cpus)], timeout=60)
+    assert (there.status, there.stdout) == (0, b""), there

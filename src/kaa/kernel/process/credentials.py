@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import errno
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.lang import u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.task import Task
 
 
 class Capability(IntEnum):
@@ -177,6 +180,15 @@ def require(capability: u32) -> None:
     """Raise EPERM unless the caller has the capability."""
     if not capable(capability):
         raise OSError(errno.EPERM)
+
+
+def require_inspection(task: Task) -> None:
+    """Raise EPERM unless the caller may look into `task` (ptrace(2), "Ptrace access mode checking", real ids)."""
+    from kaa.kernel.process import foreign
+
+    me = machine.percpu.current()
+    if task.group is not me.group and not same_user(me.credentials, foreign.credentials_of(task)):
+        require(u32(Capability.CAP_SYS_PTRACE))
 
 
 def same_user(actor: Credentials, target: Credentials) -> bool:

@@ -68,6 +68,7 @@ def _take_over(task: Task, group: ThreadGroup) -> None:
     group.leader = task
     mine = task.identity
     mine.task = None
+    mine.tell_watchers()
     pids.table.free_if_unused(mine)
     task.identity = old.identity
     task.identity.task = task

@@ -204,6 +204,7 @@ def _vanish(group: ThreadGroup, task: Task) -> None:
         tree.remove_thread(group, task)
     identity = task.identity
     identity.task = None
+    identity.tell_watchers()
     pids.table.free_if_unused(identity)
 
 
@@ -218,6 +219,7 @@ def _become_zombie(group: ThreadGroup) -> None:
     reparent.tell_orphaned_group(group)
     parent = group.parent
     group.state = ZOMBIE
+    leader.identity.tell_watchers()
     if parent is None or notify.child_exit(group, parent):
         reap(group)
 
@@ -232,6 +234,7 @@ def reap(group: ThreadGroup) -> None:
     if leader is not None:
         identity = leader.identity
         identity.task = None
+        identity.tell_watchers()
         pids.table.free_if_unused(identity)
         with group.signal_lock:
             tree.remove_thread(group, leader)

@@ -42,6 +42,9 @@ class CloneRequest:
     tls: u64 = 0
     parent_tid: u64 = 0
     child_tid: u64 = 0
+    # CLONE_PIDFD: where to store the descriptor. clone3(2)'s set_tid; 0: any number.
+    pidfd: u64 = 0
+    number: i32 = 0
 
 
 def clone_task(request: CloneRequest) -> i32:
@@ -74,7 +77,7 @@ def check_flags(flags: u64) -> None:
         raise OSError(errno.EINVAL)
     if (flags & Clone.CLONE_THREAD) != 0 and (flags & Clone.CLONE_SIGHAND) == 0:
         raise OSError(errno.EINVAL)
-    if (flags & Clone.CLONE_PIDFD) != 0 or (flags & Clone.CLONE_INTO_CGROUP) != 0:
+    if (flags & Clone.CLONE_INTO_CGROUP) != 0:
         raise OSError(errno.EINVAL)
     if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0 and (flags & Clone.CLONE_SIGHAND) != 0:
         raise OSError(errno.EINVAL)
@@ -102,7 +105,7 @@ def _build(parent: Task, request: CloneRequest) -> Task:
     flags = request.flags
     thread = (flags & Clone.CLONE_THREAD) != 0
     check_task_limit(parent)
-    identity = allocate_pid()
+    identity = allocate_pid() if request.number == 0 else _allocate_exactly(request.number)
     try:
         group = parent.group if thread else _new_group(parent, identity.number, flags)
         child = Task(group, identity)
@@ -115,7 +118,10 @@ def _build(parent: Task, request: CloneRequest) -> Task:
             child.exit_signal = 0
         else:
             child.exit_signal = request.exit_signal
-        _publish(child, parent, request)
+        if (flags & Clone.CLONE_PIDFD) == 0:
+            _publish(child, parent, request)
+        else:
+            _publish_with_descriptor(child, parent, request, identity)
     except OSError:
         forget(identity)
         raise
@@ -129,6 +135,31 @@ def allocate_pid() -> Pid:
     """A fresh number. Raises OSError(EAGAIN), MemoryError."""
     with tree.lock:
         return pids.table.allocate()
+
+
+def _allocate_exactly(number: i32) -> Pid:
+    """The number that the caller asked for. Raises OSError(EPERM, EINVAL), FileExistsError, MemoryError."""
+    from kaa.kernel.process import credentials
+
+    if not credentials.capable(u32(credentials.Capability.CAP_CHECKPOINT_RESTORE)):
+        credentials.require(u32(credentials.Capability.CAP_SYS_ADMIN))
+    with tree.lock:
+        return pids.table.allocate_exactly(number)
+
+
+def _publish_with_descriptor(child: Task, parent: Task, request: CloneRequest, identity: Pid) -> None:
+    """CLONE_PIDFD: the descriptor is there before the child; if there is no child after all, it goes again."""
+    from kaa.kernel.process import pidfd
+
+    file = pidfd.open_for(identity, (request.flags & Clone.CLONE_THREAD) != 0, u32(0))
+    files = parent.files
+    fd = files.install(file, True)
+    try:
+        UserPtr[i32](request.pidfd).write(fd)
+        _publish(child, parent, request)
+    except OSError:
+        files.withdraw(fd, file)
+        raise
 
 
 def forget(identity: Pid) -> None:

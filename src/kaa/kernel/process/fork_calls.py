@@ -9,7 +9,7 @@ from typing import Final
 from kaa.kernel.abi.sched import Clone, CloneArgs
 from kaa.kernel.abi.signal import SIGNAL_COUNT, Signal
 from kaa.kernel.abi.syscall import syscall
-from kaa.kernel.mm.user import UserBuf
+from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process.fork import CloneRequest, clone_task
 from kaa.lang import as_bytes, i32, sizeof, u64, usize
 
@@ -45,12 +45,15 @@ def clone(flags: u64, stack: u64, parent_tid: u64, child_tid: u64, tls: u64) -> 
     request.parent_tid = parent_tid
     request.child_tid = child_tid
     request.tls = tls
+    request.pidfd = parent_tid
+    if (flags & Clone.CLONE_PIDFD) != 0 and (flags & (Clone.CLONE_DETACHED | Clone.CLONE_PARENT_SETTID)) != 0:
+        raise OSError(errno.EINVAL)
     return clone_task(request)
 
 
 @syscall(x86_64=435, arm64=435)
 def clone3(arguments: u64, size: usize) -> i32:
-    """clone3(2): clone with a structure of arguments. CLONE_PIDFD, set_tid and cgroups are refused (EINVAL)."""
+    """clone3(2): clone with a structure of arguments. Cgroups are refused (EINVAL)."""
     args = CloneArgs()
     _read_args(args, arguments, size)
     _check_args(args)
@@ -60,8 +63,21 @@ def clone3(arguments: u64, size: usize) -> i32:
     request.stack = args.stack + args.stack_size if args.stack != 0 else u64(0)
     request.tls = args.tls
     request.parent_tid = args.parent_tid
+    request.pidfd = args.pidfd
+    if args.set_tid_size != 0:
+        request.number = _chosen_number(args)
     request.child_tid = args.child_tid
     return clone_task(request)
+
+
+def _chosen_number(args: CloneArgs) -> i32:
+    """set_tid: a number for each pid namespace, of which there is one. Raises OSError(EINVAL, EFAULT)."""
+    if args.set_tid_size != 1:
+        raise OSError(errno.EINVAL)
+    number = UserPtr[i32](args.set_tid).read()
+    if number < 1:
+        raise OSError(errno.EINVAL)
+    return number
 
 
 def _read_args(args: CloneArgs, address: u64, size: usize) -> None:
@@ -88,7 +104,7 @@ def check_zero(buf: UserBuf) -> None:
 
 
 def _check_args(args: CloneArgs) -> None:
-    if args.set_tid != 0 or args.set_tid_size != 0:
+    if args.set_tid_size > 32 or (args.set_tid == 0) != (args.set_tid_size == 0):
         raise OSError(errno.EINVAL)
     if (args.flags & (Clone.CSIGNAL & ~Clone.CLONE_NEWTIME)) != 0 or (args.flags & Clone.CLONE_DETACHED) != 0:
         raise OSError(errno.EINVAL)

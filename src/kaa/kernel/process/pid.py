@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.lang import Array, Guarded, i32, u32
 
 if TYPE_CHECKING:
+    from kaa.kernel.locking.wait_queue import WaitQueue
     from kaa.kernel.process.group import ThreadGroup
     from kaa.kernel.process.task import Task
 
@@ -31,6 +32,8 @@ class Pid:
     task: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
     # The process group and the session of this number, as lists through ThreadGroup.
     group_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    # Who waits for the end of what is called so (process/pidfd.py); made with the first descriptor.
+    watchers: Guarded[WaitQueue | None, "tree.lock"]  # noqa: F821, UP037
     session_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
 
     def __init__(self, number: i32) -> None:
@@ -38,6 +41,13 @@ class Pid:
         self.task = None
         self.group_first = None
         self.session_first = None
+        self.watchers = None
+
+    def tell_watchers(self) -> None:
+        """What is called so has ended. Under `tree.lock`."""
+        watchers = self.watchers
+        if watchers is not None:
+            watchers.wake_all()
 
     def unused(self) -> bool:
         """Whether nothing is called by the number any more."""
@@ -75,6 +85,17 @@ class PidTable:
         if block is None:
             return None
         return block.entries[number % BLOCK]
+
+    def allocate_exactly(self, number: i32) -> Pid:
+        """A number of the caller's choice. Raises OSError(EINVAL), FileExistsError, MemoryError."""
+        if number < 1 or number >= PID_MAX:
+            raise OSError(errno.EINVAL)
+        if self.find(number) is not None:
+            raise FileExistsError
+        last = self.last
+        taken = self._take(number)
+        self.last = last
+        return taken
 
     def allocate(self) -> Pid:
         """A fresh number: the next free one after the last given. Raises OSError(EAGAIN), MemoryError."""

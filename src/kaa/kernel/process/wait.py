@@ -16,10 +16,11 @@ from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.wait import IdType, WaitOption
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.kernel.process import foreign, tree, usage
+from kaa.kernel.process import foreign, pidfd, tree, usage
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.exit import reap
 from kaa.kernel.process.group import JOB_CONTINUED, JOB_STOP_REPORTED, JOB_STOPPED, REAPED, ZOMBIE, ThreadGroup
+from kaa.kernel.process.pidfd import PidFile
 from kaa.kernel.process.task import Task
 from kaa.lang import ZERO, i32, noinline, struct, u32, u64
 
@@ -88,16 +89,40 @@ def _select(request: WaitRequest, number: i32) -> None:
 
 @syscall(x86_64=247, arm64=95)
 def waitid(kind: u32, number: i32, info: UserPtr[SigInfo], options: u32, rusage: UserPtr[RUsage]) -> None:
-    """waitid(2): the same with more choice; P_PIDFD is refused (EINVAL)."""
+    """waitid(2): the same with more choice."""
     events = WaitOption.WEXITED | WaitOption.WSTOPPED | WaitOption.WCONTINUED
     others = WaitOption.WNOHANG | WaitOption.WNOWAIT | WaitOption.WNOTHREAD | WaitOption.WALL | WaitOption.WCLONE
     if (options & ~u32(events | others)) != 0 or (options & u32(events)) == 0:
         raise OSError(errno.EINVAL)
+    if kind == IdType.P_PIDFD:
+        _wait_for_file(pidfd.awaited(number), info, options, rusage)
+        return
     if kind > IdType.P_PGID or (kind == IdType.P_PID and number <= 0) or (kind == IdType.P_PGID and number < 0):
         raise OSError(errno.EINVAL)
     request = WaitRequest(kind, number, options)
     if kind == IdType.P_PGID and number == 0:
         request.number = machine.percpu.current().group.group_id
+    _tell(request, info, rusage)
+
+
+def _wait_for_file(file: PidFile, info: UserPtr[SigInfo], options: u32, rusage: UserPtr[RUsage]) -> None:
+    """P_PIDFD: the child that the descriptor stands for. Raises ChildProcessError when it is gone, BlockingIOError for
+    a descriptor with O_NONBLOCK."""
+    with tree.lock:
+        gone = file.identity.task is None
+    if gone:
+        raise ChildProcessError
+    request = WaitRequest(u32(IdType.P_PID), file.identity.number, options)
+    if file.nonblocking() and (options & WaitOption.WNOHANG) == 0:
+        request.options |= u32(WaitOption.WNOHANG)
+        if not _tell(request, info, rusage):
+            raise BlockingIOError
+    else:
+        _tell(request, info, rusage)
+
+
+def _tell(request: WaitRequest, info: UserPtr[SigInfo], rusage: UserPtr[RUsage]) -> bool:
+    """Wait, and give out what was found; whether there was something."""
     result = WaitResult()
     found = await_child(request, result)
     if found != 0 and not rusage.is_null():
@@ -110,6 +135,7 @@ def waitid(kind: u32, number: i32, info: UserPtr[SigInfo], options: u32, rusage:
             told.set_sender(result.pid, result.uid)
             told.word1 = u64(result.cause)
         info.write(told)
+    return found != 0
 
 
 def await_child(request: WaitRequest, result: WaitResult) -> i32:

@@ -57,11 +57,11 @@ def kill(number: i32, signo: i32) -> None:
     elif number == -1:
         _kill_everyone(signo, info)
     elif number == 0:
-        _kill_group(machine.percpu.current().group.group_id, signo, info)
+        kill_group(machine.percpu.current().group.group_id, signo, info)
     elif number == -(1 << 31):
         raise ProcessLookupError
     else:
-        _kill_group(-number, signo, info)
+        kill_group(-number, signo, info)
 
 
 def kill_process(number: i32, signo: i32, info: SigInfo) -> None:
@@ -100,7 +100,9 @@ class Tally:
             self.error = i32(failed.errno)
 
 
-def _kill_group(number: i32, signo: i32, info: SigInfo) -> None:
+def kill_group(number: i32, signo: i32, info: SigInfo) -> None:
+    """Send to every member of a process group. Raises ProcessLookupError when there is none, OSError when the signal
+    reached none."""
     tally = Tally()
     with tree.lock:
         pid = pids.table.find(number)
@@ -138,6 +140,11 @@ def _to_thread(group_number: i32, number: i32, signo: i32, info: SigInfo) -> Non
     task = me if number == me.pid else ids.find_task(number)
     if task is None or (group_number != 0 and task.tgid != group_number):
         raise ProcessLookupError
+    send_to_thread(task, signo, info)
+
+
+def send_to_thread(task: Task, signo: i32, info: SigInfo) -> None:
+    """Send to one thread, if the caller may. Raises OSError(EINVAL, EPERM, EAGAIN)."""
     require_may_signal(task, signo)
     if signo != 0 and not send.send(task, signo, info):
         raise BlockingIOError
