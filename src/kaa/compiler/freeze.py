@@ -298,7 +298,8 @@ class Freezer:
         found = self.value(value, t)
         if not isinstance(found, Symbol):
             raise CompileError(f"{value!r} cannot be frozen as {t}")
-        return found.expr
+        # The place may be of a base class.
+        return f"({t.c}){found.expr}" if isinstance(nonnull(t), ClassType) else found.expr
 
     def _struct(self, value: Any, t: StructType) -> str:
         t.info.prepare()
