@@ -76,5 +76,5 @@ def test_a_seed_repeats_exactly_under_icount(kernel: object, programs: world.Pro
             result = guest.run(b"")
         world.assert_sound(result)
         assert f"all kinds of locks hold, seed {seed}" in result.log
-        times.append(re.findall(r"kaa.stress: (.*: \d+ sections)", result.log))
+        times.append(re.findall(r".*kaa.stress: .*", result.log))
     assert times[0] == times[1] != times[2]

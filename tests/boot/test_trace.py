@@ -10,6 +10,8 @@ import subprocess
 import pytest
 import world
 
+from kaa.host.errors import FAILED
+
 pytestmark = pytest.mark.boot
 
 WORK = "for i in 1 2 3; do seq 1 20000 | sort -n | tail -1 & done; wait; exit 3"
@@ -47,5 +49,5 @@ def test_locks_counts_classes(tmp_path: pathlib.Path) -> None:
 
 def test_a_kernel_that_does_not_count_is_told(kernel: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = traced(tmp_path, "--locks", "--kernel", str(kernel))
-    assert done.returncode == 1
+    assert done.returncode == FAILED
     assert done.stderr.decode().splitlines()[-1].startswith("kaa: the kernel gave no locks trace")

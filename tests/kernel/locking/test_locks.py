@@ -78,31 +78,51 @@ def test_spinlocks_restore_preemption_and_interrupts(world: Machine) -> None:
     lock.release()
 
 
-def test_a_mutex_is_handed_to_waiters_in_order(world: Machine) -> None:
-    a, b, c = world.task(), world.task(), world.task()
+def test_a_mutex_given_back_wakes_the_first_in_line(world: Machine) -> None:
+    a, b = world.task(), world.task()
     mutex = Mutex("m")
-    order: list[Any] = []
 
-    def take(task: Any) -> None:
-        world.run(task)
-        mutex.acquire()
-        order.append(task)
-
-    def give(task: Any) -> None:
-        world.run(task)
+    def give() -> None:
+        world.run(a)
         mutex.release()
 
-    def c_waits() -> None:
-        world.meanwhile.insert(0, lambda: give(a))
-        world.meanwhile.insert(1, lambda: (b in world.woken) and give(b))
-        take(c)
-
-    take(a)
+    world.run(a)
+    mutex.acquire()
     assert not mutex.try_acquire()
-    world.meanwhile = [c_waits]
-    take(b)
-    assert order == [a, c, b] or order == [a, b, c]
-    assert world.woken[0] is b, "the first to wait is served first"
+    world.run(b)
+    world.meanwhile = [give]
+    mutex.acquire()
+    assert world.woken == [b] and mutex.state.load() == machine.running.word(), "the line is empty, and says so"
+    mutex.release()
+    assert not mutex.is_held() and mutex.state.load() == 0
+
+
+def test_a_waiter_is_overtaken_once_and_then_the_mutex_is_handed_to_it(world: Machine) -> None:
+    a, b, c, d = (world.task() for _ in range(4))
+    mutex = Mutex("m")
+
+    def given_and_overtaken() -> None:
+        world.run(a)
+        mutex.release()
+        assert not mutex.is_held()
+        world.run(c)
+        mutex.acquire()
+
+    def given_again() -> None:
+        world.run(c)
+        mutex.release()
+        assert mutex.is_held(), "who was overtaken has it without its becoming free"
+        world.run(d)
+        assert not mutex.try_acquire()
+
+    world.run(a)
+    mutex.acquire()
+    world.run(b)
+    world.meanwhile = [given_and_overtaken, given_again]
+    mutex.acquire()
+    assert world.woken == [b, b] and not world.meanwhile
+    mutex.release()
+    assert mutex.state.load() == 0
 
 
 def test_a_freed_mutex_can_be_taken_at_once(world: Machine) -> None:

@@ -3,20 +3,27 @@
 
 One word says who has it (0: nobody) and whether anyone waits; free and uncontended, taking and giving it back is one
 compare-and-exchange each. Who finds it taken spins as long as the owner runs on another processor and nobody else
-spins, for the owner will soon be done and a sleep costs more; otherwise it stands in line. A mutex with a line is
-handed to the first in it and never becomes free in between, so nobody starves; spinning ends when a line forms.
+spins, for the owner will soon be done and a sleep costs more; otherwise it stands in line.
+
+A mutex with a line is given back free (WAITED_FOR alone), and the first in line is woken: until that one runs, whoever
+comes may take the mutex, for it would be idle meanwhile. But a waiter that found it taken when it woke is *starved*: to
+it the mutex is handed, without becoming free in between. So everyone in line is overtaken for one wake-up at most.
 
 The owner is known by its word (arch running.py), a number that is compared and never followed.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import record
-from kaa.kernel.locking.waiters import Line
+from kaa.kernel.locking.waiters import Line, Waiter
+from kaa.kernel.sched import core
 from kaa.lang import Atomic, acquires, inline, lock, noinline, releases, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.task import Task
 
 WAITED_FOR: Final = 1
 NOT_WAITED_FOR: Final = 0xFFFF_FFFF_FFFF_FFFE
@@ -27,7 +34,7 @@ class Mutex(Line):
     """A sleeping lock with one owner. Never in interrupts, never under a spinlock."""
 
     state: Atomic[u64]
-    """The owner's word, and WAITED_FOR while somebody stands in line. With a line, changed under its lock only."""
+    """The owner's word, and WAITED_FOR while somebody stands in line, which changes under the line's lock only."""
 
     def __init__(self, name: str = "mutex") -> None:
         super().__init__()
@@ -61,25 +68,52 @@ class Mutex(Line):
 
     def is_held(self) -> bool:
         """Whether someone has it: for assertions."""
-        return self.state.load_relaxed() != 0
+        return self.state.load_relaxed() & NOT_WAITED_FOR != 0
 
     @noinline
     def _acquire_slowly(self) -> None:
         assert self.state.load_relaxed() & NOT_WAITED_FOR != machine.running.word(), "a mutex is taken twice"
         began = record.begin_wait()
-        if not self._spin():
+        if not self._overtake() and not self._spin():
             self._stand_in_line()
         record.end_wait(self, began)
 
     def _stand_in_line(self) -> None:
         task = machine.percpu.current()
+        waiter = task.lock_waiter
         self.lock_line()
-        if self.state.fetch_or(WAITED_FOR) == 0:
-            # Given back meanwhile: with a line it would have been handed over, so there is none.
-            self.state.store_release(machine.running.word())
+        self.state.fetch_or(WAITED_FOR)
+        if not self._overtake():
+            waiter.woken = False
+            waiter.exclusive = False
+            waiter.task = task
+            self.push(waiter)
+            self._sleep_in_line(waiter, task)
+        if self.first is None:
+            self.state.fetch_and(NOT_WAITED_FOR)
+        self.unlock_line()
+
+    def _sleep_in_line(self, waiter: Waiter, task: Task) -> None:
+        """Until the mutex is ours. The line is locked, now and at the end: who hands over or wakes does that with the
+        line locked, so when we unlock it nobody looks at the waiter or the task any more, and all may go."""
+        while True:
+            core.set_state(task, core.UNINTERRUPTIBLE)
             self.unlock_line()
-            return
-        self.await_grant(task.lock_waiter, task)
+            core.schedule()
+            self.lock_line()
+            if waiter.woken:
+                break
+            if self.first is waiter and self._overtake():
+                self.pop()
+                break
+            waiter.exclusive = True  # starved
+        core.set_state(task, core.RUNNING)
+
+    def _overtake(self) -> bool:
+        """Take the mutex if it is free although somebody waits."""
+        return self.state.load_relaxed() == WAITED_FOR and self.state.compare_exchange(
+            WAITED_FOR, machine.running.word() | WAITED_FOR
+        )
 
     def _spin(self) -> bool:
         """Wait for an owner that is running. True if the mutex was taken."""
@@ -100,13 +134,20 @@ class Mutex(Line):
 
     @noinline
     def _hand_over(self) -> None:
+        """WAITED_FOR stays: a waiter that is the last takes it away when it leaves the line."""
         assert self.state.load_relaxed() == machine.running.word() | WAITED_FOR, "a mutex is released by another task"
         self.lock_line()
-        waiter = self.pop()
+        waiter = self.first
         assert waiter is not None
-        line = 0 if self.first is None else WAITED_FOR
-        self.state.store_release(waiter.owner_word() | u64(line))
-        waiter.notify()
+        task = waiter.task
+        assert task is not None
+        if waiter.exclusive:
+            self.pop()
+            waiter.woken = True
+            self.state.store_release(waiter.owner_word() | WAITED_FOR)
+        else:
+            self.state.store_release(WAITED_FOR)
+        core.wake(task)
         self.unlock_line()
 
     @inline

@@ -120,7 +120,7 @@ class Line(SpinWord):
         so when we leave here nobody looks at the waiter, the task or the lock's line any more, and all may go."""
         waiter.woken = False
         waiter.task = task
-        self._push(waiter)
+        self.push(waiter)
         while True:
             core.set_state(task, core.UNINTERRUPTIBLE)
             self.unlock_line()
@@ -131,7 +131,8 @@ class Line(SpinWord):
         core.set_state(task, core.RUNNING)
         self.unlock_line()
 
-    def _push(self, waiter: Waiter) -> None:
+    def push(self, waiter: Waiter) -> None:
+        """Stand at the end, with the line locked."""
         last = self.last
         waiter.next = None
         if last is None:
