@@ -3,6 +3,7 @@
 
 python -m kaa.compiler.cli check FILE…                 refuse or accept every function of some files
 python -m kaa.compiler.cli build [--cc CC] [-o OUT]   the kernel's image
+python -m kaa.compiler.cli prove [--sizes ELF]         all proofs about the kernel, without building it
 python -m kaa.compiler.cli dump ast|types|ir|c FILE:FUNCTION
 """
 
@@ -14,6 +15,7 @@ import gc
 import importlib
 import os
 import sys
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,7 @@ from kaa.compiler import image
 from kaa.compiler.dump import Unusable, dump, module_of
 from kaa.compiler.errors import CompileError
 from kaa.compiler.functions import functions_of
-from kaa.compiler.pipeline import Refused, analyse
+from kaa.compiler.pipeline import Refused, analyse, lower
 from kaa.compiler.program import Function, Program
 from kaa.compiler.source import unwrap
 from kaa.compiler.toolchain import ToolError
@@ -86,6 +88,7 @@ def build(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="kaa compile build")
     parser.add_argument("--cc", default="zig", choices=("zig", "gcc", "clang"))
     parser.add_argument("--unchecked", action="store_true")
+    parser.add_argument("--proofs", default="warn", choices=("off", "warn", "strict"))
     parser.add_argument("--package", default="kaa.kernel")
     parser.add_argument("-o", dest="output", type=Path, default=Path("build/kaa.elf"))
     options = parser.parse_args(argv)
@@ -93,14 +96,69 @@ def build(argv: list[str]) -> int:
     script = Path(next(iter(package.__path__))) / "image.ld"
     options.output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        made = image.build(options.package, script, options.output, cc=options.cc, unchecked=options.unchecked)
+        made = image.build(
+            options.package, script, options.output,
+            cc=options.cc, unchecked=options.unchecked, proofs=options.proofs != "off",
+        )  # fmt: skip
     except (Refused, ToolError, CompileError) as error:
         print(error, file=sys.stderr)
         if isinstance(error, Refused):
             print(f"{len(error.errors)} errors", file=sys.stderr)
         return 1
     print(" ".join(f"{k} {v:.2f}s" for k, v in made.seconds.items()))
+    if made.findings is not None:
+        print(made.findings.summary())
+        refused = made.findings.all()
+        if options.proofs == "strict" and refused:
+            print("\n\n".join(map(str, refused)), file=sys.stderr)
+            options.output.unlink(missing_ok=True)
+            return 1
     return 0
+
+
+def prove(argv: list[str]) -> int:
+    """prove [--sizes ELF] [--documents DIR] [-q] [PROOF…]: the proofs about the kernel, without building it."""
+    from kaa.compiler.proofs.run import Prover
+    from kaa.compiler.proofs.stack import frame_sizes
+
+    gc.disable()
+    sys.setrecursionlimit(20000)
+    parser = argparse.ArgumentParser(prog="kaa compile prove")
+    parser.add_argument("--sizes", type=Path, help="a linked image whose frames are the program's")
+    parser.add_argument("--documents", type=Path, help="where to write locks.md and locks.svg")
+    parser.add_argument("--package", default="kaa.kernel")
+    parser.add_argument("-q", dest="quiet", action="store_true", help="only the numbers")
+    parser.add_argument("proofs", nargs="*", help="show these only: context, ends, order, stack, protection, user")
+    options = parser.parse_args(argv)
+    began = time.perf_counter()
+    modules = image.import_package(options.package)
+    try:
+        program = lower(image.entry_points(modules))
+        counts = analyse(program)
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 1
+    for fn in counts.functions:
+        counts.finish(fn)
+    prover = Prover(program)
+    prover.run()
+    if options.sizes is not None:
+        prover.stacks(frame_sizes(options.sizes))
+    found = prover.findings
+    folder: Path | None = options.documents
+    if folder is not None:
+        for name, text in found.documents.items():
+            (folder / name).write_text(text)
+    for proof, errors in () if options.quiet else found.errors.items():
+        if not options.proofs or proof in options.proofs:
+            for error in errors:
+                print(f"[{proof}]\n{error}\n")
+    for line in found.stacks:
+        print(line)
+    for one in found.opted_out:
+        print(f"trusted ({one.proof}): {one.function}: {one.reason}")
+    print(f"{found.summary()}; {time.perf_counter() - began:.1f} s")
+    return 1 if found.all() else 0
 
 
 def main(argv: list[str]) -> int:
@@ -109,6 +167,8 @@ def main(argv: list[str]) -> int:
             return check(argv[1:])
         if argv[:1] == ["build"]:
             return build(argv[1:])
+        if argv[:1] == ["prove"]:
+            return prove(argv[1:])
         if len(argv) == 3 and argv[0] == "dump":
             print(dump(argv[1], argv[2]))
             return 0

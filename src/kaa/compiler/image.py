@@ -19,17 +19,22 @@ from typing import Any
 from kaa.compiler import unsafe_list
 from kaa.compiler.errors import CompileError
 from kaa.compiler.pipeline import Compiled, Refused, compile_program
+from kaa.compiler.program import Program
+from kaa.compiler.proofs.beside import Beside
+from kaa.compiler.proofs.findings import Findings
+from kaa.compiler.proofs.stack import frame_sizes
+from kaa.compiler.rewriting import Counts
 from kaa.compiler.source import markers
-from kaa.compiler.toolchain import Unit, compile_units, linker, run
+from kaa.compiler.toolchain import ToolError, Unit, compile_units, linker, run
 
 TARGET = {
     "x86_64": ["--target=x86_64-unknown-none-elf", "-mcmodel=kernel", "-mno-red-zone", "-mgeneral-regs-only"],
 }
 FREESTANDING = [
     "-O2", "-g", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-omit-frame-pointer", "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fdata-sections",
+    "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fdata-sections", "-fstack-size-section",
 ]  # fmt: skip
-GCC_ONLY = {"--target=x86_64-unknown-none-elf"}
+NOT_GCC = {"--target=x86_64-unknown-none-elf", "-fstack-size-section"}
 
 
 @dataclass
@@ -39,8 +44,7 @@ class Image:
     elf: Path
     compiled: Compiled
     seconds: dict[str, float] = field(default_factory=dict[str, float])
-    unsafe_lines: int = 0
-    lines: int = 0
+    findings: Findings | None = None
 
 
 def import_package(name: str) -> list[types.ModuleType]:
@@ -63,9 +67,16 @@ def entry_points(modules: list[types.ModuleType]) -> list[Callable[..., Any]]:
 
 
 def build(
-    package: str, script: Path, output: Path, *, cc: str = "zig", arch: str = "x86_64", unchecked: bool = False
+    package: str,
+    script: Path,
+    output: Path,
+    *,
+    cc: str = "zig",
+    arch: str = "x86_64",
+    unchecked: bool = False,
+    proofs: bool = True,
 ) -> Image:
-    """Builds the image. Raises pipeline.Refused, toolchain.ToolError."""
+    """Builds the image, and with `proofs` proves it beside. Raises pipeline.Refused, toolchain.ToolError."""
     marks = [("start", time.perf_counter())]
 
     def mark(name: str) -> None:
@@ -76,25 +87,37 @@ def build(
     modules = import_package(package)
     refuse_unsafe(modules)
     mark("import")
-    compiled = compile_program(entry_points(modules), str(root))
+    provers: list[Beside] = []
+
+    def prove(program: Program, counts: Counts) -> None:
+        provers.append(Beside(program, counts))
+
+    compiled = compile_program(entry_points(modules), str(root), analysed=prove if proofs else None)
     mark("compile")
     flags = [*FREESTANDING, *TARGET[arch]]
     if cc == "gcc":
-        flags = [f for f in flags if f not in GCC_ONLY]
+        flags = [f for f in flags if f not in NOT_GCC]
     if unchecked:
         flags.append("-DKAA_UNCHECKED")
     folder = output.parent / f"{output.stem}-{cc}{'-unchecked' if unchecked else ''}"
-    objects = compile_units(compiled.units, folder, cc, flags)
-    mark("C")
     bare = folder / "linked.elf"
-    link(objects, script, bare)
+    try:
+        objects = compile_units(compiled.units, folder, cc, flags)
+        mark("C")
+        link(objects, script, bare)
+    except ToolError:
+        for prover in provers:
+            prover.stop()
+        raise
     mark("link")
     table = line_table(bare, folder, root, cc, flags, objects, script)
     shutil.copyfile(table, output)
     mark("lines")
+    findings = provers[0].result(frame_sizes(bare)) if provers else None
+    mark("proofs")
     seconds = {name: at - before for (_, before), (name, at) in zip(marks, marks[1:], strict=False)}
     seconds.update({f"compile.{k}": v for k, v in compiled.seconds.items()})
-    return Image(output, compiled, seconds)
+    return Image(output, compiled, seconds, findings)
 
 
 def refuse_unsafe(modules: list[types.ModuleType]) -> None:

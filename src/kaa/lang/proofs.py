@@ -69,6 +69,11 @@ def may_fault(fn: F) -> F:
     return note(fn, EVENT, ("fault",))
 
 
+def faults_unless_atomic(fn: F) -> F:
+    """As may_fault, but where sleeping is forbidden it fails instead, and its callers look."""
+    return note(fn, EVENT, ("fault", "unless atomic"))
+
+
 def fault_handler(fn: F) -> F:
     """What runs when something that `may_fault` meets a page that is not there."""
     return note(fn, "fault_handler", True)

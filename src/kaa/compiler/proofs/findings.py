@@ -36,6 +36,8 @@ class Findings:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     documents: dict[str, str] = field(default_factory=dict[str, str])
     """Texts that a proof writes, by the file's name below docs/."""
+    stacks: list[str] = field(default_factory=list[str])
+    """How deep each entry's stack gets."""
 
     def refuse(self, proof: str, node: Node | None, error: CompileError) -> None:
         """Notes a refusal, once for each place and sentence, unless the function opts out."""
@@ -48,6 +50,11 @@ class Findings:
     def all(self) -> list[CompileError]:
         """Every refusal, by place."""
         return sorted((e for part in self.errors.values() for e in part), key=lambda e: (e.filename, e.line))
+
+    def summary(self) -> str:
+        """One line: how many refusals of each proof, how many opt-outs."""
+        numbers = ", ".join(f"{proof} {len(errors)}" for proof, errors in sorted(self.errors.items()) if errors)
+        return f"proofs: {numbers or 'nothing refused'}; {len(self.opted_out)} places opt out"
 
     def note_opt_outs(self, program: Program) -> None:
         """Lists who opts out of what."""

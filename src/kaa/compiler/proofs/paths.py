@@ -192,4 +192,4 @@ def sleeps_itself(site: Site) -> bool:
     """Is the event one that sleeps?"""
     assert site.event is not None
     what = site.event.what
-    return what[0] in ("sleep", "fault") or (what[0] == "acquire" and what[1] == "sleep" and not what[4])
+    return what in (("sleep",), ("fault",)) or (what[0] == "acquire" and what[1] == "sleep" and not what[4])

@@ -13,6 +13,7 @@ from kaa.compiler import ir
 from kaa.compiler.proofs.graph import Graph, Node, Site
 from kaa.compiler.proofs.held import Flow, Held, State
 from kaa.compiler.proofs.locks import HANDLER, IRQ, PARAMETER_BITS, LockTable, bits, parameter_of
+from kaa.lang.proofs import EVENT
 
 ALL = -1
 TRIED = 16
@@ -183,6 +184,7 @@ class Summaries:
 
     def _plain(self, node: Node) -> Summary:
         """The union of the callees': nothing is held here."""
+        free = self._needless(node.fn.marks.get(EVENT, ("",))) if node.fn is not None else 0
         sleeps: int | None = None
         last: int | None = None
         takes = Takes()
@@ -194,8 +196,15 @@ class Summaries:
                 known = self.freeing
             sleeps = _least(sleeps, known.sleeps)
             for given, contexts, mask in known.takes.groups():
-                takes.add(given, contexts, mask & ~PARAMETER_BITS)
+                takes.add(given | free, contexts, mask & ~PARAMETER_BITS)
+        if free:
+            sleeps = sleeps | free if sleeps is not None else None
+            last = last | free if last is not None else None
         return Summary(sleeps, last, takes)
+
+    def _needless(self, what: tuple[object, ...]) -> int:
+        """What a fault need not find given back: nothing atomic is held where it happens at all."""
+        return self.table.atomic if what == ("fault", "unless atomic") else 0
 
     def _at(self, node: Node, site: Site, state: State, out: Summary) -> None:
         """Adds what one site does."""
@@ -203,7 +212,7 @@ class Summaries:
         if site.event is not None:
             what = site.event.what
             if what[0] in ("sleep", "fault"):
-                out.sleeps = self._sleep(out.sleeps, plus, state, 0)
+                out.sleeps = self._sleep(out.sleeps, plus, state, self._needless(what))
             elif what[0] == "acquire":
                 bit = self._bit_at(node, site)
                 if what[1] == "sleep" and not what[4]:

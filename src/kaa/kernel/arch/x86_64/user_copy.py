@@ -12,7 +12,7 @@ STAC and CLAC are three-byte no-operations until smap.py has found SMAP.
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64.entry import CLAC, STAC
-from kaa.lang import export, i64, isize, may_fault, naked, u32, u64, usize
+from kaa.lang import export, faults_unless_atomic, i64, isize, may_fault, naked, u32, u64, usize
 from kaa.lang.unsafe import copy_bytes, memory, zero
 
 
@@ -123,7 +123,7 @@ def copy_string(destination: u64, source: u64, maximum: usize) -> isize:
     return isize(maximum)
 
 
-@may_fault
+@faults_unless_atomic
 @export("kaa_user_compare_exchange")
 @naked(f"""
         movl %esi, %eax
@@ -143,7 +143,7 @@ def compare_exchange(address: u64, old: u32, new: u32) -> i64:
     return i64(found)
 
 
-@may_fault
+@faults_unless_atomic
 @export("kaa_user_load")
 @naked(f"""
         {STAC}
@@ -159,7 +159,7 @@ def load(address: u64) -> i64:
     return i64(int.from_bytes(memory.read(address, 4), "little"))
 
 
-@may_fault
+@faults_unless_atomic
 @export("kaa_user_store")
 @naked(f"""
         xorl %eax, %eax
