@@ -191,3 +191,26 @@ def case_replace_frozen_references() -> None:
     emit_bytes(peer.name)
     bin.peer = None
     emit_bytes(peer.name)
+
+
+class Shape:
+    """A base class; the list below holds derived objects only."""
+
+    def sides(self) -> int:
+        return 0
+
+
+class Square(Shape):
+    """Derived."""
+
+    def sides(self) -> int:
+        return 4
+
+
+shapes: list[Shape] = []
+shapes.append(Square())
+
+
+def case_a_row_of_derived_objects() -> None:
+    for shape in shapes:
+        emit(shape.sides())
