@@ -17,7 +17,7 @@ from kaa.compiler.program import Function
 from kaa.compiler.proofs.user_arithmetic import computed, unsafe_check
 from kaa.compiler.proofs.user_values import TRUSTED, Condition, Key, Number, Operand, State
 from kaa.compiler.proofs.user_ways import PLACES, is_place
-from kaa.compiler.types import BoolType, IntType, PtrType, strip
+from kaa.compiler.types import BoolType, IntType, PtrType, StructType, strip
 
 if TYPE_CHECKING:
     from kaa.compiler.proofs.user_memory import UserMemory
@@ -52,8 +52,9 @@ class Summary:
     """Likewise of the struct that it gives."""
     after: Known = field(default_factory=dict["tuple[int, str]", Number])
     """What is known of its arguments, and of fields of them, when it is over."""
-    if_true: Known = field(default_factory=dict["tuple[int, str]", Number])
-    if_false: Known = field(default_factory=dict["tuple[int, str]", Number])
+    if_true: Known | None = None
+    if_false: Known | None = None
+    """The same where its result is true, and where it is false; None: it never is."""
     fills: set[int] = field(default_factory=set[int])
     """Arguments that name places which it fills with what the user has."""
     fetches: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
@@ -247,6 +248,22 @@ class Flow:
         """The place that a value leads into."""
         return self.roots.get(value, value) if isinstance(value, Var) else None
 
+    def is_read(self, place: Var | None) -> bool:
+        """Is anything done with what is in a place, as far as can be seen here? (Some reads only fault pages in.)"""
+        if place is None or place.param:
+            return True
+        for block in self.fn.blocks:
+            for instr in block.instrs:
+                if isinstance(instr, ir.Load) and self.root(instr.place.base) is place:
+                    return True
+                if isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer, ir.CopyPlace)) and any(
+                    self.root(u) is place and isinstance(strip(u.type), StructType) for u in instr.uses()
+                ):
+                    return True
+            if isinstance(block.end, ir.Return) and any(self.root(v) is place for v in block.end.values):
+                return True
+        return False
+
     # ---- instructions ------------------------------------------------------------------------------------------------
 
     def _step(self, instr: Instr, state: State) -> None:
@@ -361,7 +378,7 @@ class Flow:
                 state.rests[value] = (high, operands[1].value)
         of, other = operands[0].value, operands[1].constant if len(operands) == 2 else None
         if op == "cast" and of and not t.signed and state.numbers[of].high <= t.high >> 1:
-            state.near[value] = (of, -1, 0)
+            state.near[value] = (of, -1, t.bits)
         if of and other is not None and other >= 0:
             if op == "and" and (t.high ^ other) & ((t.high ^ other) + 1) == 0:
                 state.near[value] = (of, 0, t.high ^ other)  # low bits were cut off
@@ -514,8 +531,8 @@ class Flow:
             after = self._arguments(state)
             yes, no = self._outcomes(value, state)
             out.after = after if first else _joined(out.after, after)
-            out.if_true = yes if first else _joined(out.if_true, yes)
-            out.if_false = no if first else _joined(out.if_false, no)
+            out.if_true = yes if out.if_true is None else out.if_true if yes is None else _joined(out.if_true, yes)
+            out.if_false = no if out.if_false is None else out.if_false if no is None else _joined(out.if_false, no)
             first = False
             for one in values:
                 known = state.names.get(one) if isinstance(one, Var) else None
@@ -539,7 +556,7 @@ class Flow:
                 out[self.fn.params.index(base), name] = state.numbers[value]
         return out
 
-    def _outcomes(self, value: Value | None, state: State) -> tuple[Known, Known]:
+    def _outcomes(self, value: Value | None, state: State) -> tuple[Known | None, Known | None]:
         """What is known of the arguments where the result is true, and where it is false."""
         if not isinstance(strip(self.fn.result), BoolType):
             return {}, {}
@@ -548,10 +565,10 @@ class Flow:
             condition = bool(value.value)
         elif isinstance(value, Var):
             condition = state.bools.get(value)
-        outs: list[Known] = []
+        outs: list[Known | None] = []
         for truth in (True, False):
             if isinstance(condition, int) and bool(condition) is not truth:
-                outs.append(dict.fromkeys(self._arguments(state), _NEVER))
+                outs.append(None)
                 continue
             known = state.copy()
             if isinstance(condition, Condition):
@@ -567,8 +584,6 @@ _EXTREMES: dict[str, Callable[[Number, Number], Number]] = {
     _MIN: lambda a, b: Number(min(a.low, b.low), min(a.high, b.high), a.checked or b.checked),
     _MAX: lambda a, b: Number(max(a.low, b.low), max(a.high, b.high), a.checked and b.checked),
 }
-_NEVER = Number(1, 0, True)
-"""No number: the way is not taken."""
 
 
 def _fits(number: Number, t: IntType) -> bool:
@@ -616,7 +631,7 @@ _TESTS: dict[str, Callable[[int, int], bool]] = {
 
 
 def _joined(a: Known, b: Known) -> Known:
-    return {i: b[i] if a[i] is _NEVER else a[i] if b[i] is _NEVER else a[i].join(b[i]) for i in a.keys() & b.keys()}
+    return {i: a[i].join(b[i]) for i in a.keys() & b.keys()}
 
 
 def _joined_all(a: dict[str, Number], b: dict[str, Number]) -> dict[str, Number]:

@@ -21,12 +21,14 @@ from kaa.compiler.program import Function
 from kaa.compiler.proofs.graph import Graph, Node
 from kaa.compiler.proofs.protection_accesses import Accesses
 from kaa.compiler.proofs.user_flow import NOTHING, Argument, Context, Flow, Summary, is_place
-from kaa.compiler.proofs.user_values import TRUSTED, Condition, Key, Number, State
+from kaa.compiler.proofs.user_values import TRUST, TRUSTED, Condition, Key, Number, State
 from kaa.compiler.proofs.user_ways import Ways, ways_of
-from kaa.compiler.types import IntType, StructType, strip
+from kaa.compiler.types import BoolType, IntType, StructType, strip
 
 Finding = tuple[str, Node, CompileError]
 MOST_CONTEXTS = 6
+HARMLESS = Number(0, TRUST, True)
+WHOLE = Number(-(1 << 63), (1 << 64) - 1)
 SOURCES = frozenset({"kaa_user_copy", "kaa_user_copy_string", "kaa_user_compare_exchange", "kaa_user_load"})
 DEEPEST = 60
 
@@ -162,10 +164,14 @@ class UserMemory:
             return NOTHING
         known = state.names.get(arg)
         if known:
-            return Argument(state.numbers[known])
+            return Argument(state.numbers[known]) if _matters(state.numbers[known]) else NOTHING
         if is_place(arg.type):
             root = flow.root(arg)
-            fields = [(n, state.numbers[v]) for (b, n), v in state.fields.items() if b is root and v]
+            fields = [
+                (n, state.numbers[v] if _matters(state.numbers[v]) else HARMLESS)
+                for (b, n), v in state.fields.items()
+                if b is root and v
+            ]
             return Argument(fields=tuple(sorted(fields)), whole=root in state.places)
         return NOTHING
 
@@ -215,8 +221,9 @@ class UserMemory:
         summary = self.summary(callee, context, instr)
         values = [state.names.get(a, 0) if isinstance(a, Var) else 0 for a in instr.args]
         fields = dict(state.fields)
+        places = [flow.root(instr.args[i]) for i in summary.fills if i < len(instr.args)]
         for index, name in summary.fetches:
-            if index < len(instr.args):
+            if index < len(instr.args) and (not places or any(flow.is_read(p) for p in places)):
                 self._fetch(flow, state, self._value(flow, instr.args, values, index, name, fields), instr)
         for index in summary.fills:
             root = flow.root(instr.args[index]) if index < len(instr.args) else None
@@ -240,22 +247,22 @@ class UserMemory:
         if not only:
             return
         before: dict[tuple[int, str], int] = {}
-        for index, name in summary.after:
+        for index, name in {**summary.after, **(summary.if_true or {}), **(summary.if_false or {})}:
             value = self._value(flow, instr.args, values, index, name, state.fields)
             root = flow.root(instr.args[index]) if name and index < len(instr.args) else None
             if not value and root is not None and root in state.places and (root, name) not in state.fields:
                 flow.counter[0] += 1
                 value = state.fields[root, name] = flow.renewed.setdefault((instr, index, name), flow.counter[0])
-                state.numbers[value] = summary.after[index, name]
+                state.numbers[value] = summary.after.get((index, name), WHOLE)
             if value:
                 before[index, name] = value
         for where, value in before.items():
-            state.narrow(value, state.numbers[value].meet(summary.after[where]))
-        if dst is not None and summary.if_true:
+            if where in summary.after:
+                state.narrow(value, state.numbers[value].meet(summary.after[where]))
+        if dst is not None and isinstance(strip(dst.type), BoolType):
+            yes, no = summary.if_true or {}, summary.if_false or {}
             outcome = tuple(
-                (before[w], summary.if_true[w], summary.if_false[w])
-                for w in summary.if_true
-                if w in summary.if_false and w in before
+                (value, yes.get(w, WHOLE), no.get(w, WHOLE)) for w, value in before.items() if w in yes or w in no
             )
             if outcome:
                 state.bools[dst] = Condition("", TRUSTED, TRUSTED, outcome)
@@ -307,6 +314,12 @@ class UserMemory:
                 where = f'File "{site.file or caller.filename}", line {site.line}'
                 error.notes.append(f"{where}, in {caller.pretty}: calls {callee.pretty}")
         self.findings[key] = (rule, self.graph.of(fn), error)
+
+
+def _matters(number: Number) -> bool:
+    """Must callees be told? What was compared with a bound, and is a size that a kernel could have, is as good as the
+    kernel's own."""
+    return not (number.checked and 0 <= number.low and number.high <= TRUST)
 
 
 def _widest(contexts: list[Context]) -> Context:

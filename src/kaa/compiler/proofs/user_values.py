@@ -93,7 +93,8 @@ class State:
     rests: dict[int, tuple[int, int]] = field(default_factory=dict[int, "tuple[int, int]"])
     """Values that are a number minus a value: (number, value)."""
     near: dict[int, tuple[int, int, int]] = field(default_factory=dict[int, "tuple[int, int, int]"])
-    """Values made from another one: (it, shift, slack): it is at most (this << shift) + slack; a shift of -1 is a change of sign."""
+    """Values made from another one: (it, shift, slack): it is at most (this << shift) + slack. A shift of -1: this is
+    it as an unsigned number of `slack` bits."""
     known: dict[object, int] = field(default_factory=dict[object, int])
     """Operations that were done: their values."""
     fetched: dict[int, int] = field(default_factory=dict[int, int])
@@ -274,6 +275,10 @@ class State:
     def narrow(self, value: int, number: Number) -> None:
         """More is known of a value, and so of what it was made from."""
         self.numbers[value] = number
+        if number.low >= 0:
+            for made, (of, shift, _) in self.near.items():
+                if of == value and shift < 0:  # as an unsigned number it is the same
+                    self.less |= {(made, value), (value, made)}
         for _ in range(4):
             if value not in self.near:
                 return
@@ -282,7 +287,7 @@ class State:
                 return
             before = self.numbers[value]
             if shift < 0:  # the same bits as an unsigned number: if that is small, so is this
-                if number.high > before.high:
+                if number.high >= (1 << slack) + before.low:
                     return
                 number = self.numbers[value] = before.meet(number)
                 continue
@@ -292,7 +297,11 @@ class State:
 
     def may_sum_to(self, a: int, b: int) -> int | None:
         """A number that the sum of two values is known not to be above."""
-        found = [c for x, y, c in self.sums if (y == b and self.is_below(a, x)) or (y == a and self.is_below(b, x))]
+        found = [
+            c
+            for x, y, c in self.sums
+            if (self.is_below(a, x) and self.is_below(b, y)) or (self.is_below(b, x) and self.is_below(a, y))
+        ]
         return min(found, default=None)
 
 
