@@ -29,7 +29,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import Bytes, Guarded, i32, inline, sizeof, u32, u64
+from kaa.lang import Bytes, Guarded, i32, inline, sizeof, trusted, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -288,6 +288,7 @@ class EpollSet:
                 count += i32(outcome)
         return count
 
+    @trusted("user", "collect is asked for no more events than the buffer holds")
     def _report_first(self, buf: UserBuf, count: i32) -> u32:
         """Ask the first item of the list; copy its event out if it has one. A level-triggered item stays on the list
         while it has something; an edge-triggered one leaves before it is asked, so that an edge from then on brings it

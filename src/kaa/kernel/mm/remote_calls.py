@@ -19,7 +19,7 @@ from kaa.kernel.mm.frame import PAGE_SIZE
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process import foreign, ids
 from kaa.kernel.process.credentials import Capability, same_user
-from kaa.lang import ZERO, i32, struct, u64, usize
+from kaa.lang import ZERO, i32, struct, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -63,7 +63,7 @@ class Cursor:
 
     def advance(self, n: u64) -> None:
         """So many bytes were copied: all of them lay in user memory."""
-        self.address += n
+        self.address = wrapping_add(self.address, n)
         self.left -= n
 
 

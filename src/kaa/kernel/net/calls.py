@@ -23,7 +23,7 @@ from kaa.kernel.net.address import give_name, read_family, read_name
 from kaa.kernel.net.unix import connecting
 from kaa.kernel.net.unix.socket import UnixSocket, new_socket
 from kaa.kernel.process import task as tasks
-from kaa.lang import cold, i32, u32, u64
+from kaa.lang import cold, i32, trusted, u32, u64
 
 FAMILY_KEY = 0x8000
 """Where families stand among the numbers of unknown calls."""
@@ -107,6 +107,7 @@ def listen(fd: Fd, backlog: i32) -> None:
 
 
 @syscall(x86_64=42, arm64=203)
+@trusted("user", "read_name checks the family that it reads, whatever it was before")
 def connect(fd: Fd, address: u64, length: u32) -> None:
     """connect(2): to a named socket; AF_UNSPEC takes a datagram socket's peer away."""
     own = socket_of(fd)

@@ -16,7 +16,7 @@ from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, policy
 from kaa.kernel.sched.fair import LONGEST_SLICE, SHORTEST_SLICE, SLICE
 from kaa.kernel.sched.real_time import ROUND
-from kaa.lang import as_bytes, i32, sizeof, u32, u64, usize
+from kaa.lang import as_bytes, i32, sizeof, trusted, u32, u64, usize
 
 ATTR_FIRST: Final = 48
 FLAG_RESET_ON_FORK: Final = 1
@@ -152,6 +152,7 @@ def _slice(wanted: u64) -> u64:
     return max(u64(SHORTEST_SLICE), min(u64(LONGEST_SLICE), wanted))
 
 
+@trusted("user", "only the size that was read first is used")
 def _read_attr(attr: SchedAttr, address: u64) -> None:
     """Copy a structure of any version in (sched_setattr(2), E2BIG)."""
     from kaa.kernel.process.fork_calls import check_zero

@@ -23,7 +23,7 @@ from kaa.kernel.arch.x86_64.regs import (
     USER_FLAGS,
     Registers,
 )  # fmt: skip
-from kaa.lang import ZERO, Array, Slice, as_bytes, sizeof, struct, trusted, u16, u32, u64, u8
+from kaa.lang import ZERO, Array, Slice, as_bytes, sizeof, struct, trusted, u8, u16, u32, u64
 
 SA_ONSTACK = 0x0800_0000
 SA_RESTORER = 0x0400_0000
@@ -263,7 +263,7 @@ def _copy_state(own: u64, address: u64) -> None:
     """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the
     registers: so preemption stays off, the pages being read beforehand."""
     size = fpu.layout.area_size
-    if not user.valid(address, size) or user.load_user(address) < 0 or user.load_user(address + size - 4) < 0:
+    if not user.valid(address, size) or user.load_user(address) < 0 or user.load_user(address + (size - 4)) < 0:
         raise OSError(errno.EFAULT)
     percpu.preempt_disable()
     missing = user.copy_from_user(own, address, size)

@@ -35,7 +35,7 @@ from kaa.kernel.fs.permission import (
     without_privilege_bits,
 )
 from kaa.kernel.mm.user import UserPtr, UserString
-from kaa.lang import i64, struct, u32, u64
+from kaa.lang import i64, struct, trusted, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -158,6 +158,7 @@ def fchown(fd: Fd, uid: u32, gid: u32) -> None:
     change_owner(inode, uid, gid)
 
 
+@trusted("user", "set_times refuses seconds that do not fit; those beside UTIME_NOW are not looked at")
 def _time(value: Seconds, now: i64) -> i64:
     if value.fraction == UTIME_NOW:
         return now

@@ -163,7 +163,7 @@ def fill_holes(node: TmpfsRegular, offset: u64, length: u64) -> None:
     cache = node.cache
     assert cache is not None
     first = offset // PAGE
-    end = (offset + length + PAGE - 1) // PAGE
+    end = (offset + (length - 1)) // PAGE + 1 if length > 0 else first
     if end > MAX_PAGES:
         raise OSError(errno.EFBIG)
     node.tmpfs.require_pages(end - first - min(end - first, cache.page_count()))

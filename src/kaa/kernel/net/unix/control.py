@@ -47,6 +47,8 @@ def parse(address: u64, length: u64, sender: Identity) -> Message | None:
         raise OSError(errno.ENOBUFS)
     if address == 0 or length < HEADER:
         return None
+    if not machine.user.valid(address, length):
+        raise OSError(errno.EFAULT)
     message = Message(sender)
     message.sign()
     message.signed = False
