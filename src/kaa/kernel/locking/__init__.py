@@ -3,7 +3,8 @@
 
 - `spinlock`: `SpinLock` (preemption off), `IrqSpinLock` (also interrupts off: for what interrupt handlers share).
 - `mutex`: `Mutex`, one owner. `rwsem`: `RwSem`, readers or one writer.
-- `wait_queue`: `WaitQueue` and `Waiter`: sleep until a condition holds, poll many queues. `completion`: until it is done.
+- `wait_queue`: `WaitQueue` and `Waiter`: sleep until a condition holds, poll many queues.
+- `completion`: until something has happened.
 - `seqlock`: readers of numbers that look again. `rcu`: readers of objects, and grace periods.
 
 Only spinlocks may be taken in interrupts. Nothing here allocates in order to sleep: a task brings its own `Waiter`s
