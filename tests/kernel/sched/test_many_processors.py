@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement, balance, affinity and wake-ups on several processors, simulated."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kaa.kernel.abi.sched import Policy
+from kaa.kernel.process.task import Task
+from kaa.kernel.sched import core, cpu, moving, policy
+from kaa.kernel.sched.run_queue import ABSENT
+from kaa.lang import i32, u32, u64
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from machine_of_many import Machine  # noqa: E402
+
+
+def make_real_time(task: Task, priority: int) -> None:
+    policy.set_policy(task, u32(Policy.SCHED_FIFO), u32(priority), i32(0))
+
+
+def test_new_tasks_fill_all_processors_before_they_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 4)
+    tasks = []
+    for _ in range(4):
+        tasks.append(machine.start())
+        machine.settle()
+    assert set(map(id, machine.running())) == set(map(id, tasks))
+    machine.check(tasks)
+
+
+def test_a_sleeper_comes_back_to_its_processor_if_that_is_idle_else_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 2)
+    first, second = machine.start(), None
+    machine.settle()
+    where = machine.running().index(first)
+    assert machine.sleep(where) is first
+    cpu.all.idle.fetch_or(3)
+    with machine.on(1 - where):
+        core.wake(first)
+    machine.settle()
+    assert machine.running()[where] is first
+    machine.sleep(where)
+    second = machine.start(on=where)
+    machine.settle()
+    moving.set_allowed(second, u64(1 << where))
+    machine.settle()
+    assert machine.running()[where] is second
+    cpu.all.idle.store(1 << (1 - where))
+    core.wake(first)
+    machine.settle()
+    assert machine.running()[1 - where] is first
+    machine.check([first, second])
+
+
+def test_equal_tasks_get_equal_shares_of_two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 2)
+    tasks = [machine.start() for _ in range(4)]
+    machine.settle()
+    machine.run(400_000_000)
+    for task in tasks:
+        assert core.run_time(task) == pytest.approx(200_000_000, rel=0.08)
+    machine.check(tasks)
+
+
+def test_a_processor_with_a_queue_gives_tasks_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 4)
+    tasks = [machine.start() for _ in range(8)]
+    for task in tasks:
+        moving.set_allowed(task, u64(1))
+        machine.settle()
+    assert machine.cpus[0].run_queue.waiting.load() == 7
+    for task in tasks:
+        moving.set_allowed(task, u64(15))
+    machine.run(200_000_000)
+    assert [one.run_queue.waiting.load() for one in machine.cpus] == [1, 1, 1, 1]
+    machine.check(tasks)
+
+
+def test_a_running_task_leaves_a_processor_that_it_may_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 2)
+    task = machine.start()
+    machine.settle()
+    where = machine.running().index(task)
+    monkeypatch.setattr(moving, "_wait_until_allowed", lambda task: None)
+    with machine.on(1 - where):
+        moving.set_allowed(task, u64(1 << (1 - where)))
+    assert machine.running()[where] is task, "its processor has not heard of it yet"
+    machine.settle()
+    assert machine.running()[1 - where] is task
+    machine.check([task])
+
+
+def test_a_woken_real_time_task_runs_where_the_least_important_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 3)
+    tasks = [machine.start() for _ in range(3)]
+    machine.settle()
+    make_real_time(tasks[0], 50)
+    make_real_time(tasks[1], 10)
+    machine.settle()
+    urgent = machine.start()
+    machine.settle()
+    sleeping = urgent
+    if urgent in machine.running():
+        machine.sleep(machine.running().index(urgent))
+    else:
+        moving.set_allowed(urgent, u64(7))
+        queue = urgent.queue
+        assert queue is not None
+        queue.remove(urgent)
+        urgent.on_queue = ABSENT
+        core.set_state(urgent, u64(core.INTERRUPTIBLE))
+    make_real_time(sleeping, 20)
+    machine.settle()
+    core.wake(sleeping)
+    machine.settle()
+    running = machine.running()
+    assert sleeping in running and tasks[0] in running and tasks[1] in running
+
+
+def test_a_wake_up_between_mark_and_switch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 2)
+    task = machine.start()
+    machine.settle()
+    where = machine.running().index(task)
+    with machine.on(where):
+        core.set_state(task, u64(core.INTERRUPTIBLE))
+    with machine.on(1 - where):
+        core.wake(task)
+    with machine.on(where):
+        core.schedule()
+    machine.settle()
+    assert task in machine.running()
+    machine.check([task])
+
+
+def test_a_task_preempted_after_its_mark_stays_runnable(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 1)
+    task, other = machine.start(), machine.start()
+    machine.settle()
+    running = machine.running()[0]
+    core.set_state(running, u64(core.INTERRUPTIBLE))
+    core.preempt()
+    assert running.on_queue != ABSENT
+    machine.check([task, other])
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["start", "sleep", "wake", "pin", "free", "nice", "fifo", "other", "run"]),
+              st.integers(0, 3), st.integers(0, 7)),
+    max_size=60,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps)
+def test_whatever_happens_each_task_is_in_one_place(
+    monkeypatch: pytest.MonkeyPatch, script: list[tuple[str, int, int]]
+) -> None:
+    with monkeypatch.context() as patch:
+        machine = Machine(patch, 4)
+        tasks: list[Task] = []
+        asleep: list[Task] = []
+        for what, on, which in script:
+            task = tasks[which % len(tasks)] if tasks else None
+            with machine.on(on):
+                if what == "start" and len(tasks) < 8:
+                    tasks.append(machine.start(on))
+                elif what == "sleep" and machine.running()[on] in tasks:
+                    asleep.append(machine.sleep(on))
+                elif what == "wake" and asleep:
+                    core.wake(asleep.pop(which % len(asleep)))
+                elif what == "run":
+                    machine.run(2_000_000 * which)
+                elif task is not None and what == "pin":
+                    moving.set_allowed(task, u64(1 << (which % 4)))
+                elif task is not None and what == "free":
+                    moving.set_allowed(task, u64(15))
+                elif task is not None and what == "nice":
+                    policy.set_nice(task, i32(which * 5 - 20))
+                elif task is not None and what == "fifo":
+                    make_real_time(task, which + 1)
+                elif task is not None and what == "other":
+                    policy.set_policy(task, u32(0), u32(0), i32(0))
+            machine.settle()
+            machine.check(tasks)
+        idle = [one.run_queue for one in machine.cpus if one.run_queue.current is one.run_queue.idle]
+        for queue in idle:
+            assert queue.waiting.load() == 0, "a processor is idle with tasks waiting"
