@@ -36,8 +36,8 @@ class Prover:
         order = OrderProof(summaries, self.findings)
         self._timed("context", ContextProof(summaries, self.findings).run)
         self._timed("order", order.run)
-        self._timed("protection", lambda: self._take(protection.prove(graph, table, summaries)))
-        self._timed("user", lambda: self._take(user_memory.prove(graph)))
+        self._timed("protection", lambda: self._take("protection", protection.prove(graph, table, summaries)))
+        self._timed("user", lambda: self._take("user", user_memory.prove(graph)))
         self._timed("documents", lambda: self.findings.documents.update(lockdoc.documents(order)))
         self.findings.note_opt_outs(self.program)
         return self.findings
@@ -55,8 +55,9 @@ class Prover:
         proof()
         self.findings.seconds[name] = time.perf_counter() - began
 
-    def _take(self, found: list[tuple[str, Node, CompileError]]) -> None:
-        for proof, node, error in found:
+    def _take(self, proof: str, found: list[tuple[str, Node, CompileError]]) -> None:
+        for rule, node, error in found:
+            error.rule = rule
             self.findings.refuse(proof, node, error)
 
 
