@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pathlib
+import subprocess
 import sys
 
 from kaa.host import build, paths
@@ -14,6 +15,7 @@ from kaa.host.errors import FAILED, Refusal
 from kaa.host.strip import strip
 
 LOCK_STATS = "KAA_LOCK_STATS"
+STANDARD_ERROR = 2
 
 
 def ensure(variable: str) -> pathlib.Path:
@@ -30,13 +32,16 @@ def ensure(variable: str) -> pathlib.Path:
         stamp.unlink(missing_ok=True)
         symbols = folder / "debug" / "kaa.elf"
         symbols.parent.mkdir(exist_ok=True)
-        os.environ[variable] = "1"
-        try:
-            status = build.compiler(["build", "-o", str(symbols)])
-        finally:
-            del os.environ[variable]
-        if status:
+        if _compile(symbols, variable):
             raise Refusal("the kernel does not build; the compiler's message is above", FAILED)
         image.write_bytes(strip(symbols.read_bytes()))
         stamp.write_text(wanted)
     return image
+
+
+def _compile(symbols: pathlib.Path, variable: str) -> int:
+    """Calls the compiler; what it says goes to standard error, for standard output is the command's."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment |= {"PYTHONPATH": str(paths.SOURCES), variable: "1"}
+    command = [sys.executable, "-m", "kaa.compiler.cli", "build", "-o", str(symbols)]
+    return subprocess.run(command, env=environment, cwd=paths.HOME, stdout=STANDARD_ERROR).returncode
