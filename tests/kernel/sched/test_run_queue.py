@@ -282,8 +282,10 @@ def test_real_time_leaves_a_twentieth_of_each_second_to_the_others() -> None:
     for _ in range(4000):
         processor.now += 1_000_000
         queue = processor.queue
-        queue.account(queue.current, processor.now)
-        if queue.is_used_up(queue.current, processor.now):
+        running = queue.current
+        assert running is not None
+        queue.account(running, processor.now)
+        if queue.is_used_up(running, processor.now):
             processor.choose()
     processor.choose()
     share = hog.run_time / (hog.run_time + starving.run_time)

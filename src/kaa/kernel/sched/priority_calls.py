@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Final
+from typing import Final, cast
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
@@ -80,7 +80,7 @@ def _outcome(task: Task, value: i32, error: i32) -> i32:
     try:
         _set_one(task, value)
     except OSError as failure:
-        return i32(failure.errno)
+        return i32(cast(int, failure.errno))
     return i32(0) if error == errno.ESRCH else error
 
 

@@ -72,30 +72,36 @@ class TimerQueue:
             self.set_tick(deadline)
 
     def run_expired(self, now: u64) -> None:
-        """Take out and run what is due; on the queue's processor, interrupts off."""
-        while self._run_first(now):
-            pass
+        """Take out and run what is due; on the queue's processor, interrupts off, without the lock."""
+        while True:
+            first = self._take_first(now)
+            if first is None:
+                return
+            first.expired()
+            self._finished(first)
 
-    def _run_first(self, now: u64) -> bool:
-        """Run the first if it is due. The lock is not held meanwhile, nor when the last reference may go."""
+    def _take_first(self, now: u64) -> Timer | None:
+        """Take the first out if it is due: it is running from now on."""
+        from kaa.kernel.time.timer import Timer
+
         self.lock.acquire()
         first = self.heap.root
         if first is None or first.key > now:
             self.lock.release()
-            return False
-        from kaa.kernel.time.timer import Timer
-
+            return None
         self.heap.remove(first)
         assert isinstance(first, Timer)
         first.armed = False
         self.running = first
         self.lock.release()
-        first.expired()
+        return first
+
+    def _finished(self, timer: Timer) -> None:
+        """Its callback has ended. The caller has a reference, so that the last one does not go under the lock."""
         self.lock.acquire()
+        assert self.running is timer
         self.running = None
         self.lock.release()
-        # Named once more, so that the last reference goes here, without the lock.
-        return first is not None
 
     def interrupted(self) -> None:
         """The hardware fired and is silent now; tell it the next deadline."""
