@@ -30,7 +30,7 @@ from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process.task import WORK_RSEQ, Task
-from kaa.lang import i32, u32, u64, wrapping_add, wrapping_sub
+from kaa.lang import cold, i32, u32, u64, wrapping_add, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.arch.x86_64.regs import Registers
@@ -91,18 +91,31 @@ def inherit(child: Task, parent: Task) -> None:
         child.work.fetch_or(WORK_RSEQ)
 
 
+def before_handler(task: Task, regs: Registers) -> None:
+    """Before the frame of a handler: end a sequence that `regs` are in."""
+    try:
+        if UserPtr[u64](task.rseq_area + SEQUENCE_OFFSET).read() != 0:
+            _end_sequence(task, regs)
+    except OSError:
+        _fault(task)
+
+
 def before_user(task: Task, regs: Registers) -> None:
-    """Before a return to user mode, or the frame of a handler: end a sequence that `regs` are in, and say where the
-    thread runs."""
+    """Before a return to user mode: the same, and say where the thread runs."""
     task.work.fetch_and(~u32(WORK_RSEQ))
     try:
         _end_sequence(task, regs)
         here = machine.percpu.cpu_id()
         _tell(task.rseq_area, here, here, here)
     except OSError:
-        from kaa.kernel.signal import send
+        _fault(task)
 
-        send.force_default(task, i32(Signal.SIGSEGV))
+
+@cold
+def _fault(task: Task) -> None:
+    from kaa.kernel.signal import send
+
+    send.force_default(task, i32(Signal.SIGSEGV))
 
 
 def _tell(area: u64, start: u32, cpu: u32, concurrency: u32) -> None:

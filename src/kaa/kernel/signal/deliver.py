@@ -25,6 +25,7 @@ from kaa.kernel.abi.signal import (
 )
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
+from kaa.kernel.process import rseq
 from kaa.kernel.process.task import (
     DYING,
     STOP_TAKEN,
@@ -64,8 +65,6 @@ def return_to_user(regs: Registers) -> None:
 
 def _sequences(task: Task, regs: Registers) -> None:
     """The last of all: what comes before may sleep."""
-    from kaa.kernel.process import rseq
-
     if task.rseq_area != 0:
         rseq.before_user(task, regs)
     else:
@@ -258,7 +257,7 @@ def _restore_mask(task: Task) -> None:
 def _enter_handler(task: Task, regs: Registers, signo: i32, action: SigAction, info: UserSigInfo) -> bool:
     """Make the thread go on in the handler; False if its stack would not take the frame (SIGSEGV follows)."""
     if task.rseq_area != 0:
-        _sequences(task, regs)
+        rseq.before_handler(task, regs)
     mask = task.saved_mask if (task.work.load() & WORK_RESTORE_MASK) != 0 else task.blocked
     delivery = machine.signal_frame.Delivery()
     delivery.signo = u32(signo)
