@@ -65,7 +65,8 @@ def test_damage_never_escapes(seed: int) -> None:
 def test_a_pipe_gives_what_was_put_in(steps: list[tuple[bool, int]]) -> None:
     world.boot()
     pipe = Pipe()
-    pipe.readers = pipe.writers = 1
+    pipe.readers.store(1)
+    pipe.writers.store(1)
     model = bytearray()
     counter = 0
     for writing, count in steps:
@@ -93,7 +94,8 @@ def test_a_pipe_gives_what_was_put_in(steps: list[tuple[bool, int]]) -> None:
 def test_a_resized_pipe_keeps_its_bytes() -> None:
     world.boot()
     pipe = Pipe()
-    pipe.readers = pipe.writers = 1
+    pipe.readers.store(1)
+    pipe.writers.store(1)
     data = bytes(i % 253 for i in range(20000))
     pipe.write(kernel_buffer(world.view(data)), True)
     head: Array = Array[u8, 5000]()

@@ -45,7 +45,8 @@ MOVES = st.tuples(st.sampled_from(["read", "write"]), st.integers(1, 12000))
 def test_a_pipe_that_is_resized_at_any_moment_keeps_its_bytes_and_each_frame_once(steps: list[tuple[str, int]]) -> None:
     world.boot()
     pipe = Pipe()
-    pipe.readers = pipe.writers = 1
+    pipe.readers.store(1)
+    pipe.writers.store(1)
     model = bytearray()
     counter = 0
     for what, count in steps:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY
 from kaa.kernel.fs.pipe import Pipe
-from kaa.kernel.fs.pipe_file import PipeFile
+from kaa.kernel.fs.pipe_file import PipeFile, fifos
 from kaa.lang import u32
 
 if TYPE_CHECKING:
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
 
 
-def open_end(inode: Inode, flags: u32, path: Path) -> PipeFile:
-    """One more open file of the FIFO's pipe, which is made when nobody has it open. The inode's lock is held. Raises
+def open_end(inode: Inode, flags: u32, path: Path, fresh: Pipe) -> PipeFile:
+    """One more open file of the FIFO's pipe, which is `fresh` when nobody has it open. `fifos` is held. Raises
     OSError(ENXIO), MemoryError."""
-    found = inode.pipe
-    if found is not None:
-        if flags & O_ACCMODE == O_WRONLY and flags & O_NONBLOCK and found.readers == 0:
-            raise OSError(errno.ENXIO)
-        return PipeFile(found, inode, path, flags)
-    if flags & O_ACCMODE == O_WRONLY and flags & O_NONBLOCK:
+    pipe = inode.pipe
+    if flags & O_ACCMODE == O_WRONLY and flags & O_NONBLOCK and (pipe is None or pipe.readers.load() == 0):
         raise OSError(errno.ENXIO)
-    fresh = Pipe()
+    if pipe is not None:
+        return PipeFile(pipe, inode, path, flags)
     file = PipeFile(fresh, inode, path, flags)
     inode.pipe = fresh
     return file
@@ -37,8 +34,9 @@ def open_end(inode: Inode, flags: u32, path: Path) -> PipeFile:
 def open_fifo(inode: Inode, flags: u32, path: Path) -> File:
     """Open one end or (O_RDWR, a Linux extension) both. Raises OSError(ENXIO), Restart."""
     access = flags & O_ACCMODE
-    with inode.lock:
-        file = open_end(inode, flags, path)
+    fresh = Pipe()
+    with fifos:
+        file = open_end(inode, flags, path, fresh)
     pipe = file.pipe
     met = file.met
     readers_before = file.readers_before
@@ -46,9 +44,9 @@ def open_fifo(inode: Inode, flags: u32, path: Path) -> File:
     if access == O_RDONLY:
         pipe.writable.wake_all()
         if not met and flags & O_NONBLOCK == 0:
-            pipe.readable.wait_interruptible(lambda: pipe.opened_writers != writers_before)
+            pipe.readable.wait_interruptible(lambda: pipe.opened_writers.load() != writers_before)
     elif access == O_WRONLY:
         pipe.readable.wake_all()
         if not met:
-            pipe.writable.wait_interruptible(lambda: pipe.opened_readers != readers_before)
+            pipe.writable.wait_interruptible(lambda: pipe.opened_readers.load() != readers_before)
     return file

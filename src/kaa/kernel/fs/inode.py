@@ -9,7 +9,7 @@ rename in it (several: ancestors first, else by number); `lock` of a regular fil
 Around link, unlink, rmdir, and rename over it, the lock of the file that is named is held too, inside the directories':
 it covers `nlink`, `removed`, and whether something is mounted there.
 Attributes are words: readers take them without the lock, as stat(2) promises no snapshot. `cache` is set when the inode
-is made, `locks` once, under the lock; `pipe` under the lock.
+is made, `locks` once, under the lock; `pipe` under pipe_file.fifos.
 Times are nanoseconds since the Epoch.
 """
 

@@ -6,7 +6,8 @@ starts at 0 again, so that small messages go through one page that stays in the 
 only by a stream that drains much at a time.
 
 Writes of up to PIPE_BUF bytes are atomic: they wait until they fit. Lock: `lock`, a mutex, since copying may fault;
-queues are woken after it is released. `readers` and `writers` count open files; `opened_…` count opens ever, for FIFOs.
+queues are woken after it is released. `readers` and `writers` count open files; `opened_…` count opens ever, for FIFOs:
+both without the lock, as an end may be closed anywhere.
 Conditions of waits and poll(2) read single words (`used`, `readers`…) without it, and must live with words of different
 moments.
 """
@@ -23,7 +24,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm import buddy, frame
 from kaa.kernel.signal import send
-from kaa.lang import Guarded, u32, u64, usize
+from kaa.lang import Atomic, Guarded, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.poll import PollTable
@@ -49,10 +50,10 @@ class Pipe:
     head: Guarded[usize, "lock"]
     """Position of the oldest byte."""
     used: usize
-    readers: u32
-    writers: u32
-    opened_readers: u32
-    opened_writers: u32
+    readers: Atomic[u32]
+    writers: Atomic[u32]
+    opened_readers: Atomic[u32]
+    opened_writers: Atomic[u32]
 
     def __init__(self) -> None:
         self.lock = Mutex("pipe")
@@ -62,10 +63,10 @@ class Pipe:
         self.capacity = DEFAULT_SIZE
         self.head = 0
         self.used = 0
-        self.readers = 0
-        self.writers = 0
-        self.opened_readers = 0
-        self.opened_writers = 0
+        self.readers = Atomic(0)
+        self.writers = Atomic(0)
+        self.opened_readers = Atomic(0)
+        self.opened_writers = Atomic(0)
 
     def __del__(self) -> None:
         if self.capacity != 0:
@@ -95,7 +96,7 @@ class Pipe:
         while True:
             with self.lock:
                 moved = self._drain(buf)
-                ended = self.writers == 0
+                ended = self.writers.load() == 0
             if moved > 0:
                 self.writable.wake_all()
                 return moved
@@ -103,7 +104,7 @@ class Pipe:
                 return usize(0)
             if nonblocking:
                 raise BlockingIOError
-            self.readable.wait_interruptible(lambda: self.used > 0 or self.writers == 0)
+            self.readable.wait_interruptible(lambda: self.used > 0 or self.writers.load() == 0)
 
     def _drain(self, buf: UserBuf) -> usize:
         """Move bytes from the ring to `buf`. Raises OSError(EFAULT) if not even the first piece could be copied."""
@@ -138,12 +139,12 @@ class Pipe:
                     take = min(wanted - done, PAGE - within)
                     buf.copy_out(frame.contents(self.frames[at >> 12])[within : within + take])
                     done += take
-                ended = self.writers == 0
+                ended = self.writers.load() == 0
             if done > 0 or ended:
                 return done
             if not waits:
                 raise BlockingIOError
-            self.readable.wait_interruptible(lambda: self.used > 0 or self.writers == 0)
+            self.readable.wait_interruptible(lambda: self.used > 0 or self.writers.load() == 0)
 
     def _consume(self, count: usize) -> None:
         self.head = (self.head + count) & (self.capacity - 1)
@@ -160,7 +161,7 @@ class Pipe:
         while True:
             moved: usize = usize(0)
             with self.lock:
-                broken = self.readers == 0
+                broken = self.readers.load() == 0
                 if not broken:
                     try:
                         moved = self._fill(buf, need)
@@ -185,7 +186,7 @@ class Pipe:
     def _await_room(self, need: usize, started: bool) -> bool:
         """Sleep until `need` bytes fit. False when a signal came and something was written already."""
         try:
-            self.writable.wait_interruptible(lambda: self.room() >= need or self.readers == 0)
+            self.writable.wait_interruptible(lambda: self.room() >= need or self.readers.load() == 0)
         except Restart:
             if started:
                 return False
@@ -232,7 +233,7 @@ class Pipe:
         events: u32 = u32(0)
         if self.used > 0:
             events = u32(READABLE)
-        if self.writers == 0 and self.opened_writers > 0:
+        if self.writers.load() == 0 and self.opened_writers.load() > 0:
             events |= POLLHUP
         return events
 
@@ -243,7 +244,7 @@ class Pipe:
         events: u32 = u32(0)
         if self.room() >= PIPE_BUF:
             events = u32(WRITABLE)
-        if self.readers == 0:
+        if self.readers.load() == 0:
             events |= POLLERR
         return events
 

@@ -14,6 +14,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.anonymous import new_inode, pipe_files
 from kaa.kernel.fs.file import File
 from kaa.kernel.fs.pipe import Pipe
+from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm.user import UserPtr
 from kaa.lang import i32, i64, u32, u64, usize
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
     from kaa.kernel.fs.poll import PollTable
     from kaa.kernel.mm.user import UserBuf
+
+
+fifos = SpinLock("fifos")
+"""Around the opening and closing of all FIFOs: `Inode.pipe` is there as long as an end counts."""
 
 
 class PipeFile(File):
@@ -40,16 +45,15 @@ class PipeFile(File):
         super().__init__(path, flags)
         self.pipe = pipe
         self.node = node
-        with pipe.lock:
-            self.readers_before = pipe.opened_readers
-            self.writers_before = pipe.opened_writers
-            self.met = pipe.writers > 0 if self.readable() else pipe.readers > 0
-            if self.readable():
-                pipe.readers += 1
-                pipe.opened_readers += 1
-            if self.writable():
-                pipe.writers += 1
-                pipe.opened_writers += 1
+        self.readers_before = pipe.opened_readers.load()
+        self.writers_before = pipe.opened_writers.load()
+        self.met = pipe.writers.load() > 0 if self.readable() else pipe.readers.load() > 0
+        if self.readable():
+            pipe.readers.fetch_add(1)
+            pipe.opened_readers.fetch_add(1)
+        if self.writable():
+            pipe.writers.fetch_add(1)
+            pipe.opened_writers.fetch_add(1)
 
     def __del__(self) -> None:
         pipe = self.pipe
@@ -58,7 +62,7 @@ class PipeFile(File):
             self._leave(pipe)
         else:
             # A FIFO, which has its pipe while anyone has it open: this file until here.
-            with node.lock:
+            with fifos:
                 if self._leave(pipe):
                     node.pipe = None
         pipe.readable.wake_all()
@@ -67,12 +71,11 @@ class PipeFile(File):
 
     def _leave(self, pipe: Pipe) -> bool:
         """Count no more; True when nobody else does."""
-        with pipe.lock:
-            if self.readable():
-                pipe.readers -= 1
-            if self.writable():
-                pipe.writers -= 1
-            return pipe.readers == 0 and pipe.writers == 0
+        if self.readable():
+            pipe.readers.fetch_sub(1)
+        if self.writable():
+            pipe.writers.fetch_sub(1)
+        return pipe.readers.load() == 0 and pipe.writers.load() == 0
 
     def inode(self) -> Inode | None:
         """The FIFO's, or a nameless one."""
