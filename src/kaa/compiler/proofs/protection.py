@@ -33,6 +33,7 @@ from kaa.compiler.proofs.protection_paths import CURRENT, GLOBAL, LOCAL, PARAM, 
 from kaa.compiler.proofs.protection_states import States
 from kaa.compiler.proofs.sharing import Lock, Sharing, needs_no_statement
 from kaa.compiler.proofs.summary import Summaries
+from kaa.compiler.types import NeverType, strip
 
 Finding = tuple[str, Node, CompileError]
 MOST_NEEDS = 60
@@ -59,6 +60,7 @@ class Proof:
         """Fields that say nothing and are written when others may know the object: key → such a write."""
         self.findings: dict[tuple[object, ...], Finding] = {}
         self.called: set[Node] = {callee for node in graph.nodes for callee in node.callees}
+        self.alone = self._find_alone()
 
     def run(self) -> list[Finding]:
         """The whole proof."""
@@ -79,6 +81,23 @@ class Proof:
         self._statements()
         return list(self.findings.values())
 
+    def _find_alone(self) -> set[Node]:
+        """What only the boot runs, before there is anybody else: whatever else is entered does not reach it. What the
+        boot's function calls and does not come back from is not part of the boot."""
+        work: list[Node] = []
+        for node in self.graph.nodes:
+            if _is_boot(node):
+                work += [c for c in node.callees if c.fn is not None and isinstance(strip(c.fn.result), NeverType)]
+            elif node not in self.called or node.mark("entry") or node.mark("export"):
+                work.append(node)
+        reached = set(work)
+        while work:
+            for callee in work.pop().callees:
+                if callee not in reached and not _is_boot(callee):
+                    reached.add(callee)
+                    work.append(callee)
+        return {node for node in self.graph.nodes if node not in reached}
+
     # ---- one function ------------------------------------------------------------------------------------------------
 
     def _function(self, node: Node) -> None:
@@ -86,7 +105,7 @@ class Proof:
         if fn is None:
             self._drop(node)
             return
-        if not fn.blocks or node.mark("fatal") or _is_boot(node):
+        if not fn.blocks or node.mark("fatal") or node in self.alone:
             return
         self._stated(node)
         for access in self.accesses.of(fn):
@@ -221,7 +240,7 @@ class Proof:
         """The callers' to meet, or nobody's."""
         passes = need.kind in (PREEMPTION, READER)
         if need.kind in (FRESH, OWNER):
-            passes = need.base.kind == PARAM
+            passes = need.base.kind in (PARAM, GLOBAL) and (need.kind == FRESH or need.base.kind == PARAM)
         elif need.kind == LOCK:
             state = self.states.before(node, block, instr)
             passes = need.path.kind != LOCAL and not self.states.gave_back(state, need)
@@ -232,7 +251,7 @@ class Proof:
 
     def _at_entry(self, node: Node) -> None:
         """A function that nobody calls must need nothing."""
-        if node in self.called and not (node.fn is not None and "export" in node.fn.marks) or _is_boot(node):
+        if node in self.alone or (node in self.called and not node.mark("export")):
             return
         for need in self.needs[node].values():
             self._refuse(need, node)
