@@ -33,7 +33,7 @@ def boot(pages_of_memory: int = 600) -> Any:
     gc.collect()
     buddy.zone.__init__()  # type: ignore[misc]
     reclaim.lru.__init__()  # type: ignore[misc]
-    for name in ("first", "last", "count"):
+    for name in ("first", "last"):
         setattr(reclaim.lru, name, 0)
     pages.zero_page.pfn = Atomic(0)
     for cache in slab.caches:
@@ -63,7 +63,7 @@ def boot(pages_of_memory: int = 600) -> Any:
 
 def all_frames_are_free(but: int = 0) -> bool:
     """Whether nothing is allocated but the kernel's root table and `but` frames."""
-    return buddy.free_pages_count() == buddy.zone.total - 1 - but
+    return buddy.free_pages_count() == buddy.total_pages() - 1 - but
 
 
 __all__ = ["PAGE", "all_frames_are_free", "boot", "frame"]

@@ -22,7 +22,7 @@ from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.space_accounts import Accounts
 from kaa.kernel.mm.vma import GROWS_DOWN, SHARED, WRITE, Vma
 from kaa.kernel.process.limits import limit
-from kaa.lang import Atomic, Bytes, Slice, inline, u8, u32, u64, usize
+from kaa.lang import Atomic, Bytes, Guarded, Slice, inline, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -63,7 +63,7 @@ class AddressSpace(Accounts):
     auxv_address: u64 = 0
     auxv_size: u64 = 0
     vdso_address: u64 = 0
-    future_flags: u32 = 0
+    future_flags: Guarded[u32, "lock"] = 0
     """LOCKED after mlockall(MCL_FUTURE)."""
     membarrier: Atomic[u32]
     """The registrations of membarrier(2)."""

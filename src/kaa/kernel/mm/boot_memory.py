@@ -13,13 +13,15 @@ from typing import Final
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame
 from kaa.kernel.mm.frame import DESCRIPTOR_SIZE, PAGE_SHIFT, PAGE_SIZE
-from kaa.lang import Array, u32, u64
+from kaa.lang import Array, owned, u32, u64
 
 MAX_RANGES: Final = 64
 
 
+@owned
 class Ranges:
-    """Free physical memory during boot: disjoint page-aligned [start, end), ascending."""
+    """Free physical memory during boot, when there is one processor and no task: disjoint page-aligned [start, end),
+    ascending."""
 
     starts: Array[u64, 64]
     ends: Array[u64, 64]

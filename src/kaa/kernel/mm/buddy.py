@@ -23,7 +23,7 @@ from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import events, fault_injection, frame, reclaim
 from kaa.kernel.mm.frame import FREE, RESERVED, page
 from kaa.kernel.mm.per_cpu import FRAMES, PageLists
-from kaa.lang import Array, Atomic, Slice, cold, inline, noinline, trailing_zeros, u32, u64
+from kaa.lang import Array, Atomic, Slice, cold, guarded, inline, noinline, trailing_zeros, u32, u64
 
 ORDERS: Final = 11
 MAX_ORDER: Final = 10
@@ -31,6 +31,7 @@ BATCH_ORDER: Final = 4
 BATCH: Final = 1 << BATCH_ORDER
 
 
+@guarded("self")
 class Zone(LeafLock):
     """All of memory; its own lock."""
 
@@ -41,9 +42,9 @@ class Zone(LeafLock):
     """Bit n: there are free blocks of order n."""
     free: Atomic[u64]
     """Frames in the lists. Changed under the lock, looked at without."""
-    total: u64
+    total: Atomic[u64]
     """Frames the allocator manages, free or not. Changes during boot only, as does `reserve`."""
-    reserve: u64
+    reserve: Atomic[u64]
 
     def __init__(self) -> None:
         super().__init__("zone")
@@ -51,8 +52,8 @@ class Zone(LeafLock):
         self.counts = Array[u32, 11]()
         self.occupied = 0
         self.free = Atomic(0)
-        self.total = 0
-        self.reserve = 0
+        self.total = Atomic(0)
+        self.reserve = Atomic(0)
 
     # -- the lists; under the lock
 
@@ -135,7 +136,7 @@ class Zone(LeafLock):
         pfn: u64 = 0
         self.acquire()
         while True:
-            if self.free.load_relaxed() >= self.reserve + (u64(1) << order):
+            if self.free.load_relaxed() >= self.reserve.load_relaxed() + (u64(1) << order):
                 pfn = self.take(order)
             if pfn != 0 or order == 0:
                 break
@@ -181,11 +182,11 @@ def add_memory(first: u64, end: u64) -> None:
         size = u64(1) << order
         zone.acquire()
         zone.give(pfn, order)
-        zone.total += size
+        zone.total.fetch_add(size)
         zone.count_free(size)
         zone.release()
         pfn += size
-    zone.reserve = max(u64(16), min(zone.total // 64, 1024))
+    zone.reserve.store(max(u64(16), min(zone.total.load() // 64, 1024)))
 
 
 def reserve_memory(first: u64, end: u64) -> None:
@@ -234,7 +235,7 @@ def allocate_pages(order: u32) -> u64:
         return allocate_page()
     if order > MAX_ORDER or (fault_injection.armed() and fault_injection.should_fail()):
         raise MemoryError
-    pfn = _take(order, zone.reserve)
+    pfn = _take(order, zone.reserve.load_relaxed())
     if pfn == 0:
         pfn = _allocate_slowly(order)
     _first_use(pfn, order)
@@ -266,7 +267,7 @@ def _take(order: u32, keep: u64) -> u64:
 def _allocate_slowly(order: u32) -> u64:
     """Short of memory: reclaim if the caller may sleep, then what the caller may take of the reserve. Raises
     MemoryError."""
-    keep = zone.reserve
+    keep = zone.reserve.load_relaxed()
     if reclaim.may_reclaim():
         events.counts.stalls.fetch_add(1)
         drain_everywhere()
@@ -389,7 +390,7 @@ def free_run(first: u64, pages: u64) -> None:
 
 def total_pages() -> u64:
     """Frames the allocator manages."""
-    return zone.total
+    return zone.total.load_relaxed()
 
 
 def free_pages_count() -> u64:
@@ -406,12 +407,12 @@ def free_pages_count() -> u64:
 
 def is_low() -> bool:
     """Less than twice the reserve is free: time to let go of caches."""
-    return zone.free.load_relaxed() < 2 * zone.reserve
+    return zone.free.load_relaxed() < 2 * zone.reserve.load_relaxed()
 
 
 def might_satisfy(order: u32) -> bool:
     """Whether a block of this order is free, without touching the reserve. A guess: no lock is held."""
-    return zone.free.load_relaxed() > zone.reserve + (u64(1) << order)
+    return zone.free.load_relaxed() > zone.reserve.load_relaxed() + (u64(1) << order)
 
 
 def local_interrupts_are_off() -> bool:

@@ -6,7 +6,7 @@ lost, which is of no consequence.
 
 from __future__ import annotations
 
-from kaa.lang import Atomic, u64
+from kaa.lang import Atomic, inline, u64
 
 
 class Counts:
@@ -31,7 +31,20 @@ counts = Counts()
 class PerCpuEvents:
     """One processor's."""
 
-    faults: u64 = 0
+    faults: Atomic[u64]
     """Page faults of programs and of copies for them."""
-    reads: u64 = 0
+    reads: Atomic[u64]
     """Pages that were read from where their files are."""
+
+    def __init__(self) -> None:
+        self.faults = Atomic(0)
+        self.reads = Atomic(0)
+
+    @inline
+    def note_fault(self) -> None:
+        """A page fault."""
+        self.faults.store_relaxed(self.faults.load_relaxed() + 1)
+
+    def note_read(self) -> None:
+        """A page was read."""
+        self.reads.store_relaxed(self.reads.load_relaxed() + 1)

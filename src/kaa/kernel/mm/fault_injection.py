@@ -13,9 +13,10 @@ from __future__ import annotations
 from kaa.kernel.arch import machine
 from kaa.kernel.init.command_line import boot_param, number
 from kaa.kernel.locking.spinlock import LeafLock
-from kaa.lang import Atomic, Bytes, cold, inline, noinline, u64
+from kaa.lang import Atomic, Bytes, cold, guarded, inline, noinline, u64
 
 
+@guarded("self")
 class Injection(LeafLock):
     """What fails; its own lock."""
 

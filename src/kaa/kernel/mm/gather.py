@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import Array, u32, u64
+from kaa.lang import Array, PerCpu, u32, u64
 
 CAPACITY: Final = 496
 """With its header the object fills 2 KiB. Also how many entries are handled per hold of the lock."""
@@ -23,7 +23,7 @@ PIECE: Final = 124
 class Gather:
     """The frames of one batch; preemption is off while they are noted, to the end of `give_up`."""
 
-    frames: Array[u32, 496]
+    frames: PerCpu[Array[u32, 496]]
 
     def __init__(self) -> None:
         self.frames = Array[u32, 496]()

@@ -69,17 +69,23 @@ def is_dying(task: Task) -> bool:
 
 def _address_space(group: ThreadGroup, victims: bool) -> AddressSpace | None:
     """The memory of a process, kept alive for the caller: of one that was chosen already, or of one that was not."""
+    thread = _thread_with_memory(group)
+    if thread is None:
+        return None
+    flags = thread.flags.load()
+    if flags & KERNEL_THREAD != 0 or (flags & MEMORY_VICTIM != 0) != victims:
+        return None
+    return foreign.memory_of(thread)
+
+
+@noinline
+def _thread_with_memory(group: ThreadGroup) -> Task | None:
+    """A thread that has not left the memory yet."""
     with tree.lock:
         thread = group.first_thread
-        while thread is not None:
-            flags = thread.flags.load()
-            if flags & KERNEL_THREAD != 0 or (flags & MEMORY_VICTIM != 0) != victims:
-                return None
-            space = foreign.memory_of(thread)
-            if space is not None:
-                return space
+        while thread is not None and thread.mm is None:
             thread = thread.next_thread
-    return None
+        return thread
 
 
 def _reap_victims() -> bool:

@@ -23,12 +23,12 @@ NEVER: Final = 2
 class Commitments:
     """The policy, and pages promised so far (Committed_AS)."""
 
-    mode: u64
-    ratio: u64
+    mode: Atomic[u64]
+    ratio: Final[u64]
     pages: Atomic[i64]
 
     def __init__(self) -> None:
-        self.mode = HEURISTIC
+        self.mode = Atomic(HEURISTIC)
         self.ratio = 50
         self.pages = Atomic(0)
 
@@ -43,16 +43,16 @@ def limit() -> u64:
 
 def may_commit(pages: u64) -> bool:
     """Whether this many more pages may be promised."""
-    if commitments.mode == ALWAYS:
+    if commitments.mode.load_relaxed() == ALWAYS:
         return True
-    if commitments.mode == NEVER:
+    if commitments.mode.load_relaxed() == NEVER:
         return u64(max(commitments.pages.load(), 0)) + pages <= limit()
     return pages <= buddy.total_pages()
 
 
 def is_strict() -> bool:
     """Whether promises are summed up (mode 2), rather than looked at one by one."""
-    return commitments.mode == NEVER
+    return commitments.mode.load_relaxed() == NEVER
 
 
 def commit(pages: u64) -> None:

@@ -170,7 +170,7 @@ class PageCache(CacheLinks):
             else:
                 owner.read_page(index, pfn)
                 if self.backed:
-                    machine.percpu.here().events.reads += 1
+                    machine.percpu.here().events.note_read()
             filled = True
         finally:
             if filled:

@@ -46,7 +46,7 @@ def _resolve(task: Task, address: u64, access: u32) -> u32:
     if space is None:
         return u32(faults.NO_AREA)
     task.minor_faults += 1
-    machine.percpu.here().events.faults += 1
+    machine.percpu.here().events.note_fault()
     while True:
         try:
             return faults.resolve(space, address, access)

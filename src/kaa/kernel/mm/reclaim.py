@@ -22,7 +22,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm import events, frame, links
 from kaa.kernel.mm.frame import DIRTY, LISTED, LOCKED, REFERENCED, UPTODATE, WRITEBACK, page
-from kaa.lang import sleepable, u64
+from kaa.lang import Atomic, guarded, sleepable, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.page_cache import PageCache
@@ -57,12 +57,18 @@ def register(shrinker: Shrinker) -> None:
     shrinkers.append(shrinker)
 
 
+@guarded("self")
 class Lru(SpinLock):
     """The list of reclaimable pages; its own lock."""
 
     first: u64 = 0
     last: u64 = 0
-    count: u64 = 0
+    count: Atomic[u64]
+    """Changed under the lock, looked at without."""
+
+    def __init__(self, name: str = "reclaimable pages") -> None:
+        super().__init__(name)
+        self.count = Atomic(0)
 
     def link(self, pfn: u64) -> None:
         """Put a page in front."""
@@ -74,7 +80,7 @@ class Lru(SpinLock):
         else:
             self.last = pfn
         self.first = pfn
-        self.count += 1
+        self.count.store_relaxed(self.count.load_relaxed() + 1)
 
     def unlink(self, pfn: u64) -> None:
         """Take a page out."""
@@ -88,7 +94,7 @@ class Lru(SpinLock):
             page(following).previous = previous
         else:
             self.last = previous
-        self.count -= 1
+        self.count.store_relaxed(self.count.load_relaxed() - 1)
 
 
 lru = Lru("reclaimable pages")
@@ -133,7 +139,7 @@ def free_some(wanted: u64) -> u64:
     for shrinker in shrinkers:
         if shrinker.count() > 0:
             freed += shrinker.shrink(wanted)
-    left = min(u64(SCAN_LIMIT), 2 * lru.count)
+    left = min(u64(SCAN_LIMIT), 2 * lru.count.load_relaxed())
     while freed < wanted and left > 0:
         left -= 1
         freed += _free_last()
@@ -149,7 +155,7 @@ def free_mapped(wanted: u64) -> u64:
     task = machine.percpu.current()
     task.flags.fetch_or(RECLAIMING)
     freed: u64 = 0
-    left = min(u64(SCAN_LIMIT), 3 * lru.count)
+    left = min(u64(SCAN_LIMIT), 3 * lru.count.load_relaxed())
     while freed < wanted and left > 0:
         left -= 1
         freed += _unmap_last()
@@ -211,4 +217,4 @@ def _evict(pfn: u64) -> bool:
 
 def reclaimable_pages() -> u64:
     """Pages on the list: MemAvailable counts them as good as free."""
-    return lru.count
+    return lru.count.load_relaxed()

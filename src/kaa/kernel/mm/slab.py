@@ -38,6 +38,7 @@ from kaa.lang import (
     Bytes,
     cold,
     export,
+    guarded,
     inline,
     noinline,
     struct,
@@ -60,6 +61,7 @@ BATCH_BYTES: Final = 2048
 """What moves between a processor's list and the cache at once, in bytes."""
 
 
+@guarded("self")
 class Cache(LeafLock):
     """Objects of one size; its own lock."""
 
@@ -67,9 +69,9 @@ class Cache(LeafLock):
     """First free object of the active frame."""
     active: u64
     """The active frame; 0 at first."""
-    size: u32
-    number: u32
-    per_frame: u32
+    size: Final[u32]
+    number: Final[u32]
+    per_frame: Final[u32]
     partial: u32
     """First frame of the partial list."""
     frames: u64
@@ -443,7 +445,9 @@ def slab_pages() -> u64:
     """Frames held by slabs: Slab of /proc/meminfo."""
     total: u64 = 0
     for cache in caches:
+        cache.acquire()
         total += cache.frames
+        cache.release()
     return total
 
 

@@ -10,7 +10,7 @@ from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
 from kaa.kernel.lib import random
 from kaa.kernel.mm import overcommit
 from kaa.kernel.process import usage
-from kaa.lang import Array, Bytes, u8, u32, u64
+from kaa.lang import Array, Bytes, u8, u64
 
 
 def show_ostype(out: TextBuffer) -> None:
@@ -129,7 +129,7 @@ def show_entropy(out: TextBuffer) -> None:
 
 def show_overcommit(out: TextBuffer) -> None:
     """vm/overcommit_memory."""
-    out.decimal(u64(overcommit.commitments.mode))
+    out.decimal(u64(overcommit.commitments.mode.load()))
     out.byte(10)
 
 
@@ -138,7 +138,7 @@ def store_overcommit(data: Bytes) -> None:
     value = parse_number(trimmed(data))
     if value > 2:
         raise OSError(errno.EINVAL)
-    overcommit.commitments.mode = u32(value)
+    overcommit.commitments.mode.store(u64(value))
 
 
 def show_overcommit_ratio(out: TextBuffer) -> None:

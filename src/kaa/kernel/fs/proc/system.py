@@ -31,7 +31,7 @@ def show_meminfo(out: TextBuffer) -> None:
     free = u64(buddy.free_pages_count())
     cached = cached_pages.count
     slabs = u64(slab.slab_pages())
-    reclaimable = reclaim.lru.count
+    reclaimable = u64(reclaim.reclaimable_pages())
     used = free + cached + slabs
     kib(out, b"MemTotal:       ", total)
     kib(out, b"MemFree:        ", free)

@@ -27,8 +27,8 @@ def show_vmstat(out: TextBuffer) -> None:
     for number in range(cpu.MAX_CPUS):
         other = cpu.get(u32(number))
         if other is not None:
-            faults += other.events.faults
-            reads += other.events.reads
+            faults += other.events.faults.load_relaxed()
+            reads += other.events.reads.load_relaxed()
     counts = events.counts
     line(out, b"nr_free_pages", u64(buddy.free_pages_count()))
     line(out, b"nr_inactive_file", u64(reclaim.reclaimable_pages()))
