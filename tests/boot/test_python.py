@@ -50,15 +50,14 @@ def interpreter() -> str:
     """A python that has its own tests with it."""
     for path in (os.path.realpath(sys.executable), "/usr/bin/python3"):
         if os.access(path, os.X_OK):
-            if subprocess.run([path, "-I", "-c", "import test.test_os"], capture_output=True, check=False).returncode == 0:
+            asked = subprocess.run([path, "-I", "-c", "import test.test_os"], capture_output=True, check=False)
+            if asked.returncode == 0:
                 return path
     pytest.skip("no python3 here has the test package")
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_python_finds_its_calls_in_order(
-    kaa: world.Kaa, interpreter: str, tmp_path: pathlib.Path, group: str
-) -> None:
+def test_python_finds_its_calls_in_order(kaa: world.Kaa, interpreter: str, tmp_path: pathlib.Path, group: str) -> None:
     (tmp_path / "run.py").write_text(RUN)
     script = 'cd /tmp && exec "$@" '
     ended = kaa(

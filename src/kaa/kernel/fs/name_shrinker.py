@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short of memory, names go that nobody uses, and with them the inodes that only they kept: 9p's, with their caches.
 
-The dentry cache's spinlock may be waited for here: reclaim runs with preemption on, so its caller does not hold it. What
-goes with a dentry takes spinlocks only (page caches, fids), and allocates nothing.
+The dentry cache's spinlock may be waited for here: reclaim runs with preemption on, so its caller does not hold it.
+What goes with a dentry takes spinlocks only (page caches, fids), and allocates nothing.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
     from kaa.kernel.fs.path import Path
 
+
 def open_at(start: Path, name: bytes, flags: u32, mode: u32, restrictions: u32) -> File:
     """Open, creating if asked. `restrictions`: namei.py's RESTRICTED flags (openat2)."""
     walk_bits = restrictions

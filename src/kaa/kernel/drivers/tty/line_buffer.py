@@ -24,8 +24,8 @@ def between(start: usize, end: usize) -> usize:
 
 
 class LineBuffer:
-    """Bytes of a terminal that no reader has taken yet. Covered by the terminal's lock; `room`, `lines` and `unread` may
-    be asked without it."""
+    """Bytes of a terminal that no reader has taken yet. Covered by the terminal's lock; `room`, `lines` and `unread`
+    may be asked without it."""
 
     data: Array[u8, 4096]
     marks: Array[u64, 64]

@@ -14,8 +14,8 @@ from kaa.kernel.drivers.tty.tty import SERIAL, Tty
 from kaa.kernel.drivers.virtio.hvc import HvcDriver
 from kaa.kernel.drivers.virtio.port_file import open_file
 from kaa.kernel.fs.text import TextBuffer
-from kaa.kernel.sched import core
 from kaa.kernel.locking.mutex import Mutex
+from kaa.kernel.sched import core
 from kaa.lang import Array, Bytes, u16, u32, u64
 
 if TYPE_CHECKING:

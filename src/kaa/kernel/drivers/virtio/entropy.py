@@ -2,8 +2,8 @@
 """The virtio entropy device (virtio 1.2 §5.4): seeds the kernel's generator, and /dev/hwrng.
 
 One buffer, with the device or with us. At the start, and whenever /dev/hwrng has used a buffer up, the device is asked
-for more. `lock` (mutex) makes readers take turns; `queue_lock` (interrupts off) covers the queue and the words about the
-buffer, which the interrupt changes only while the device has it.
+for more. `lock` (mutex) makes readers take turns; `queue_lock` (interrupts off) covers the queue and the words about
+the buffer, which the interrupt changes only while the device has it.
 """
 
 from __future__ import annotations

@@ -140,9 +140,7 @@ def _require_regular(file: File) -> None:
 
 
 @syscall(x86_64=275, arm64=76)
-def splice(
-    in_fd: Fd, in_offset: UserPtr[i64], out_fd: Fd, out_offset: UserPtr[i64], count: usize, flags: u32
-) -> usize:
+def splice(in_fd: Fd, in_offset: UserPtr[i64], out_fd: Fd, out_offset: UserPtr[i64], count: usize, flags: u32) -> usize:
     """splice(2): move data where at least one end is a pipe."""
     if count == 0:
         return usize(0)

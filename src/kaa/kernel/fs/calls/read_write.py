@@ -157,9 +157,7 @@ def _gathered(file: File, vector: UserPtr[Iovec], count: usize, total: usize, of
         frame.put_page(pfn)
 
 
-def _one_by_one(
-    file: File, vector: UserPtr[Iovec], count: usize, total: usize, writing: bool, offset: i64
-) -> usize:
+def _one_by_one(file: File, vector: UserPtr[Iovec], count: usize, total: usize, writing: bool, offset: i64) -> usize:
     """Piece after piece until one comes short. No more than `total`, whatever the vector holds by now."""
     done: usize = usize(0)
     for index in range(count):

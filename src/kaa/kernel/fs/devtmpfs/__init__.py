@@ -4,7 +4,7 @@
 The registry tells of each device that comes once the file system is there. Programs may add, change and remove names as
 in any tmpfs; a removed node does not come back.
 
-Locks: `DevTmpfs.lock` first, then the root directory's, then a subdirectory's. `Only.lock` is for the making of it.
+Locks: `DevTmpfs.lock` first, then the root directory's or a subdirectory's. `Only.lock` is for the making of it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from kaa.lang import Bytes, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.char.registry import CharDevice
-    from kaa.kernel.fs.file import File
     from kaa.kernel.fs.inode import Inode
-    from kaa.kernel.fs.path import Path
 
 
 class DevDirectory(TmpfsDirectory):
@@ -92,10 +90,10 @@ class DevTmpfs(Tmpfs):
         with root.lock:
             if split < 0:
                 root.place(device.name, device)
-            else:
-                below = root.directory(bytes(device.name[0:split]))
-                with below.lock:
-                    below.place(bytes(device.name[split + 1 :]), device)
+                return
+            below = root.directory(bytes(device.name[0:split]))
+        with below.lock:
+            below.place(bytes(device.name[split + 1 :]), device)
 
     def shutdown(self) -> None:
         """It stays for the next mount."""

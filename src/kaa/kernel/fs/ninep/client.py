@@ -34,7 +34,7 @@ CLUNKS_AT_ONCE = 4
 
 
 class Client:
-    """One session with a server. `lock` covers the pool and the tags. Any number of tasks on any processors use it: each
+    """One session with a server. `lock` covers the pool and the tags. Any number of tasks use it at once: each
     has its own request from `take` to `give_back`, and its own tag with it."""
 
     channel: Final[Channel]
