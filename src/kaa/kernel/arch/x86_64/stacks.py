@@ -17,7 +17,7 @@ from typing import Final
 
 from kaa.kernel.arch.x86_64 import irq, paging
 from kaa.kernel.locking.spinlock import LeafLock
-from kaa.lang import Array, Atomic, u32, u64
+from kaa.lang import Array, Atomic, Guarded, u32, u64
 from kaa.lang.unsafe import Ptr
 
 STACK_SIZE = 16384
@@ -37,13 +37,13 @@ class StackArea:
     first `clean` may be mapped again (all by their top addresses)."""
 
     lock: Final[LeafLock]
-    cached: u64
-    cached_count: u32
-    next_slot: u64
+    cached: Guarded[u64, "lock"]
+    cached_count: Guarded[u32, "lock"]
+    next_slot: Atomic[u64]
     live: Atomic[u64]
-    slots: Array[u64, 256]
-    slot_count: u32
-    clean: u32
+    slots: Guarded[Array[u64, 256], "lock"]
+    slot_count: Guarded[u32, "lock"]
+    clean: Guarded[u32, "lock"]
     cleaning: Atomic[u32]
     """1 while somebody makes slots clean. Nobody takes or adds any then: there is neither a clean one nor room."""
 
@@ -51,7 +51,7 @@ class StackArea:
         self.lock = LeafLock("kernel stacks")
         self.cached = u64(0)
         self.cached_count = u32(0)
-        self.next_slot = u64(paging.STACK_AREA)
+        self.next_slot = Atomic(paging.STACK_AREA)
         self.live = Atomic(0)
         self.slots = Array[u64, 256]()
         self.slot_count = u32(0)
@@ -64,7 +64,7 @@ area = StackArea()
 
 def is_guard(address: u64) -> bool:
     """True for an address below a stack, where no page is mapped."""
-    if not paging.STACK_AREA <= address < area.next_slot:
+    if not paging.STACK_AREA <= address < area.next_slot.load_relaxed():
         return False
     return (address - paging.STACK_AREA) % SLOT_SIZE < SLOT_SIZE - STACK_SIZE
 
@@ -111,10 +111,10 @@ def _map_page(address: u64) -> None:
 
 def _take_slot() -> u64:
     """The top of a slot without frames."""
-    if area.slot_count == VACANT_LIMIT and area.clean == 0 and irq.enabled():
-        if area.cleaning.compare_exchange(0, 1):
+    if irq.enabled() and _full() and area.cleaning.compare_exchange(0, 1):
+        if _full():
             _clean()
-            area.cleaning.store(0)
+        area.cleaning.store(0)
     area.lock.acquire()
     if area.clean != 0:
         area.clean -= 1
@@ -122,22 +122,25 @@ def _take_slot() -> u64:
         top = area.slots[area.clean]
         area.slots[area.clean] = area.slots[area.slot_count]
     else:
-        area.next_slot += SLOT_SIZE
-        top = area.next_slot
+        top = area.next_slot.fetch_add(SLOT_SIZE) + SLOT_SIZE
     area.lock.release()
     return top
 
 
-def _clean() -> None:
-    """Let all processors forget the vacant slots, if there is no room for more and none is clean."""
+def _full() -> bool:
+    """Is there no room for more vacant slots, and none that is clean?"""
     area.lock.acquire()
     full = area.slot_count == VACANT_LIMIT and area.clean == 0
     area.lock.release()
-    if full:
-        paging.shoot_down_kernel()
-        area.lock.acquire()
-        area.clean = area.slot_count
-        area.lock.release()
+    return full
+
+
+def _clean() -> None:
+    """Let all processors forget the vacant slots, which are as many as can be and stay so meanwhile."""
+    paging.shoot_down_kernel()
+    area.lock.acquire()
+    area.clean = area.slot_count
+    area.lock.release()
 
 
 def _unmap_stack(top: u64, pages: u64) -> None:
