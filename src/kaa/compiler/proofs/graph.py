@@ -151,7 +151,7 @@ class Graph:
         if isinstance(instr, ir.CallVirtual):
             return self._virtual(fn, instr)
         if isinstance(instr, ir.CallPointer):
-            return tuple(self.of(f) for f in self.targets.of(instr.pointer))
+            return tuple(self.of(f) for f in self.targets.of(instr.pointer) if FATAL not in f.marks)
         if isinstance(instr, ir.New):
             return self._named("kaa_object_alloc")
         if isinstance(instr, (ir.Raw, ir.RawRaising)):

@@ -99,9 +99,9 @@ class LockTable:
             self._bits[key] = self._note(bit, name + (" (nested)" if nested else ""), kind)
         return self._bits[key]
 
-    def same_class(self, a: int, b: int) -> bool:
-        """Are two bits the same lock class, nesting apart?"""
-        return self.names[a].removesuffix(" (nested)") == self.names[b].removesuffix(" (nested)")
+    def is_nested(self, bit: int) -> bool:
+        """Is it the bit of locks that are taken inside others of their class, in an order that the program keeps?"""
+        return self.names[bit].endswith(" (nested)")
 
     def show(self, bit: int) -> str:
         """A bit as messages call it."""

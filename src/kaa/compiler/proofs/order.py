@@ -31,7 +31,7 @@ class OrderProof:
 
     def run(self) -> None:
         for held, taken in sorted(self.summaries.edges, key=lambda e: (self.table.show(e[0]), self.table.show(e[1]))):
-            if held == taken:
+            if held == taken and not self.table.is_nested(held):
                 self._refuse_self(held)
         for cycle in self._cycles():
             self._refuse(cycle)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.fs.epoll import EpollFile
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import i32, u32, u64
+from kaa.lang import i32, recursive, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.epoll import EpollItem, EpollSet
@@ -43,13 +43,14 @@ def add_set(outer: EpollFile, fd: i32, inner: EpollFile, events: u32, data: u64)
             raise
 
 
+@recursive(7, "it stops above DEPTH")
 def depth_below(top: EpollSet, needle: EpollFile, level: u32) -> u32:
     """Sets in the longest chain from `top` down, itself included; more than DEPTH when that is too many, or when
     `needle` is among them."""
     if level > DEPTH or top is needle.set:
         return u32(DEPTH + 1)
     deepest: u32 = u32(0)
-    with top.lock:
+    with top.lock.nested():
         for first in top.items.values():
             item: EpollItem | None = first
             while item is not None:
@@ -60,6 +61,7 @@ def depth_below(top: EpollSet, needle: EpollFile, level: u32) -> u32:
     return min(deepest, u32(DEPTH)) + 1
 
 
+@recursive(7, "it stops above DEPTH")
 def depth_above(bottom: EpollSet, level: u32) -> u32:
     """Sets in the longest chain from `bottom` up, itself included."""
     if level > DEPTH:

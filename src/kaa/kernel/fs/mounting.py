@@ -10,7 +10,7 @@ from kaa.kernel.abi.mount import MS_RDONLY, MS_REC, PER_MOUNT
 from kaa.kernel.fs.mount import Mount, is_below, new_mount, table
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.superblock import find_type
-from kaa.lang import Bytes, u64
+from kaa.lang import Bytes, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.superblock import SuperBlock
@@ -46,16 +46,24 @@ def bind(source: Path, at: Path, flags: u64) -> None:
 
 
 def _bind_below(source: Path, copy: Mount) -> None:
-    """Copies of the mounts that stand directly below `source`, and theirs."""
-    for index in range(len(table.mounts)):
-        candidate = table.mounts[index]
-        point = candidate.point
-        if candidate is copy or point is None or candidate.parent is not source.mount:
-            continue
-        if is_below(point, source.dentry):
-            deeper = Mount(candidate.superblock, candidate.root, candidate.source, candidate.flags)
-            table.attach(deeper, Path(copy, point))
-            _bind_below(Path(candidate, candidate.root), deeper)
+    """Copies of the mounts that stand below `source`, and of theirs; level by level: a chain of them may be long."""
+    sources: list[Path] = [source]
+    copies: list[Mount] = [copy]
+    done: usize = 0
+    while done < len(sources):
+        above = sources[done]
+        into = copies[done]
+        done += 1
+        for index in range(len(table.mounts)):
+            candidate = table.mounts[index]
+            point = candidate.point
+            if candidate is copy or point is None or candidate.parent is not above.mount:
+                continue
+            if is_below(point, above.dentry):
+                deeper = Mount(candidate.superblock, candidate.root, candidate.source, candidate.flags)
+                table.attach(deeper, Path(into, point))
+                sources.append(Path(candidate, candidate.root))
+                copies.append(deeper)
 
 
 def move(source: Path, at: Path) -> None:

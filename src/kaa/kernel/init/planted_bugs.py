@@ -10,7 +10,7 @@ from __future__ import annotations
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.init.command_line import boot_param, number
-from kaa.lang import Array, Bytes, noinline, u8, u64, usize
+from kaa.lang import Array, Bytes, fatal, noinline, recursive, u8, u64, usize
 
 
 class Specimen:
@@ -76,6 +76,7 @@ def failed_assertion() -> u64:
     return specimen.zero
 
 
+@recursive(1, "planted: it is there to run into the guard page")
 @noinline
 def stack(depth: u64) -> u64:
     """Calls itself until the guard page below the kernel stack stops it."""
@@ -119,6 +120,7 @@ def check() -> None:
         machine.smp.call(wanted.processors, commit, 0)
 
 
+@fatal
 def commit(unused: u64) -> None:
     """Commits it here."""
     if wanted.kind == b"overflow":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kaa.lang import Array, inline, u32, u64
+from kaa.lang import Array, inline, recursive, u32, u64
 
 BITS: Final = 6
 SLOTS: Final = 64
@@ -157,6 +157,7 @@ class RadixTree:
             self.root = None
         return value
 
+    @recursive(10, "each level has a smaller shift, from at most 54 down to 0 by 6")
     def _remove_below(self, node: Node, index: u64) -> u64:
         """At most nine levels deep."""
         slot = (index >> node.shift) & SLOT_MASK

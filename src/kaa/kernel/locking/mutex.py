@@ -14,6 +14,8 @@ The owner is known by its word (arch running.py), a number that is compared and 
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
@@ -149,6 +151,21 @@ class Mutex(Line):
             self.state.store_release(WAITED_FOR)
         core.wake(task)
         self.unlock_line()
+
+    @acquires("sleep", nested=True)
+    @inline
+    def acquire_nested(self) -> None:
+        """As acquire, while another lock of the class may be held that comes first in an order of the program's."""
+        self.acquire()
+
+    @contextmanager
+    def nested(self) -> Generator[None, None, None]:
+        """`with lock.nested():` is `with lock:` by acquire_nested."""
+        self.acquire_nested()
+        try:
+            yield
+        finally:
+            self.release()
 
     @inline
     def __enter__(self) -> None:

@@ -17,6 +17,8 @@ and costs nothing at run time.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 from kaa.kernel.arch import machine
@@ -69,6 +71,21 @@ class SpinLock(SpinWord):
         began = record.begin_wait()
         self.queue_up()
         record.end_wait(self, began)
+
+    @acquires("spin", nested=True)
+    @inline
+    def acquire_nested(self) -> None:
+        """As acquire, while another lock of the class may be held that comes first in an order of the program's."""
+        self.acquire()
+
+    @contextmanager
+    def nested(self) -> Generator[None, None, None]:
+        """`with lock.nested():` is `with lock:` by acquire_nested."""
+        self.acquire_nested()
+        try:
+            yield
+        finally:
+            self.release()
 
     @inline
     def __enter__(self) -> None:

@@ -115,7 +115,7 @@ def lock_pair(first: u64, second: u64) -> None:
     """Take one bucket or two, in order of their numbers."""
     buckets[min(first, second)].acquire()
     if first != second:
-        buckets[max(first, second)].acquire()
+        buckets[max(first, second)].acquire_nested()
 
 
 def unlock_pair(first: u64, second: u64) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaa.lang import Array, Bytes, i64, leading_zeros, struct, u8, u16, u32, u64, usize, wrapping_sub
+from kaa.lang import Array, Bytes, i64, leading_zeros, recursive, struct, u8, u16, u32, u64, usize, wrapping_sub
 from kaa.lang.unsafe import Ptr, text_pieces
 
 LITERAL, SIGNED, UNSIGNED, HEX, BYTES, CHARACTER, NESTED, BOOL = range(8)
@@ -68,6 +68,7 @@ def render_piece(piece: Piece, put: Callable[[Bytes], None]) -> None:
         put_nested(piece, put)
 
 
+@recursive(4, "a text inside a text is an f-string in the program's source that has a str in it")
 def put_nested(piece: Piece, put: Callable[[Bytes], None]) -> None:
     """A str inside an f-string."""
     text = Ptr[Text](piece.value).place()
@@ -108,6 +109,7 @@ def measure_decimal(piece: Piece) -> usize:
     return size
 
 
+@recursive(4, "a text inside a text is an f-string in the program's source that has a str in it")
 def measure_nested(piece: Piece) -> usize:
     """The sum of the inner pieces."""
     text = Ptr[Text](piece.value).place()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaa.kernel.arch.x86_64 import instructions, paging, percpu, tlb
-from kaa.lang import Atomic, cold, u64
+from kaa.lang import Atomic, cold, recursive, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, copy_bytes
 
 NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
@@ -294,6 +294,7 @@ class PageTable:
             paging.shoot_down(self, start, end)
             self._free_detached()
 
+    @recursive(4, "each level has a smaller shift, 39 to 12 by 9")
     def _detach_level(self, table: Ptr[u64], shift: u64, start: u64, end: u64, base: u64) -> None:
         """Take what hangs below `table` (whose span starts at `base`) within the range out of the tree. Three levels
         deep at most."""

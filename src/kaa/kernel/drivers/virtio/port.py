@@ -19,7 +19,7 @@ from kaa.kernel.drivers.virtio.queue import NOTHING, VirtQueue
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, Slice, u8, u32, usize
+from kaa.lang import Array, Bytes, Slice, recursive, u8, u32, usize
 
 PAGE_SIZE = 4096
 RECEIVE_BUFFERS = 8
@@ -217,6 +217,7 @@ class Port:
             self.made_send[size_class] += 1
         return self.make_send_buffer(size_class)
 
+    @recursive(2, "only the large class asks again, and for a small one")
     def make_send_buffer(self, size_class: u32) -> PortBuffer | None:
         """Another buffer. Short of memory: a small one does, and none when there are others to wait for."""
         try:

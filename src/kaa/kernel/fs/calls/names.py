@@ -167,7 +167,7 @@ def make_link(inode: Inode, source: Walk, walk: Walk) -> None:
             raise OSError(errno.EXDEV)
         if inode.is_directory():
             raise OSError(errno.EPERM)
-        with inode.lock:
+        with inode.lock.nested():
             if inode.nlink == 0:
                 raise FileNotFoundError
             if inode.nlink >= LINK_MAX:
@@ -218,7 +218,7 @@ def remove_file(walk: Walk) -> None:
         may_delete(directory, inode, walk.who)
         if inode.is_directory():
             raise IsADirectoryError
-        with inode.lock:
+        with inode.lock.nested():
             if dentry.mounts != 0:
                 raise OSError(errno.EBUSY)
             directory.unlink(dentry.name, inode)
@@ -247,7 +247,7 @@ def remove_directory(walk: Walk) -> None:
         if inode is directory:
             # A server that shows a directory inside itself.
             raise OSError(errno.EBUSY)
-        with inode.lock:
+        with inode.lock.nested():
             if dentry.mounts != 0:
                 raise OSError(errno.EBUSY)
             directory.rmdir(dentry.name, inode)

@@ -79,7 +79,7 @@ def _two_directories(old: Walk, new: Walk, flags: u32) -> None:
         # Two names of one directory, as only a server can show it.
         raise OSError(errno.EBUSY)
     with first.lock:
-        with second.lock:
+        with second.lock.nested():
             _locked(old, new, flags)
 
 
@@ -107,7 +107,7 @@ def _locked(old: Walk, new: Walk, flags: u32) -> None:
         return
     if other is old.inode() or other is new.inode():
         raise OSError(errno.EBUSY)
-    with other.lock:
+    with other.lock.nested():
         _carry_out(old, new, source, victim, flags)
         if other.is_directory() and flags & RENAME_EXCHANGE == 0:
             other.removed = True

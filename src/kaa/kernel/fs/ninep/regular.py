@@ -9,13 +9,14 @@ Two fids do the work, opened when first needed and kept: one to read and one to 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.fcntl import O_ACCMODE, O_RDONLY, O_WRONLY
 from kaa.kernel.abi.ninep import OpenFlag, Setattr
 from kaa.kernel.fs.ninep import operations, pages
 from kaa.kernel.fs.ninep.inode import NinepInode
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
+from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm.page_cache import PageCache
 from kaa.lang import u32, u64
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class NinepRegular(NinepInode):
-    """A regular file. `reader` and `writer` are set under `lock`, once."""
+    """A regular file. `reader` and `writer` are set under `opening`, once: a page fault may come here, and so the
+    inode's own lock, under which user memory is copied, would not do."""
+
+    opening: Final[Mutex]
 
     reader: Fid | None = None
     writer: Fid | None = None
@@ -38,6 +42,7 @@ class NinepRegular(NinepInode):
 
     def __init__(self, superblock: NinepSuperBlock, fid: Fid, attributes: Attributes) -> None:
         super().__init__(superblock, fid, attributes)
+        self.opening = Mutex("9p opening")
         cache = PageCache(self)
         cache.backed = True
         self.cache = cache
@@ -64,7 +69,7 @@ class NinepRegular(NinepInode):
         reader = self.reader
         if reader is not None:
             return reader
-        with self.lock:
+        with self.opening:
             reader = self.reader
             if reader is None:
                 reader = self.open_for_reading()
@@ -83,7 +88,7 @@ class NinepRegular(NinepInode):
         writer = self.writer
         if writer is not None:
             return writer
-        with self.lock:
+        with self.opening:
             writer = self.writer
             if writer is None:
                 writer = self.open_for_writing()
