@@ -29,7 +29,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import Bytes, Guarded, i32, inline, sizeof, trusted, u32, u64
+from kaa.lang import Bytes, Guarded, i32, inline, recursive, sizeof, trusted, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -141,6 +141,8 @@ class EpollSet:
         self.waiting = WaitQueue("epoll")
         self.holders = []
 
+    @recursive(6, "sets are nested at most epoll_nesting.DEPTH deep")
+    @trusted("order", "the waiters of an outer set are woken under the inner's; epoll_nesting keeps circles out")
     def mark_ready(self, item: EpollItem) -> None:
         """To the end of the ready list, unless it is there; wakes who waits. Safe in interrupts."""
         with self.ready_lock:
@@ -390,9 +392,10 @@ class EpollFile(File):
             return u32(READABLE)
         return u32(0)
 
+    @recursive(7, "sets are nested at most epoll_nesting.DEPTH deep")
     def _any_ready(self) -> bool:
         """The list may hold items that have nothing any more: look at each once."""
-        with self.set.lock:
+        with self.set.lock.nested():
             for first in self.set.items.values():
                 item: EpollItem | None = first
                 while item is not None:
