@@ -23,7 +23,7 @@ from kaa.kernel.drivers.tty.tty import SERIAL, Tty
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import Array, Bytes, u8, u16, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, u8, u16, u32, u64, usize
 
 DATA = 0
 INTERRUPT_ENABLE = 1
@@ -62,7 +62,7 @@ class Uart(TtyDriver):
     tty: Tty | None = None
     halted: bool = False
     enabled: u8 = 0
-    dropped: u64 = 0
+    dropped: Guarded[u64, "lock"] = 0
 
     def __init__(self, port: u16) -> None:
         self.port = port

@@ -162,7 +162,7 @@ def eventfd(initial: u32) -> i32:
 class HiddenTmpfs:
     """The tmpfs that memfds live in; made with the first."""
 
-    mount: Mount | None = None
+    mount: Guarded[Mount | None, "lock"] = None
     lock: Final[Mutex]
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Bytes, i64, struct, u32, u64
+from kaa.lang import Bytes, Guarded, i64, struct, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -71,9 +71,9 @@ class Inode:
     born: i64
     cache: PageCache | None = None
     locks: LockList | None = None
-    pipe: Pipe | None = None
+    pipe: Guarded[Pipe | None, "fifo.fifos"] = None
     """Of a FIFO, while anyone has it open."""
-    removed: bool = False
+    removed: Guarded[bool, "lock"] = False
     """Of a directory: its name is gone, and nothing can be made in it any more."""
 
     def __init__(self, superblock: SuperBlock, number: u64, mode: u32) -> None:

@@ -173,7 +173,7 @@ class WaitGraph:
     """All waits for POSIX locks, to find deadlock (fcntl(2): EDEADLK)."""
 
     lock: Final[Mutex]
-    waits: list[Wait]
+    waits: Guarded[list[Wait], "lock"]
 
     def __init__(self) -> None:
         self.lock = Mutex("lock waits")

@@ -20,7 +20,7 @@ from kaa.kernel.lib.chacha20 import ChaChaState
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.mm.user import UserBuf
 from kaa.kernel.signal import has_pending
-from kaa.lang import Array, Bytes, Slice, as_bytes, u8, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, Slice, as_bytes, u8, u32, u64, usize
 
 GRND_NONBLOCK: Final = 1
 GRND_RANDOM: Final = 2
@@ -35,11 +35,11 @@ class Generator:
     """One state for all; its lock is taken in interrupts too, when they mix in their times."""
 
     lock: Final[IrqSpinLock]
-    state: ChaChaState
-    pool: Array[u8, 128]
-    left: usize
-    ready: bool
-    mixed: u64
+    state: Guarded[ChaChaState, "lock"]
+    pool: Guarded[Array[u8, 128], "lock"]
+    left: Guarded[usize, "lock"]
+    ready: Guarded[bool, "lock"]
+    mixed: Guarded[u64, "lock"]
 
     def __init__(self) -> None:
         self.lock = IrqSpinLock("random")

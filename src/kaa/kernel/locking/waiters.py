@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spin_word import SpinWord
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Atomic, acquires, inline, lock, releases, u32, u64
+from kaa.lang import Atomic, Guarded, acquires, inline, lock, releases, u32, u64
 from kaa.lang.unsafe import Unowned, address_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Queue(IrqSpinLock):
     """Waiters in order of arrival, any of which may leave; under the queue itself as lock."""
 
     first: Unowned[Waiter | None] = None
-    last: Unowned[Waiter | None] = None
+    last: Guarded[Unowned[Waiter | None], "self"] = None
 
     @inline
     def _link(self, waiter: Waiter) -> None:

@@ -64,9 +64,9 @@ class WorkQueue:
     first: Guarded[Work | None, "lock"]
     last: Guarded[Work | None, "lock"]
     added: Guarded[u64, "lock"]
-    running: Array[Work | None, 8]
+    running: Guarded[Array[Work | None, 8], "lock"]
     """What each worker does now, and its ticket, NONE if nothing: under the lock."""
-    tickets: Array[u64, 8]
+    tickets: Guarded[Array[u64, 8], "lock"]
     length: Atomic[u64]
     arrived: Final[WaitQueue]
     finished: Final[WaitQueue]

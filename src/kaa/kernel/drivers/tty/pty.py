@@ -21,7 +21,7 @@ from kaa.kernel.drivers.tty.ring import ByteRing
 from kaa.kernel.drivers.tty.tty import PTY_SLAVE, Tty
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, Slice, u8, u32, usize
+from kaa.lang import Array, Bytes, Guarded, Slice, u8, u32, usize
 
 SLAVE_MAJOR = 136
 PTY_LIMIT = 256
@@ -142,7 +142,7 @@ class Pairs:
     """All pseudo terminals by number. `lock` covers the table; no pair is dropped under it."""
 
     lock: Final[SpinLock]
-    table: Array[Pair | None, PTY_LIMIT]
+    table: Guarded[Array[Pair | None, PTY_LIMIT], "lock"]
 
     def __init__(self) -> None:
         self.lock = SpinLock("ptys")

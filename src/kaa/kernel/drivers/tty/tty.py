@@ -18,7 +18,7 @@ from kaa.kernel.drivers.tty.driver import TtyDriver
 from kaa.kernel.drivers.tty.line_buffer import LineBuffer
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Bytes, copy, u8, u32, u64, usize, wrapping_add
+from kaa.lang import Bytes, Guarded, copy, u8, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -40,13 +40,13 @@ class Tty:
     """Device number, as stat(2)'s st_rdev."""
     kind: Final[u32]
     termios: Termios
-    winsize: Winsize
+    winsize: Guarded[Winsize, "lock"]
     input: Final[LineBuffer]
-    column: u32 = 0
-    line_column: u32 = 0
-    literal_next: bool = False
+    column: Guarded[u32, "lock"] = 0
+    line_column: Guarded[u32, "lock"] = 0
+    literal_next: Guarded[bool, "lock"] = False
     stopped: bool = False
-    raised: u32 = 0
+    raised: Guarded[u32, "lock"] = 0
     """Signal that the character just accepted stands for; `receive` sends it."""
     writing: bool = False
     exclusive: bool = False
@@ -75,8 +75,14 @@ class Tty:
         self.termios.c_oflag = Output.OPOST | Output.ONLCR
         self.termios.c_cflag = Mode.B38400 | Mode.CS8 | Mode.CREAD | Mode.HUPCL | Mode.CLOCAL
         self.termios.c_lflag = (
-            Local.ISIG | Local.ICANON | Local.ECHO | Local.ECHOE | Local.ECHOK | Local.ECHOCTL | Local.ECHOKE |
-            Local.IEXTEN
+            Local.ISIG
+            | Local.ICANON
+            | Local.ECHO
+            | Local.ECHOE
+            | Local.ECHOK
+            | Local.ECHOCTL
+            | Local.ECHOKE
+            | Local.IEXTEN
         )
         self.termios.c_line = 0
         for index in range(19):

@@ -18,7 +18,7 @@ from kaa.kernel.drivers.virtio.queue import NOTHING, VirtQueue
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import Array, Bytes, as_bytes, i64, u16, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, as_bytes, i64, u16, u32, u64, usize
 
 RECEIVE_QUEUE = 2
 SEND_QUEUE = 3
@@ -41,7 +41,7 @@ class ControlQueues:
     sent: Final[DmaBuffer]
     lock: Final[IrqSpinLock]
     wait: Final[WaitQueue]
-    slot_of: Array[u32, QUEUE_SIZE]
+    slot_of: Guarded[Array[u32, QUEUE_SIZE], "lock"]
     """Receive slot by head."""
     lengths: Array[u32, QUEUE_SIZE]
     """Bytes of the message in each receive slot."""
@@ -100,8 +100,9 @@ class ControlQueues:
     def text(self, slot: i64) -> Bytes:
         """What follows the fixed part."""
         start = usize(slot) * RECEIVE_SLOT
-        return self.received.bytes()[start + HEADER : start + min(usize(self.lengths[usize(slot)]),
-        usize(RECEIVE_SLOT))]
+        return self.received.bytes()[
+            start + HEADER : start + min(usize(self.lengths[usize(slot)]), usize(RECEIVE_SLOT))
+        ]
 
     def send(self, port: u32, event: u32, value: u32) -> None:
         """Send a message; when the device takes none for PATIENCE it is dropped, and the log says so."""

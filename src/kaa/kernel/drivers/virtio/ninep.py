@@ -18,7 +18,7 @@ from kaa.kernel.fs.ninep.channel import Channel, channels
 from kaa.kernel.fs.ninep.request import Request
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, u8, u32, usize
+from kaa.lang import Array, Guarded, u8, u32, usize
 
 QUEUE_SIZE = 128
 TAG_MAX = 64
@@ -30,7 +30,7 @@ class VirtioChannel(Channel):
     device: Final[VirtioDevice]
     queue: Final[VirtQueue]
     lock: Final[IrqSpinLock]
-    by_head: list[Request | None]
+    by_head: Guarded[list[Request | None], "lock"]
     """The request whose chain starts with this descriptor."""
     finished: Request | None = None
     """Requests without a waiter that are done."""

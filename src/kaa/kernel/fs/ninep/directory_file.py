@@ -16,7 +16,7 @@ from kaa.kernel.drivers.virtio.dma import DmaBuffer
 from kaa.kernel.fs.file import File
 from kaa.kernel.fs.ninep import operations
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Bytes, i64, u32, u64, usize
+from kaa.lang import Bytes, Guarded, i64, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -36,15 +36,15 @@ class NinepDirectoryFile(File):
     node: Final[NinepDirectory]
     fid: Final[Fid]
     lock: Final[Mutex]
-    buffer: DmaBuffer | None = None
-    used: usize = 0
+    buffer: Guarded[DmaBuffer | None, "lock"] = None
+    used: Guarded[usize, "lock"] = 0
     """Bytes of entries in the buffer."""
-    at: usize = 0
+    at: Guarded[usize, "lock"] = 0
     """Where the next entry starts in it."""
-    next_position: u64 = UNKNOWN
+    next_position: Guarded[u64, "lock"] = UNKNOWN
     """The position that `at` stands for."""
 
-    end_position: u64 = UNKNOWN
+    end_position: Guarded[u64, "lock"] = UNKNOWN
     """Where the server said that there is no more."""
 
     def __init__(self, path: Path, flags: u32, node: NinepDirectory, fid: Fid) -> None:

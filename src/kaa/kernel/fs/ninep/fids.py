@@ -11,7 +11,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Array, u32
+from kaa.lang import Array, Guarded, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.client import Client
@@ -34,10 +34,10 @@ class FidTable:
     """Numbers in use, free, and waiting to be clunked; blocks of links thread the latter two lists."""
 
     lock: Final[IrqSpinLock]
-    blocks: Array[FidBlock | None, BLOCKS]
-    count: u32 = 0
+    blocks: Guarded[Array[FidBlock | None, BLOCKS], "lock"]
+    count: Guarded[u32, "lock"] = 0
     """Numbers there are: all below have a link."""
-    free: u32 = NONE
+    free: Guarded[u32, "lock"] = NONE
     dead: u32 = NONE
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Array, u64
+from kaa.lang import Array, Guarded, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.inode import NinepInode
@@ -37,7 +37,7 @@ class InodeTable:
     """A hash table of slots."""
 
     lock: Final[SpinLock]
-    buckets: Array[InodeSlot | None, BUCKETS]
+    buckets: Guarded[Array[InodeSlot | None, BUCKETS], "lock"]
 
     def __init__(self) -> None:
         self.lock = SpinLock("9p inodes")

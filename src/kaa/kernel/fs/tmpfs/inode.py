@@ -16,7 +16,7 @@ from kaa.kernel.fs.special import open_special
 from kaa.kernel.fs.tmpfs.entries import EntryList
 from kaa.kernel.mm import frame
 from kaa.kernel.mm.page_cache import PageCache
-from kaa.lang import Atomic, Bytes, u32, u64
+from kaa.lang import Atomic, Bytes, Guarded, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -35,7 +35,7 @@ class TmpfsInode(Inode):
     """Counts against the instance's inode limit, and may have extended attributes."""
 
     tmpfs: Final[Tmpfs]
-    xattrs: dict[bytes, bytes] | None = None
+    xattrs: Guarded[dict[bytes, bytes] | None, "lock"] = None
     charged: bool = False
     """Whether it counts: not while its making fails half-way."""
 

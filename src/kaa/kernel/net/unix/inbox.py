@@ -47,7 +47,7 @@ class Inbox:
     limit: usize
     """Bytes that fit."""
     connectionless: Final[bool]
-    closed: bool
+    closed: Guarded[bool, "lock"]
     """The socket that read from it is gone."""
     no_reader: bool
     no_writer: bool

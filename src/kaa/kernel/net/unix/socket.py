@@ -26,7 +26,7 @@ from kaa.kernel.net.pieces import single
 from kaa.kernel.net.unix import names, transfer
 from kaa.kernel.net.unix.identity import Identity
 from kaa.kernel.net.unix.inbox import DEFAULT_BUFFER, Inbox
-from kaa.lang import Bytes, i32, i64, inline, u32, u64, usize, wrapping_add
+from kaa.lang import Bytes, Guarded, i32, i64, inline, u32, u64, usize, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -60,7 +60,7 @@ class UnixSocket(File):
     incoming: Inbox | None
     outgoing: Inbox | None
     backlog: Backlog | None
-    port: Port | None
+    port: Guarded[Port | None, "lock"]
     changes: WaitQueue | None = None
     """Who polls a socket before it is connected or listens; made under `lock` when first needed."""
     shut: u32
