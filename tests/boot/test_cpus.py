@@ -59,7 +59,7 @@ def test_programs_are_told_how_many_there_are(kaa: world.Kaa, busybox_root: path
     assert ended.stdout.decode().split() == ["4", "4", "4", "0-3", "0-3", "0-3", "1"], ended
 
 
-@pytest.mark.parametrize("trial", ["spread", "pinned", "protect", "replace", "copy", "map", "clock"])
+@pytest.mark.parametrize("trial", ["spread", "pinned", "protect", "replace", "copy", "map", "clock", "threads"])
 @pytest.mark.parametrize("count", [2, 4])
 def test_several_processors_share_one_memory(
     boot: world.Boot, programs: world.Programs, trial: str, count: int

@@ -185,6 +185,26 @@ static void map(void) {
   for (int i = 0; i < processors; i++) pthread_join(t[i], 0);
 }
 
+// More threads at once than the kernel keeps stacks for: their stacks are unmapped, and mapped again for the next ones.
+enum { CROWD = 300 };
+static pthread_barrier_t all_here;
+static void *one_of_many(void *unused) {
+  pthread_barrier_wait(&all_here);
+  return unused;
+}
+static void threads(void) {
+  static pthread_t t[CROWD];
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 32768);
+  for (int round = 0; round < 4; round++) {
+    pthread_barrier_init(&all_here, 0, CROWD);
+    for (int i = 0; i < CROWD; i++)
+      if (pthread_create(&t[i], &small, one_of_many, 0)) fail("pthread_create", round, i);
+    for (int i = 0; i < CROWD; i++) pthread_join(t[i], 0);
+  }
+}
+
 // Time does not go back when a thread moves from processor to processor.
 static void clock_(void) {
   uint64_t last = now();
@@ -201,7 +221,7 @@ static void clock_(void) {
 int main(int argc, char **argv) {
   static const struct { const char *name; void (*trial)(void); } trials[] = {
     {"spread", spread}, {"pinned", pinned}, {"protect", protect}, {"replace", replace}, {"copy", copy}, {"map", map},
-    {"clock", clock_},
+    {"clock", clock_}, {"threads", threads},
   };
   processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
   cpu_set_t set;
