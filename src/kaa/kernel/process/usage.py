@@ -16,6 +16,7 @@ from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process import accounting, credentials
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import Usage
+from kaa.kernel.sched import load
 from kaa.lang import Array, Bytes, Slice, i32, i64, u8, u16, u32, u64, usize
 
 PAGE_SIZE: Final = 4096
@@ -104,9 +105,12 @@ def times(into: UserPtr[Tms]) -> i64:
 
 @syscall(x86_64=99, arm64=179)
 def sysinfo(into: UserPtr[SysInfo]) -> None:
-    """sysinfo(2): uptime, memory, number of processes. Load averages are not kept and read 0."""
+    """sysinfo(2): uptime, load averages, memory, number of processes."""
     result = SysInfo()
-    result.uptime = i64(machine.clock.monotonic_ns() // 1_000_000_000)
+    now = machine.clock.monotonic_ns()
+    result.uptime = i64(now // 1_000_000_000)
+    for index in range(3):
+        result.loads[index] = load.average(u64(index), now)
     result.total_ram = buddy.total_pages() * PAGE_SIZE
     result.free_ram = buddy.free_pages_count() * PAGE_SIZE
     result.processes = u16(min(pids.table.count, 0xFFFF))

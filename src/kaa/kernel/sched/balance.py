@@ -62,6 +62,7 @@ def _take_from(victim: RunQueue, queue: RunQueue) -> None:
     machine.irq.restore(flags)
 
 
+@borrowed
 def _movable(victim: RunQueue, target: RunQueue) -> Task | None:
     """A waiting task of `victim` that may run on `target`, which is idle."""
     node = victim.first()

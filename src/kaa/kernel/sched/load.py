@@ -13,7 +13,7 @@ from typing import Final
 
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.sched import cpu
-from kaa.lang import Array, i64, u64
+from kaa.lang import Array, Atomic, i64, u64
 
 INTERVAL: Final = 5_000_000_000
 SHIFT: Final = 16
@@ -29,32 +29,34 @@ for _index, _minutes in enumerate(MINUTES):
 
 
 class LoadAverage:
-    """The three averages, and when the next sample is due; under `lock`. `due` is also looked at without it."""
+    """The three averages, and when the next sample is due: written under `lock`, looked at without it."""
 
     lock: Final[LeafLock]
-    averages: Array[u64, 3]
-    due: u64
+    averages: Array[Atomic[u64], 3]
+    due: Atomic[u64]
 
     def __init__(self) -> None:
         self.lock = LeafLock("load average")
-        self.averages = Array[u64, 3]()
-        self.due = INTERVAL
+        self.averages = Array[Atomic[u64], 3]()
+        self.due = Atomic(INTERVAL)
 
     def fold(self, active: u64) -> None:
         """Take one sample in."""
         for index in range(3):
             decay = DECAY[index]
-            self.averages[index] = (self.averages[index] * decay + active * (ONE - decay) * ONE + ONE // 2) >> SHIFT
+            kept = self.averages[index].load_relaxed() * decay
+            self.averages[index].store_relaxed((kept + active * (ONE - decay) * ONE + ONE // 2) >> SHIFT)
 
     def catch_up(self, now: u64, active: u64) -> None:
         """Take in the samples that are due: idle time's, and one of `active` tasks."""
         self.lock.acquire()
-        if now >= self.due:
-            missed = (now - self.due) // INTERVAL
+        due = self.due.load_relaxed()
+        if now >= due:
+            missed = (now - due) // INTERVAL
             for _ in range(min(missed, u64(LONGEST_GAP))):
                 self.fold(u64(0))
             self.fold(active)
-            self.due += (missed + 1) * INTERVAL
+            self.due.store_relaxed(due + (missed + 1) * INTERVAL)
         self.lock.release()
 
 
@@ -84,12 +86,12 @@ def blocked() -> u64:
 
 def sample(now: u64) -> None:
     """In a tick: is a sample due?"""
-    if now >= state.due:
+    if now >= state.due.load_relaxed():
         state.catch_up(now, runnable() + blocked())
 
 
 def average(index: u64, now: u64) -> u64:
     """One of the three, in 1/65536."""
-    if now >= state.due:
+    if now >= state.due.load_relaxed():
         state.catch_up(now, runnable() + blocked())
-    return state.averages[index]
+    return state.averages[index].load_relaxed()
