@@ -6,64 +6,21 @@ The proof (user_memory.py) asks for a Summary per function and context; what is 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kaa.compiler import ir
 from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.user_arithmetic import computed, unsafe_check
+from kaa.compiler.proofs.user_summary import Context, Known, Summary, joined, joined_fields
+from kaa.compiler.proofs.user_threading import COMPARISONS, IDLE, TESTS, constant, is_work, threaded
 from kaa.compiler.proofs.user_values import TRUSTED, Condition, Key, Number, Operand, State
-from kaa.compiler.proofs.user_ways import PLACES, is_place
+from kaa.compiler.proofs.user_ways import PLACES
 from kaa.compiler.types import BoolType, IntType, PtrType, StructType, strip
 
 if TYPE_CHECKING:
     from kaa.compiler.proofs.user_memory import UserMemory
-
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-WHOLE = "*"
-
-
-class Argument(NamedTuple):
-    """What a function is called with: a user's number, or a place with the numbers in its fields (WHOLE: all are the
-    user's)."""
-
-    number: Number | None = None
-    fields: tuple[tuple[str, Number], ...] = ()
-    whole: bool = False
-
-
-NOTHING = Argument()
-Known = dict[tuple[int, str], Number]
-"""By the argument's index, and its field's name."""
-Context = tuple[Argument, ...]
-
-
-@dataclass
-class Summary:
-    """What a call does, to its caller."""
-
-    result: Number | None = None
-    """The user's number that it gives, if one."""
-    fields: tuple[tuple[str, Number], ...] = ()
-    whole: bool = False
-    """Likewise of the struct that it gives."""
-    after: Known = field(default_factory=dict["tuple[int, str]", Number])
-    """What is known of its arguments, and of fields of them, when it is over."""
-    if_true: Known | None = None
-    if_false: Known | None = None
-    """The same where its result is true, and where it is false; None: it never is."""
-    fills: set[int] = field(default_factory=set[int])
-    """Arguments that name places which it fills with what the user has."""
-    fetches: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
-    """Arguments, or fields of them, that are addresses which it reads from."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Does it bring nothing of the user's?"""
-        return self.result is None and not self.whole and not self.fields and not self.fills
 
 
 class Flow:
@@ -115,12 +72,12 @@ class Flow:
     def _last(self, target: Block, state: State) -> None:
         """A way out that ends in a block which does nothing but return: what is known of it is kept apart."""
         state = state.copy()
-        target = self._threaded(target, state)
-        if isinstance(target.end, ir.Return) and not _is_work(target):
+        target = threaded(target, state)
+        if isinstance(target.end, ir.Return) and not is_work(target):
             self.returns.append((state, target.end.values))
 
     def _into(self, target: Block, state: State, work: set[Block]) -> None:
-        target = self._threaded(target, state)
+        target = threaded(target, state)
         known = self.starts.get(target)
         if known is None:
             self.starts[target] = state.copy()
@@ -129,24 +86,6 @@ class Flow:
         rounds = self.rounds[target] = self.rounds.get(target, 0) + 1
         if known.merge(state, self.fresh.setdefault(target, {}), self.counter, rounds > 3) and rounds < 40:
             work.add(target)
-
-    @staticmethod
-    def _threaded(target: Block, state: State) -> Block:
-        """Where control goes on: past blocks that only branch on what this way here has made known."""
-        for _ in range(8):
-            made: dict[Var, int] = {}
-            if not _evaluate(target, state.bools, made):
-                return target
-            state.bools.update(made)
-            end = target.end
-            if isinstance(end, ir.Goto):
-                target = end.block
-                continue
-            known = state.bools.get(end.cond) if isinstance(end, ir.Branch) and isinstance(end.cond, Var) else None
-            if not isinstance(end, ir.Branch) or not isinstance(known, int):
-                return target
-            target = end.yes if known else end.no
-        return target
 
     def _block(self, block: Block, into: Callable[[Block, State], None]) -> None:
         state = self.starts[block].copy()
@@ -158,7 +97,7 @@ class Flow:
         if isinstance(end, ir.Branch):
             self._branch(end, state, into)
             return
-        if isinstance(end, ir.Return) and self.final and (_is_work(block) or block is self.fn.blocks[0]):
+        if isinstance(end, ir.Return) and self.final and (is_work(block) or block is self.fn.blocks[0]):
             self.returns.append((state, end.values))
         if isinstance(end, ir.Switch):
             operand = self.operand(end.value, state)
@@ -268,7 +207,7 @@ class Flow:
 
     def _step(self, instr: Instr, state: State) -> None:
         kind = type(instr)
-        if kind in _NOTHING:
+        if kind in IDLE:
             return
         if isinstance(instr, ir.Assign):
             self._assign(instr, instr.dst, instr.src, state)
@@ -315,9 +254,9 @@ class Flow:
         operands = [self.operand(a, state) for a in instr.args]
         if instr.op in COMPARISONS:
             state.bools.pop(instr.dst, None)
-            known = [_constant(a, state.bools) for a in instr.args]
+            known = [constant(a, state.bools) for a in instr.args]
             if len(known) == 2 and known[0] is not None and known[1] is not None:
-                state.bools[instr.dst] = _TESTS[instr.op](known[0], known[1])
+                state.bools[instr.dst] = TESTS[instr.op](known[0], known[1])
                 return
             if any(o.value for o in operands) and len(operands) == 2:
                 state.bools[instr.dst] = Condition(instr.op, operands[0], operands[1])
@@ -530,9 +469,9 @@ class Flow:
             value = values[0] if values else None
             after = self._arguments(state)
             yes, no = self._outcomes(value, state)
-            out.after = after if first else _joined(out.after, after)
-            out.if_true = yes if out.if_true is None else out.if_true if yes is None else _joined(out.if_true, yes)
-            out.if_false = no if out.if_false is None else out.if_false if no is None else _joined(out.if_false, no)
+            out.after = after if first else joined(out.after, after)
+            out.if_true = yes if out.if_true is None else out.if_true if yes is None else joined(out.if_true, yes)
+            out.if_false = no if out.if_false is None else out.if_false if no is None else joined(out.if_false, no)
             first = False
             for one in values:
                 known = state.names.get(one) if isinstance(one, Var) else None
@@ -543,7 +482,7 @@ class Flow:
                 root = self.root(value)
                 out.whole |= root in state.places
                 fields = {n: state.numbers[v] for (b, n), v in state.fields.items() if b is root and v}
-                out.fields = tuple(sorted(_joined_all(dict(out.fields), fields).items()))
+                out.fields = tuple(sorted(joined_fields(dict(out.fields), fields).items()))
             elif value is not None and isinstance(value, ir.Const) and out.result is not None:
                 if isinstance(value.value, int) and not isinstance(value.value, bool):
                     out.result = out.result.join(Number(value.value, value.value, True))
@@ -577,7 +516,6 @@ class Flow:
         return outs[0], outs[1]
 
 
-_NOTHING = frozenset({ir.Drop, ir.Retain, ir.Release, ir.Effect, ir.Event, ir.AddressOf, ir.New})
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _MIN, _MAX = "({1} < {0} ? {1} : {0})", "({1} > {0} ? {1} : {0})"
 _EXTREMES: dict[str, Callable[[Number, Number], Number]] = {
@@ -588,54 +526,6 @@ _EXTREMES: dict[str, Callable[[Number, Number], Number]] = {
 
 def _fits(number: Number, t: IntType) -> bool:
     return t.low <= number.low and number.high <= t.high
-
-
-def _is_work(block: Block) -> bool:
-    """Does a block do more than end?"""
-    return any(type(i) not in _NOTHING for i in block.instrs)
-
-
-def _constant(value: Value, known: dict[Var, Condition | int]) -> int | None:
-    if isinstance(value, ir.Const):
-        return value.value if isinstance(value.value, int) else None
-    found = known.get(value) if isinstance(value, Var) else None
-    return found if isinstance(found, int) else None
-
-
-def _evaluate(block: Block, known: dict[Var, Condition | int], made: dict[Var, int]) -> bool:
-    """Is all that a block does known, given what is? Then `made` has it."""
-    for instr in block.instrs:
-        if type(instr) in _NOTHING:
-            continue
-        if isinstance(instr, ir.Op) and instr.op in COMPARISONS:
-            a, b = (made[v] if isinstance(v, Var) and v in made else _constant(v, known) for v in instr.args)
-            if a is None or b is None:
-                return False
-            made[instr.dst] = _TESTS[instr.op](a, b)
-        elif isinstance(instr, ir.Assign):
-            value = _constant(instr.src, known)
-            if value is None:
-                return False
-            made[instr.dst] = value
-        else:
-            return False
-    end = block.end
-    if isinstance(end, ir.Branch) and isinstance(end.cond, Var):
-        return end.cond in made or isinstance(known.get(end.cond), int)
-    return isinstance(end, ir.Goto)
-
-
-_TESTS: dict[str, Callable[[int, int], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
-
-
-def _joined(a: Known, b: Known) -> Known:
-    return {i: a[i].join(b[i]) for i in a.keys() & b.keys()}
-
-
-def _joined_all(a: dict[str, Number], b: dict[str, Number]) -> dict[str, Number]:
-    return {n: a[n].join(b[n]) if n in a and n in b else (a.get(n) or b[n]) for n in {**a, **b}}
 
 
 def _mentions(condition: Condition, value: int) -> bool:
@@ -650,4 +540,4 @@ def _sized(number: Number) -> bool:
     return number.high < 1 << 31 or (number.checked and number.high <= 1 << 47)
 
 
-__all__ = ["NOTHING", "WHOLE", "Argument", "Context", "Flow", "Summary", "is_place"]
+__all__ = ["Flow"]

@@ -20,9 +20,10 @@ from kaa.compiler.ir import Instr, Var
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.graph import Graph, Node
 from kaa.compiler.proofs.protection_accesses import Accesses
-from kaa.compiler.proofs.user_flow import NOTHING, Argument, Context, Flow, Summary, is_place
+from kaa.compiler.proofs.user_flow import Flow
+from kaa.compiler.proofs.user_summary import NOTHING, Argument, Context, Summary
 from kaa.compiler.proofs.user_values import TRUST, TRUSTED, Condition, Key, Number, State
-from kaa.compiler.proofs.user_ways import Ways, ways_of
+from kaa.compiler.proofs.user_ways import Ways, is_place, ways_of
 from kaa.compiler.types import BoolType, IntType, StructType, strip
 
 Finding = tuple[str, Node, CompileError]
