@@ -34,8 +34,9 @@ from kaa.kernel.fs.paged import PAGE, read_pages, seek_in
 from kaa.kernel.fs.permission import CAP_FSETID, without_privilege_bits
 from kaa.kernel.mm import frame
 from kaa.kernel.mm.page_cache import MAX_PAGES
+from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.signal import has_pending
-from kaa.lang import Array, i64, u8, u32, u64, usize
+from kaa.lang import Array, i64, inline, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.tmpfs.entries import EntryList
     from kaa.kernel.fs.tmpfs.inode import TmpfsDirectory, TmpfsRegular
     from kaa.kernel.mm.page_cache import PageCache
-    from kaa.kernel.mm.user import UserBuf
     from kaa.kernel.mm.vma import Vma
 
 AT_ONCE = 1024
@@ -244,6 +244,8 @@ def write_pages(node: TmpfsRegular, buf: UserBuf, offset: u64) -> usize:
         check_write_seals(node, offset + left)
     at = offset
     try:
+        # What a piece starts with is touched here, or as the end of the piece before.
+        touch(buf, usize(0))
         while left > 0:
             take = min(left, PAGE - (at & (PAGE - 1)))
             write_piece(node, buf, at, take)
@@ -275,10 +277,7 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
     within = at & (PAGE - 1)
     pfn = cache.lookup(index)
     while pfn == 0:
-        touch(buf, take)
-        pfn = cache.lookup(index)
-        if pfn != 0:
-            break
+        touch(buf, take - 1)
         node.charge_page()
         fresh = u64(0)
         try:
@@ -296,17 +295,14 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
         frame.put_page(pfn)
 
 
-def touch(buf: UserBuf, count: usize) -> None:
-    """Have the caller's memory faulted in before a page of the file is locked to copy into: it may be a mapping of that
-    very page. Raises OSError(EFAULT)."""
+@inline
+def touch(buf: UserBuf, within: usize) -> None:
+    """Have a page of the caller's memory faulted in before a page of the file is locked to copy into: it may be a
+    mapping of that very page. Raises OSError(EFAULT)."""
     if buf.kernel == 0:
         cell = Array[u8, 1]()
-        start = buf.first(1)
-        start.copy_in(cell[:])
-        if (buf.address & (PAGE - 1)) + count > PAGE:
-            end = buf.first(count)
-            end.skip(count - 1)
-            end.copy_in(cell[:])
+        probe = UserPtr[u8](buf.address).offset(within)
+        UserBuf(probe.address, 1, 0).copy_in(cell[:])
 
 
 def fill_fresh(node: TmpfsRegular, index: u64, pfn: u64, buf: UserBuf, within: usize, take: usize) -> None:
