@@ -108,9 +108,10 @@ def build(argv: list[str]) -> int:
     print(" ".join(f"{k} {v:.2f}s" for k, v in made.seconds.items()))
     if made.findings is not None:
         print(made.findings.summary())
-        refused = made.findings.all()
+        refused = made.findings.refused()
+        for error in refused:
+            print(error, end="\n\n", file=sys.stderr)
         if options.proofs == "strict" and refused:
-            print("\n\n".join(map(str, refused)), file=sys.stderr)
             options.output.unlink(missing_ok=True)
             return 1
     return 0
@@ -118,6 +119,7 @@ def build(argv: list[str]) -> int:
 
 def prove(argv: list[str]) -> int:
     """prove [--sizes ELF] [--documents DIR] [-q] [PROOF…]: the proofs about the kernel, without building it."""
+    from kaa.compiler.proofs.findings import STRICT
     from kaa.compiler.proofs.run import Prover
     from kaa.compiler.proofs.stack import frame_sizes
 
@@ -128,7 +130,7 @@ def prove(argv: list[str]) -> int:
     parser.add_argument("--documents", type=Path, help="where to write locks.md and locks.svg")
     parser.add_argument("--package", default="kaa.kernel")
     parser.add_argument("-q", dest="quiet", action="store_true", help="only the numbers")
-    parser.add_argument("proofs", nargs="*", help="show these only: context, ends, order, stack, protection, user")
+    parser.add_argument("proofs", nargs="*", help="show these proofs' refusals: context, ends, order, stack, …")
     options = parser.parse_args(argv)
     began = time.perf_counter()
     modules = image.import_package(options.package)
@@ -149,16 +151,15 @@ def prove(argv: list[str]) -> int:
     if folder is not None:
         for name, text in found.documents.items():
             (folder / name).write_text(text)
-    for proof, errors in () if options.quiet else found.errors.items():
-        if not options.proofs or proof in options.proofs:
-            for error in errors:
-                print(f"[{proof}]\n{error}\n")
-    for line in found.stacks:
+    shown: tuple[str, ...] = tuple(options.proofs) or STRICT
+    for error in () if options.quiet else found.refused(shown):
+        print(f"{error}\n")
+    for line in () if options.quiet else found.stacks:
         print(line)
-    for one in found.opted_out:
+    for one in () if options.quiet else found.opted_out:
         print(f"trusted ({one.proof}): {one.function}: {one.reason}")
     print(f"{found.summary()}; {time.perf_counter() - began:.1f} s")
-    return 1 if found.all() else 0
+    return 1 if found.refused(shown) else 0
 
 
 def main(argv: list[str]) -> int:

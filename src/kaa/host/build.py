@@ -77,6 +77,11 @@ def ensure() -> pathlib.Path:
     return paths.KERNEL
 
 
+def is_current() -> bool:
+    """Is the image of the sources as they are?"""
+    return _fits(fingerprint("zig"))
+
+
 def _fits(wanted: str) -> bool:
     try:
         return STAMP.read_text() == wanted and paths.KERNEL.is_file()

@@ -139,9 +139,9 @@ def check() -> int:
 
 @app.command()
 def docs() -> int:
-    """Write docs/syscalls.md anew from the kernel's table."""
-    from kaa.host import syscalls_doc
-    return syscalls_doc.write()
+    """Write docs/syscalls.md anew from the kernel's table, docs/locks.md and locks.svg from the proofs."""
+    from kaa.host import build, paths, syscalls_doc
+    return syscalls_doc.write() or build.compiler(["prove", "-q", "--documents", str(paths.HOME / "docs")])
 
 
 def main(words: list[str] | None = None) -> int:

@@ -18,6 +18,10 @@ EVENT = "event"
 """The note of everything that happens to a lock or to the processor's state: a tuple whose first item says what."""
 
 
+PRIMITIVE = frozenset({"acquire", "release", "interrupts", "preemption", "rcu", "handler"})
+"""Events that say all there is to say: what such a function does inside to locks and contexts is not looked at."""
+
+
 def lock(cls: C) -> C:
     """A class of locks that are named after the place that holds them: `Inode.lock`, `Pipe.readable`. A subclass that
     does not say this itself is one class of locks, wherever its instances are: `Zone`."""

@@ -48,7 +48,7 @@ from kaa.compiler.types import (
     WeakType,
     strip,
 )
-from kaa.lang.proofs import EVENT
+from kaa.lang.proofs import EVENT, PRIMITIVE
 
 AFTERWARDS = ("acquire", "ask", "interrupts")
 """Events that have happened when the function returns; the others are told before it is called."""
@@ -362,7 +362,7 @@ class Calls(Expansion):
         subject = next(iter(values.values()), None)
         if what[0] not in AFTERWARDS:
             self.emit(ir.Event(what, subject))
-        self.primitive = True
+        self.primitive = what[0] in PRIMITIVE
         out = self._enter(fn, values, extra, node)
         self.primitive = False
         if what[0] in AFTERWARDS:

@@ -47,6 +47,7 @@ from kaa.compiler.types import (
     nonnull,
     strip,
 )
+from kaa.lang.proofs import EVENT, PRIMITIVE
 
 Facts = dict[tuple[str, ...], Type]
 
@@ -90,7 +91,7 @@ class Core:
         )
         self.inline_stack: list[object] = []
         self.site = 0  # in an expanded body: the line of the function itself that it is expanded at
-        self.primitive = "event" in function.marks  # inside what an event stands for: its parts are none
+        self.primitive = is_primitive(function.marks)  # inside what an event stands for: its parts are none
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
@@ -372,6 +373,12 @@ class Core:
     @staticmethod
     def is_bool(t: Type) -> bool:
         return isinstance(strip(t), BoolType)
+
+
+def is_primitive(marks: dict[str, object]) -> bool:
+    """Does an event say all that a function does to locks and contexts?"""
+    what = marks.get(EVENT)
+    return isinstance(what, tuple) and what[0] in PRIMITIVE
 
 
 NO_VALUE = Const(NONE, None)

@@ -18,6 +18,11 @@ def trusted(fn: Function | None, proof: str) -> str | None:
     return cast("dict[str, str]", fn.marks.get("trusted", {})).get(proof)
 
 
+STRICT = ("context", "order", "stack")
+"""Proofs of which the kernel has no refusal: a new one is shown in full, and fails `./kaa check`. The others' refusals
+are shown when they are asked for (`./kaa compile prove ends`)."""
+
+
 @dataclass(frozen=True)
 class OptOut:
     """A function that a proof leaves alone, and why."""
@@ -47,9 +52,10 @@ class Findings:
         if all((e.filename, e.line, e.message) != (error.filename, error.line, error.message) for e in known):
             known.append(error)
 
-    def all(self) -> list[CompileError]:
-        """Every refusal, by place."""
-        return sorted((e for part in self.errors.values() for e in part), key=lambda e: (e.filename, e.line))
+    def refused(self, proofs: tuple[str, ...] = STRICT) -> list[CompileError]:
+        """The refusals of some proofs, by place."""
+        found = [e for proof in proofs for e in self.errors.get(proof, ())]
+        return sorted(found, key=lambda e: (e.filename, e.line))
 
     def summary(self) -> str:
         """One line: how many refusals of each proof, how many opt-outs."""

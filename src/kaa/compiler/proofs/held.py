@@ -69,20 +69,11 @@ class State:
 
     def merge(self, other: State) -> bool:
         """Takes in another way here; True if that changed anything."""
-        mine = {(h.bit, h.path): h for h in self.held}
-        theirs = {(h.bit, h.path): h for h in other.held}
-        held: list[Held] = []
-        for key in {**mine, **theirs}:
-            a, b = mine.get(key), theirs.get(key)
-            one = a or b
-            assert one is not None
-            must = a is not None and b is not None and a.must and b.must
-            shared = (a is not None and a.shared) or (b is not None and b.shared)
-            held.append(one if one.must == must and one.shared == shared else replace(one, must=must, shared=shared))
+        held = _merged(self.held, other.held)
         saved = {v: s for v, s in self.saved.items() if other.saved.get(v) == s}
         tests = {v: t for v, t in self.tests.items() if v in other.tests}
         new = State(
-            tuple(held), self.minus & other.minus, self.irq_off or other.irq_off,
+            held, self.minus & other.minus, self.irq_off or other.irq_off,
             max(self.preempt_off, other.preempt_off), max(self.rcu, other.rcu), max(self.handler, other.handler),
             saved, tests,
         )  # fmt: skip
@@ -91,6 +82,32 @@ class State:
         self.held, self.minus, self.irq_off, self.preempt_off = new.held, new.minus, new.irq_off, new.preempt_off
         self.rcu, self.handler, self.saved, self.tests = new.rcu, new.handler, new.saved, new.tests
         return True
+
+
+def _merged(mine: tuple[Held, ...], theirs: tuple[Held, ...]) -> tuple[Held, ...]:
+    """What is held on one way or the other. A lock of the same class on both is held, if maybe not the same one."""
+    if mine == theirs:
+        return mine
+    rest = list(theirs)
+    out: list[Held] = []
+    alone: list[Held] = []
+    for one in mine:
+        same = next((h for h in rest if h.bit == one.bit and h.path == one.path), None)
+        if same is None:
+            alone.append(one)
+            continue
+        rest.remove(same)
+        must, shared = one.must and same.must, one.shared or same.shared
+        changed = one.must != must or one.shared != shared
+        out.append(replace(one, must=must, shared=shared) if changed else one)
+    for one in alone:
+        same = next((h for h in rest if h.bit == one.bit), None)
+        if same is not None:
+            rest.remove(same)
+            out.append(replace(one, path="", must=one.must and same.must, shared=one.shared or same.shared))
+        else:
+            out.append(replace(one, must=False) if one.must else one)
+    return (*out, *(replace(h, must=False) if h.must else h for h in rest))
 
 
 class Flow:

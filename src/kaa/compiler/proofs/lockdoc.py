@@ -19,6 +19,7 @@ KINDS = {
     "irq": "spins, interrupts off",
     "sleep": "sleeps",
 }
+EXAMPLES = "## Examples"
 COLOURS = {"spin": "#fde8c8", "irq": "#fbd0d0", "sleep": "#d3e5f9"}
 WIDTH, HEIGHT, GAP_X, GAP_Y, CHARACTER = 150, 26, 14, 64, 6.6
 
@@ -46,10 +47,9 @@ def page(order: OrderProof) -> str:
         inner = ", ".join(table.show(b) for b in order.inner.get(bit, ())) or "–"
         where = ", ".join(sorted(contexts.get(bit, ()))) or "–"
         out.append(f"| {table.show(bit)} | {KINDS[table.kinds[bit]]} | {where} | {inner} |")
-    out += ["", "## An example of each", ""]
-    for held in table.all_classes():
-        for taken in order.inner.get(held, ()):
-            out.append(f"- {table.show(held)} → {table.show(taken)}: {_way(order, held, taken)}")
+    out += ["", EXAMPLES, "", "One for each pair that does not follow from others.", ""]
+    for held, taken in sorted(essential(order.inner), key=lambda e: (table.show(e[0]), table.show(e[1]))):
+        out.append(f"- {table.show(held)} → {table.show(taken)}: {_way(order, held, taken)}")
     return "\n".join(out) + "\n"
 
 
@@ -89,7 +89,7 @@ def _way(order: OrderProof, held: int, taken: int) -> str:
 def picture(order: OrderProof) -> str:
     """The graph as SVG."""
     bits = [b for b in order.table.all_classes() if order.inner.get(b) or any(b in t for t in order.inner.values())]
-    edges = _essential(order.inner)
+    edges = essential(order.inner)
     layers = _layers(bits, order.inner)
     places: dict[int, tuple[float, float, float]] = {}
     width = 0.0
@@ -152,20 +152,23 @@ def _layers(bits: list[int], inner: dict[int, list[int]]) -> list[list[int]]:
     return [[b for b in bits if level[b] == one] for one in used]
 
 
-def _essential(inner: dict[int, list[int]]) -> list[tuple[int, int]]:
+def essential(inner: dict[int, list[int]]) -> list[tuple[int, int]]:
     """The edges that do not follow from others."""
     reach: dict[int, set[int]] = {}
-
-    def reached(bit: int) -> set[int]:
-        if bit not in reach:
-            reach[bit] = set()
-            for following in inner.get(bit, ()):
-                reach[bit] |= {following} | reached(following)
-        return reach[bit]
-
+    for bit in inner:
+        seen: set[int] = set()
+        work = list(inner[bit])
+        while work:
+            one = work.pop()
+            if one not in seen:
+                seen.add(one)
+                work += inner.get(one, ())
+        reach[bit] = seen
     out: list[tuple[int, int]] = []
     for held, taken in inner.items():
         for one in taken:
-            if one != held and not any(one in reached(other) for other in taken if other not in (one, held)):
+            if one != held and not any(
+                one in reach.get(other, ()) and held not in reach.get(other, ()) for other in taken if other != one
+            ):
                 out.append((held, one))
     return out

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from kaa.kernel.locking import record
 from kaa.kernel.locking.spin_word import SpinWord
-from kaa.lang import cold, inline, noinline
+from kaa.lang import acquires, cold, inline, lock, noinline, releases
 
 
+@lock
 class QueueLock(SpinWord):
     """Taken by hand; interrupts are off from before `acquire` until after `release`."""
 
@@ -19,6 +20,7 @@ class QueueLock(SpinWord):
         super().__init__()
         record.named(self, name)
 
+    @acquires("spin")
     @inline
     def acquire(self) -> None:
         """Take the lock; spins while another processor has it."""
@@ -26,6 +28,7 @@ class QueueLock(SpinWord):
             self._wait()
         record.acquired(self)
 
+    @releases
     @inline
     def release(self) -> None:
         """Give the lock back."""
