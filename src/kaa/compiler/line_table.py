@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaa.compiler import dwarf, elf, python_lines
+from kaa.compiler import dwarf, elf, python_lines, short_words
 from kaa.compiler.elf import Elf, Symbol
 from kaa.compiler.python_lines import Sources
 
-MAGIC = 0x314C414B
+MAGIC = 0x324C414B
 HEADER_WORDS = 8
 IMAGE_BASE = 0xFFFF_FFFF_8000_0000
 MORE = 1 << 31
@@ -337,7 +337,8 @@ class Table:
         self.base = base
         self.size = 4 * (HEADER_WORDS + 2 * len(self.found) + 2 * len(self.frames)) + sum(
             len(s) + 5 for s in self.strings
-        )
+        )  # if nothing got shorter
+        self.size += short_words.SIZE
 
     def _add(self, frames: Lines, texts: Texts) -> None:
         """A chain; its ends are chains too, so that others can share them."""
@@ -367,15 +368,16 @@ class Table:
 
     def data(self) -> bytes:
         """The bytes of the section."""
-        strings = [s.encode("ascii", "replace") + b"\0" for s in self.strings]
+        strings = short_words.shorten(self.strings)
         at = 0
         offsets: list[int] = []
         for string in strings:
             offsets.append(at)
-            at += len(string)
+            at += len(string) + 1
         count = len(self.found)
         frames_at = 4 * (HEADER_WORDS + 2 * count)
-        words = [MAGIC, count, len(self.frames), len(strings), frames_at, frames_at + 8 * len(self.frames), 0, 0]
+        index_at = frames_at + 8 * len(self.frames)
+        words = [MAGIC, count, len(self.frames), len(strings), frames_at, index_at, index_at + 4 * len(strings) + at, 0]
         words += [address - self.base for address, _, _ in self.found]
         words += [self.chains[frames] for _, _, frames in self.found]
         for frame, more in self.frames:
@@ -383,7 +385,7 @@ class Table:
             words.append((name if name < 1 << 15 else 0) | (text if text < 1 << 15 else 0) << 15 | more)
             words.append(min(frame.line, 0xFFFF) | self.strings[frame.file] << 16)
         words += offsets
-        return struct.pack(f"<{len(words)}I", *words) + b"".join(strings)
+        return struct.pack(f"<{len(words)}I", *words) + b"".join(s + b"\0" for s in strings) + short_words.table()
 
 
 def _different(found: list[Site]) -> Iterator[Site]:
@@ -460,11 +462,12 @@ def read(data: bytes, offset: int) -> list[Frame]:
     """What the kernel finds in a table for an address less kaa_image_base: frames, innermost first."""
     if len(data) < 4 * HEADER_WORDS or struct.unpack_from("<I", data)[0] != MAGIC:
         return []
-    _, count, _, _, frames_at, index_at = struct.unpack_from("<6I", data)
+    _, count, _, _, frames_at, index_at, words_at = struct.unpack_from("<7I", data)
     strings_at = index_at + 4 * struct.unpack_from("<4I", data)[3]
 
     def string(identity: int) -> str:
-        return elf.text(data, strings_at + struct.unpack_from("<I", data, index_at + 4 * identity)[0])
+        at = strings_at + struct.unpack_from("<I", data, index_at + 4 * identity)[0]
+        return short_words.lengthen(data[at : data.index(0, at)], data[words_at:])
 
     addresses = struct.unpack_from(f"<{count}I", data, 4 * HEADER_WORDS)
     site = bisect_right(addresses, offset) - 1

@@ -7,8 +7,8 @@ section after the first link (src/kaa/compiler/line_table.py). Empty or foreign,
 
 Format of .kaa_lines, little endian, all offsets from the section's start:
 
-    header   8 words of u32: magic 0x314c414b ("KAL1"), number of sites, number of frames, number of strings,
-             offset of the frames, offset of the string index, 0, 0
+    header   8 words of u32: magic 0x324c414b ("KAL2"), number of sites, number of frames, number of strings,
+             offset of the frames, offset of the string index, offset of the words, 0
     sites    u32 × sites: addresses - kaa_image_base, ascending. A call's site is its return address; a trapping
              instruction's is its own address.
     starts   u32 × sites: index of the site's first frame
@@ -17,7 +17,8 @@ Format of .kaa_lines, little endian, all offsets from the section's start:
              file (string id). A site's frames go from the innermost inlined function outwards. Ids of names and texts
              above 32767 are stored as 0.
     index    u32 × number of strings: offset of each from the end of the index; then the strings, NUL-terminated.
-             Id 0 is "?".
+             Id 0 is "?". A byte from 128 on stands for a word.
+    words    128 of 12 bytes each, NULs behind the shorter ones: what is often written.
 
 Sites that have equal chains share them; so 15,000 sites take 120 KB, their distinct chains and texts about as much.
 """
@@ -157,11 +158,11 @@ def _frame_word(frame: u32, half: u32) -> u32:
 def _show_frame(frame: u32) -> None:
     names = _frame_word(frame, 0)
     place = _frame_word(frame, 1)
-    file, function = traced_image.string(place >> 16), traced_image.string(names & 0x7FFF)
+    file, function = traced_image.file.of(place >> 16), traced_image.function.of(names & 0x7FFF)
     log.raw(f'  File "{file}", line {place & 0xFFFF}, in {function}')
     source = (names >> 15) & 0x7FFF
     if source != 0:
-        log.raw(f"    {traced_image.string(source)}")
+        log.raw(f"    {traced_image.source.of(source)}")
 
 
 @cold

@@ -8,11 +8,13 @@ nor in the image's data ends the walk, since reading it could fault within the p
 from __future__ import annotations
 
 from kaa.kernel.arch import machine
-from kaa.lang import Bytes, u8, u32, u64, usize
+from kaa.lang import Array, Bytes, u8, u32, u64, usize
 from kaa.lang.unsafe import Ptr, symbol
 
-MAGIC = 0x314C414B
+MAGIC = 0x324C414B
 HEADER_WORDS = 8
+FIRST_WORD = 128
+WORD_LENGTH = 12
 
 
 def word(index: u64) -> u32:
@@ -26,17 +28,46 @@ def present() -> bool:
     return size > 4 * HEADER_WORDS and word(u64(0)) == MAGIC
 
 
-def string(identity: u32) -> Bytes:
-    """A string of the table."""
-    start = symbol("kaa_lines_start") + word(u64(5))
-    count = word(u64(3))
-    if identity >= count:
-        return b"?"
-    text = Ptr[u8](start + 4 * u64(count) + Ptr[u32](start)[identity])
-    length: usize = usize(0)
-    while text[length] != 0:
-        length += 1
-    return text.slice(length)
+class Spelling:
+    """A string of the table, its words written out."""
+
+    text: Array[u8, 160]
+    length: usize
+
+    def __init__(self) -> None:
+        self.text = Array[u8, 160]()
+        self.length = usize(0)
+
+    def of(self, identity: u32) -> Bytes:
+        """The string; valid until the next one is spelled here."""
+        start = symbol("kaa_lines_start") + word(u64(5))
+        count = word(u64(3))
+        if identity >= count:
+            return b"?"
+        short = Ptr[u8](start + 4 * u64(count) + Ptr[u32](start)[identity])
+        self.length = usize(0)
+        at: usize = usize(0)
+        while short[at] != 0:
+            if short[at] < FIRST_WORD:
+                self._put(short[at])
+            else:
+                self._put_word(short[at] - FIRST_WORD)
+            at += 1
+        return self.text[: self.length]
+
+    def _put(self, byte: u8) -> None:
+        if self.length < len(self.text):
+            self.text[self.length] = byte
+            self.length += 1
+
+    def _put_word(self, number: u8) -> None:
+        letters = Ptr[u8](symbol("kaa_lines_start") + word(u64(6)) + WORD_LENGTH * u64(number))
+        for at in range(WORD_LENGTH):
+            if letters[at] != 0:
+                self._put(letters[at])
+
+
+file, function, source = Spelling(), Spelling(), Spelling()
 
 
 def offset(address: u64) -> u64:
