@@ -60,7 +60,7 @@ def test_a_run_gives_back_what_it_does_not_need() -> None:
 
 def test_memory_ends_with_memory_error_and_keeps_a_reserve() -> None:
     boot(300)
-    taken = []
+    taken: list[int] = []
     with pytest.raises(MemoryError):
         while True:
             taken.append(buddy.allocate_page())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kaa.lang import Array, inline, recursive, u32, u64
+from kaa.lang import Array, inline, part, recursive, u32, u64
 
 BITS: Final = 6
 SLOTS: Final = 64
@@ -18,6 +18,7 @@ SLOT_MASK: Final = 63
 MAX_INDEX: Final = (1 << 54) - 1
 
 
+@part
 class Node:
     """Slots for the indexes that agree above bit shift + 6."""
 
@@ -50,6 +51,7 @@ class Branch(Node):
         self.children = Array[Node | None, SLOTS]()
 
 
+@part
 class RadixTree:
     """The tree. The caller locks."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
-from kaa.lang import Array, inline, u64, usize
+from kaa.lang import Array, inline, part, u64, usize
 from kaa.lang.unsafe import Unowned
 
 CAPACITY: Final = 32
@@ -34,6 +34,7 @@ class Range:
 T = TypeVar("T", bound=Range)
 
 
+@part
 class Leaf(Generic[T]):
     """Up to 32 ranges; never empty while in a map."""
 
@@ -76,6 +77,7 @@ class Leaf(Generic[T]):
         self.entries[self.count] = None
 
 
+@part
 class RangeMap(Generic[T]):
     """The map. The caller locks: changes alone, look-ups beside look-ups."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, inline, u32, u64
+from kaa.lang import Array, PerCpu, inline, u32, u64
 from kaa.lang.unsafe import Ptr
 
 FRAMES: Final = 64
@@ -24,7 +24,7 @@ CLASSES: Final = 512
 class PageLists:
     """Free frames, the one freed last on top."""
 
-    frames: Array[u32, 64]
+    frames: PerCpu[Array[u32, 64]]
     depth: u32
 
     def __init__(self) -> None:
@@ -36,8 +36,8 @@ class ObjectLists:
     """Free objects, linked through their first words, and counts. A count is a difference, modulo 2^32 or 2^64: an
     instance made on one processor may be dropped on another; only the sum over all processors says anything."""
 
-    heads: Array[u64, 22]
-    counts: Array[u32, 22]
+    heads: PerCpu[Array[u64, 22]]
+    counts: PerCpu[Array[u32, 22]]
     live: Array[u32, 512]
     buffers: u64
     bytes: u64
