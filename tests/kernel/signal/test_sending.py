@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from kaa.kernel.abi.signal import SigAction, SigInfo, Signal
+from kaa.kernel.arch import machine
 from kaa.kernel.process import tree
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
 from kaa.kernel.process.pid import Pid
 from kaa.kernel.process.task import DYING, EXITING, STOP_TAKEN, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import send, stop
 from kaa.kernel.signal.handlers import SignalHandlers
+
+senders: list[Task] = []
+"""Who sends: alive as long as they are current."""
 
 
 def process(threads: int = 1) -> tuple[ThreadGroup, list[Task]]:
@@ -19,6 +23,8 @@ def process(threads: int = 1) -> tuple[ThreadGroup, list[Task]]:
     for task in tasks:
         tree.add_thread(group, task)
     group.leader = tasks[0]
+    senders.append(Task(ThreadGroup(99, SignalHandlers()), Pid(99)))
+    machine.percpu.set_current(senders[-1])
     return group, tasks
 
 

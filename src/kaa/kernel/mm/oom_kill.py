@@ -19,7 +19,7 @@ from kaa.kernel import log
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm import buddy, events, pages, reclaim
 from kaa.kernel.mm.vma import LOCKED, SHARED
-from kaa.kernel.process import foreign, ids, tree
+from kaa.kernel.process import foreign, ids
 from kaa.kernel.process.task import KERNEL_THREAD, MEMORY_VICTIM
 from kaa.kernel.sched import core
 from kaa.kernel.signal import send
@@ -81,7 +81,7 @@ def _address_space(group: ThreadGroup, victims: bool) -> AddressSpace | None:
 @noinline
 def _thread_with_memory(group: ThreadGroup) -> Task | None:
     """A thread that has not left the memory yet."""
-    with tree.lock:
+    with group.signal_lock:
         thread = group.first_thread
         while thread is not None and thread.mm is None:
             thread = thread.next_thread
@@ -173,7 +173,7 @@ def _is_shared_with_survivors(space: AddressSpace) -> bool:
 
 def _end(victim: ThreadGroup) -> None:
     """SIGKILL; every thread may use the reserve."""
-    with tree.lock:
+    with victim.signal_lock:
         thread = victim.first_thread
         while thread is not None:
             thread.flags.fetch_or(MEMORY_VICTIM)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.process import foreign
-from kaa.kernel.process.group import ThreadGroup, Usage
+from kaa.kernel.process.group import ALIVE, ThreadGroup, Usage
 from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KERNEL_THREAD, KILLABLE, STOPPED, UNINTERRUPTIBLE, Task
 from kaa.kernel.sched import core
 from kaa.lang import u8, u64
@@ -68,12 +68,13 @@ def group_usage(group: ThreadGroup) -> Usage:
 
     total = Usage()
     with tree.lock:
+        leader = group.leader
+    with group.signal_lock:
         total.add(group.usage)
-        thread = group.first_thread
+        thread = group.first_thread if group.state == ALIVE else None
         while thread is not None:
             add_task(total, thread)
             thread = thread.next_thread
-        leader = group.leader
     mm = None if leader is None else foreign.memory_of(leader)
     if mm is not None:
         total.peak_resident = max(total.peak_resident, resident_kib(mm))

@@ -21,15 +21,17 @@ def be_alone(task: Task) -> None:
     group = task.group
     with tree.lock:
         with group.signal_lock:
-            if group.group_exit or group.exec_task is not None or (task.flags.load() & DYING) != 0:
+            if group.group_exit or group.is_execing or (task.flags.load() & DYING) != 0:
                 raise RestartAlways
             group.exec_task = task
+            group.is_execing = True
             stop.cancel(group)
             kill_threads(group, task)
     alone = _wait_for_others(task, group)
     with tree.lock:
         with group.signal_lock:
             group.exec_task = None
+            group.is_execing = False
             if not alone:
                 raise RestartAlways
             if not task.is_leader():

@@ -52,7 +52,7 @@ def begin_group_exit(group: ThreadGroup, status: i32) -> None:
     """Let every thread of the process end, with this wait status unless one was set before. A thread that another's
     execve(2) is ending cannot take the process with it; a fatal signal can."""
     with group.signal_lock:
-        if not group.group_exit and (group.exec_task is None or (status & 0x7F) != 0):
+        if not group.group_exit and (not group.is_execing or (status & 0x7F) != 0):
             end_group(group, status)
 
 
@@ -199,8 +199,8 @@ def _leave_tree(task: Task) -> None:
 
 def _vanish(group: ThreadGroup, task: Task) -> None:
     """A thread other than the leader leaves nothing behind but its accounts."""
-    accounting.add_task(group.usage, task)
     with group.signal_lock:
+        accounting.add_task(group.usage, task)
         tree.remove_thread(group, task)
     identity = task.identity
     identity.task = None
@@ -214,7 +214,8 @@ def _become_zombie(group: ThreadGroup) -> None:
     assert leader is not None
     accounting.add_task(group.usage, leader)
     group.exit_status = group.group_exit_status
-    group.handlers.users.fetch_sub(1)
+    with group.signal_lock:
+        group.handlers.users.fetch_sub(1)
     reparent.children_of(group)
     reparent.tell_orphaned_group(group)
     parent = group.parent

@@ -304,11 +304,13 @@ def _publish_thread(group: ThreadGroup, child: Task, parent: Task) -> None:
 
 def _publish_process(group: ThreadGroup, child: Task, parent: Task, flags: u64) -> None:
     if (flags & Clone.CLONE_SIGHAND) != 0:
-        group.handlers.users.fetch_add(1)
+        with group.signal_lock:
+            group.handlers.users.fetch_add(1)
     group.leader = child
     group.exit_signal = child.exit_signal
-    group.live_threads = 1
-    tree.add_thread(group, child)
+    with group.signal_lock:
+        group.live_threads = 1
+        tree.add_thread(group, child)
     origin = parent.group
     real_parent = origin
     group.parent_thread = parent.pid

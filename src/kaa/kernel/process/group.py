@@ -92,10 +92,11 @@ class ThreadGroup:
     group_id: i32
     session_id: i32
     thread_count: u32
-    # Written under both locks, so that either suffices to read: all threads that are not dead, through
-    # Task.next_thread, the leader among them (and it stays when it is), and how many have not begun to end.
     leader: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
-    first_thread: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
+    # All threads that are not dead, through Task.next_thread, the leader first (and it stays when it is dead). Changed
+    # under `tree.lock` too.
+    first_thread: Guarded[Task | None, "signal_lock"]  # noqa: F821, UP037
+    # Threads that have not begun to end.
     live_threads: u32
     # The leader has ended and waits for the other threads, to be a zombie.
     leader_done: bool
@@ -125,8 +126,9 @@ class ThreadGroup:
     # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
     group_exit: bool
     group_exit_status: i32
-    # The thread that execs while the others die; written under both locks.
-    exec_task: Guarded[Task | None, "signal_lock"]  # noqa: F821, UP037
+    # The thread that execs while the others die; and that there is one.
+    exec_task: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
+    is_execing: Guarded[bool, "signal_lock"]  # noqa: F821, UP037
     job: u32
     job_status: i32
     stop_signal: i32
@@ -194,6 +196,7 @@ class ThreadGroup:
         self.group_exit = False
         self.group_exit_status = 0
         self.exec_task = None
+        self.is_execing = False
         self.job = 0
         self.job_status = 0
         self.stop_signal = 0

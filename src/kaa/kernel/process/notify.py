@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from kaa.kernel.abi.signal import SIG_IGN, SIGNAL_COUNT, Code, SigInfo, Signal, SignalFlags
+from kaa.kernel.abi.signal import SIG_IGN, SIGNAL_COUNT, Code, SigAction, SigInfo, Signal, SignalFlags
 from kaa.kernel.process import accounting, foreign, tree
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.signal import send
-from kaa.lang import i32, u64
+from kaa.lang import copy, i32, u64
 
 
 def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
@@ -16,7 +16,7 @@ def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
         parent = group.parent
         if parent is None:
             return
-        action = parent.handlers.actions[Signal.SIGCHLD - 1]
+        action = _disposition(parent)
         if action.handler != SIG_IGN and (action.flags & SignalFlags.SA_NOCLDSTOP) == 0:
             send.send_group(parent, i32(Signal.SIGCHLD), _child_info(group, i32(Signal.SIGCHLD), code, status))
         parent.child_waiters.wake_all()
@@ -27,7 +27,7 @@ def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
     signo = group.exit_signal
     reaps_itself = False
     if signo == Signal.SIGCHLD:
-        action = parent.handlers.actions[Signal.SIGCHLD - 1]
+        action = _disposition(parent)
         ignored = action.handler == SIG_IGN
         reaps_itself = ignored or (action.flags & SignalFlags.SA_NOCLDWAIT) != 0
         if ignored:
@@ -39,6 +39,12 @@ def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
         send.send_group(parent, signo, _child_info(group, signo, i32(code), value))
     parent.child_waiters.wake_all()
     return reaps_itself
+
+
+def _disposition(parent: ThreadGroup) -> SigAction:
+    """What the parent does with SIGCHLD, now."""
+    with parent.signal_lock:
+        return copy(parent.handlers.actions[Signal.SIGCHLD - 1])
 
 
 def _child_info(group: ThreadGroup, signo: i32, code: i32, status: i32) -> SigInfo:

@@ -68,13 +68,13 @@ def _hand_over(child: ThreadGroup, group: ThreadGroup, heir: ThreadGroup | None)
 
 def _signal_parent_death(child: ThreadGroup) -> None:
     """PR_SET_PDEATHSIG of each thread."""
-    thread = child.first_thread
-    while thread is not None:
-        signo = thread.parent_death_signal
-        if signo != 0:
-            info = SigInfo(signo)
-            send.send_group(child, signo, info)
-        thread = thread.next_thread
+    with child.signal_lock:
+        thread = child.first_thread
+        while thread is not None:
+            signo = thread.parent_death_signal
+            if signo != 0:
+                send.send_locked(child, None, signo, SigInfo(signo))
+            thread = thread.next_thread
 
 
 def tell_orphaned_group(group: ThreadGroup) -> None:

@@ -119,8 +119,9 @@ def _enter_tree(task: Task, parent: ThreadGroup | None) -> None:
     with tree.lock:
         task.identity.task = task
         group.leader = task
-        group.live_threads = 1
-        tree.add_thread(group, task)
+        with group.signal_lock:
+            group.live_threads = 1
+            tree.add_thread(group, task)
         if group.tgid == 1:
             group.flags |= UNKILLABLE
         if parent is None:

@@ -36,14 +36,14 @@ def send(task: Task, signo: i32, info: SigInfo) -> bool:
     group = task.group
     with group.signal_lock:
         if (task.flags.load() & EXITING) == 0:
-            return _send_locked(group, task, signo, info)
+            return send_locked(group, task, signo, info)
     return True
 
 
 def send_group(group: ThreadGroup, signo: i32, info: SigInfo) -> bool:
     """Send to a process (kill(2)). False when too many real-time signals are queued."""
     with group.signal_lock:
-        return _send_locked(group, None, signo, info)
+        return send_locked(group, None, signo, info)
 
 
 def send_kernel(task: Task, signo: i32) -> None:
@@ -70,7 +70,8 @@ def send_to_process_group(number: i32, signo: i32) -> bool:
     return found
 
 
-def _send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> bool:
+def send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> bool:
+    """Send to a thread, or (None) to the process, under its `signal_lock`. False when too many are queued."""
     if group.state >= ZOMBIE or (group.flags & KERNEL) != 0:
         return True
     stop.prepare(group, signo)
@@ -154,9 +155,7 @@ def _notify(group: ThreadGroup, target: Task | None, signo: i32) -> None:
 
 
 def _choose(group: ThreadGroup, signo: i32) -> Task | None:
-    leader = group.leader
-    if leader is not None and _wants(leader, signo):
-        return leader
+    """The leader before the others."""
     thread = group.first_thread
     while thread is not None and not _wants(thread, signo):
         thread = thread.next_thread
