@@ -78,9 +78,11 @@ class Flow:
 
     def _into(self, target: Block, state: State, work: set[Block]) -> None:
         target = threaded(target, state)
+        if isinstance(target.end, ir.RaiseOut) and not is_work(target):
+            return  # it only leaves
         known = self.starts.get(target)
         if known is None:
-            self.starts[target] = state.copy()
+            self.starts[target] = state
             work.add(target)
             return
         rounds = self.rounds[target] = self.rounds.get(target, 0) + 1
@@ -91,7 +93,9 @@ class Flow:
         state = self.starts[block].copy()
         for instr in block.instrs:
             if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
-                into(instr.handler.block, state)
+                handler = instr.handler.block
+                if not isinstance(handler.end, ir.RaiseOut) or is_work(handler):
+                    into(handler, state.copy())
             self._step(instr, state)
         end = block.end
         if isinstance(end, ir.Branch):
@@ -118,7 +122,7 @@ class Flow:
         for target, truth in ((end.yes, True), (end.no, False)):
             if condition is not None and self.final and isinstance(target.end, ir.Trap) and not target.instrs:
                 self._trap(target.end, condition, truth, state, end)
-            out = state.copy()
+            out = state.copy() if truth else state
             if condition is not None:
                 out.assume(condition, truth)
             if isinstance(end.cond, Var):
