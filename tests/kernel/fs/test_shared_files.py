@@ -40,7 +40,7 @@ RESIZES = st.tuples(st.just("resize"), st.sampled_from([4096, 8192, 16384, 65536
 MOVES = st.tuples(st.sampled_from(["read", "write"]), st.integers(1, 12000))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(RESIZES, MOVES), max_size=40))
 def test_a_pipe_that_is_resized_at_any_moment_keeps_its_bytes_and_each_frame_once(steps: list[tuple[str, int]]) -> None:
     world.boot()
@@ -77,7 +77,7 @@ BYTE = st.integers(0, 12)
 LOCKS = st.tuples(st.sampled_from(["shared", "exclusive", "clear"]), st.integers(1, 3), BYTE, BYTE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(LOCKS, max_size=30))
 def test_record_locks_are_what_each_byte_says(steps: list[tuple[str, int, int, int]]) -> None:
     """The model: for each byte and owner, the mode it is held in."""
@@ -193,6 +193,7 @@ def test_a_number_may_have_an_item_for_each_file_it_meant() -> None:
     assert len(holder.set.items) == 0
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, CAPACITY * 2), st.integers(0, CAPACITY * 2))
 def test_positions_of_different_moments_give_a_number_in_range(head: int, tail: int) -> None:
     world.boot(50)
