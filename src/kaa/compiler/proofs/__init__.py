@@ -13,6 +13,8 @@ the order in which they work:
     order     proof: the order of lock classes has no cycle
     lockdoc   docs/locks.md and docs/locks.svg: what the order proof found
     stack     proof: the deepest path from each entry fits its stack; recursion has a bound
+    protection*, sharing   proof: each access to a field holds what its type says; shared fields say something
+    user_*    proof: users' numbers are checked before they can do harm
     paths     the calls from one place to another, for messages
     run       all of them: `prove(program) -> Findings`
 
