@@ -218,8 +218,8 @@ def test_error_shows_the_calls_from_the_system_call(refused: Proof) -> None:
         "def inner(n: u64) -> u64:\n    return twice(n)\n\n\ndef call(n: u64) -> u64:\n    return inner(n)\n"
     )
     assert found == [
-        "overflow: a user's number (0 … 2**64 - 1) in this * may overflow u64, which stops the machine: check it first | "
-        "call: calls inner | inner: calls twice"
+        "overflow: a user's number (0 … 2**64 - 1) in this * may overflow u64, which stops the machine: "
+        "check it first | call: calls inner | inner: calls twice"
     ]
 
 
