@@ -144,9 +144,9 @@ def prove(argv: list[str]) -> int:
         counts.finish(fn)
     prover = Prover(program)
     prover.run()
-    if options.sizes is not None:
-        prover.stacks(frame_sizes(options.sizes))
-    found = prover.findings
+    found = prover.stacks(frame_sizes(options.sizes) if options.sizes is not None else {})
+    if options.sizes is None:
+        found.stacks.clear()  # only recursion was looked for
     folder: Path | None = options.documents
     if folder is not None:
         for name, text in found.documents.items():

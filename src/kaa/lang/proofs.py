@@ -2,7 +2,7 @@
 """What a function does to locks, interrupts and the scheduler, said by decorators, for the compiler's proofs.
 
 The primitives say it (SpinLock.acquire, irq.save, schedule, the user copies); all else the compiler finds out from who
-calls whom. Under CPython they do nothing but leave a note. docs/language.md, "Proofs", is the reference."""
+calls whom. Under CPython they do nothing but leave a note. docs/language.md, section 6, is the reference."""
 
 from __future__ import annotations
 

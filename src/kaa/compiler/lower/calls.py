@@ -312,6 +312,8 @@ class Calls(Expansion):
     def _call_virtual(self, method: BoundMethod, info: ClassInfo, arguments: Arguments, node: ast.AST) -> Value:
         slot = self.program.slot(info, method.py.__name__)
         declared = slot.declared
+        if EVENT in declared.marks:
+            self.error(f"{declared.name} is overridden: the proofs could not tell what happens to a lock here", node)
         found = info.find(method.py.__name__)
         assert found is not None
         nearest = self.program.function(*found)

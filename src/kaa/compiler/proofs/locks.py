@@ -68,6 +68,8 @@ class LockTable:
         self.irq_locks = 0
         """Bits of locks that keep interrupts off while they are held."""
         self.sleeping = 0
+        self.taken: set[int] = set()
+        """The bits of classes that some function takes, itself or by what it passes."""
         self.unknown: dict[Function, str] = {}
         """Functions with a lock whose name cannot be told."""
         self._bits: dict[tuple[str, str, bool], int] = {}
@@ -120,8 +122,8 @@ class LockTable:
         return mask
 
     def all_classes(self) -> list[int]:
-        """The bits of all lock classes, by name."""
-        return sorted(self._bits.values(), key=lambda b: self.names[b])
+        """The bits of all lock classes that are taken anywhere, by name."""
+        return sorted(self.taken, key=lambda b: self.names[b])
 
     # ---- what a value is ---------------------------------------------------------------------------------------------
 

@@ -122,6 +122,10 @@ class Summaries:
         self._allocate_bits()
         for component in graph.components():
             self._component(component)
+        taken = 0
+        for summary in self.of.values():
+            taken |= summary.takes.all()
+        table.taken = set(bits(taken & ~PARAMETER_BITS))
 
     def _allocate_bits(self) -> None:
         """Names all locks first, so that the masks of kinds are complete."""
