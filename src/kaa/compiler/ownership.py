@@ -8,8 +8,8 @@ are of that kind, and becomes owned when a hazard is found. So a walk along a li
 
 Rules: parameters are borrowed from the caller; results are owned by the caller (unless the function is @borrowed); a
 Final field keeps what it refers to as long as its object lives; what was read from a Guarded or Rcu field is borrowed
-until the lock is released or the reader's section ends; an owned local that is stored or returned at its last use is moved, without a count. rewriting.py
-does as this says."""
+until the lock is released or the reader's section ends; an owned local that is stored or returned at its last use is
+moved, without a count. rewriting.py does as this says."""
 
 from __future__ import annotations
 

@@ -7,7 +7,21 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from kaa.lang import Atomic, Guarded, Owned, PerCpu, Rcu, RcuHead, acquire_fence, fence, i64, release_fence, u8, u32, u64
+from kaa.lang import (
+    Atomic,
+    Guarded,
+    Owned,
+    PerCpu,
+    Rcu,
+    RcuHead,
+    acquire_fence,
+    fence,
+    i64,
+    release_fence,
+    u8,
+    u32,
+    u64,
+)
 from kaa.lang.testing import emit
 
 

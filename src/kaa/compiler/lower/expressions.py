@@ -56,7 +56,6 @@ from kaa.compiler.types import (
     strip,
 )
 
-
 METHODS = {cls: f"expr_{cls.__name__}" for cls in ast.expr.__subclasses__()}
 
 

@@ -118,86 +118,7 @@ class State:
 
     def merge(self, other: State, fresh: dict[object, int], counter: list[int], widen: bool) -> bool:
         """Takes in another way here; True if that changed anything. `fresh` remembers this place's joined values."""
-        pairs: dict[tuple[int, int], int] = {}
-        others: set[int] = set()
-        changed = False
-
-        def joined(where: object, mine: int, theirs: int) -> int:
-            nonlocal changed
-            if (mine, theirs) in pairs:
-                return pairs[mine, theirs]
-            a, b = self.numbers.get(mine), other.numbers.get(theirs)
-            if a is None or b is None:
-                known = a or b
-                assert known is not None
-                both = known  # trusted on the other way: small
-            else:
-                both = a.join(b)
-            if mine == theirs or not mine or not theirs:
-                target = mine or theirs
-            else:
-                if where not in fresh:
-                    counter[0] += 1
-                    fresh[where] = counter[0]
-                target = fresh[where]
-                others.add(target)
-            before = self.numbers.get(target)
-            if before is not None:
-                both = before.join(both)
-                if widen:
-                    both = both.widened(before)
-            if before != both:
-                numbers[target] = both
-                changed = True
-            pairs[mine, theirs] = target
-            return target
-
-        numbers: dict[int, Number] = {}
-        names = {v: joined(v, self.names.get(v, 0), other.names.get(v, 0)) for v in {**self.names, **other.names}}
-        fields: dict[Key, int] = {}
-        for k in {**self.fields, **other.fields}:
-            mine, theirs = self.fields.get(k), other.fields.get(k)
-            if mine is None and theirs is None:
-                continue
-            if not mine and not theirs:
-                if mine is not None and theirs is not None:
-                    fields[k] = 0
-                continue
-            fields[k] = joined(k, mine or 0, theirs or 0)
-        bools = {v: c for v, c in self.bools.items() if other.bools.get(v) == c}
-        here, there = self.numbers, other.numbers
-
-        def both_know(mine: frozenset[tuple[int, ...]], theirs: frozenset[tuple[int, ...]], n: int) -> frozenset[Any]:
-            """What both ways know, or what one knows of values that the other way has not met."""
-            return frozenset(
-                {f for f in mine if f in theirs or any(v not in there for v in f[:n])}
-                | {f for f in theirs if f not in mine and any(v not in here for v in f[:n])}
-            )
-
-        def of_both(mine: dict[int, Any], theirs: dict[int, Any]) -> dict[int, Any]:
-            out = {v: x for v, x in mine.items() if theirs.get(v) == x or v not in there}
-            out.update({v: x for v, x in theirs.items() if v not in here})
-            return out
-
-        places = self.places | other.places
-        less, sums = both_know(self.less, other.less, 2), both_know(self.sums, other.sums, 2)
-        rests, near = of_both(self.rests, other.rests), of_both(self.near, other.near)
-        done = {o: v for o, v in self.known.items() if other.known.get(o) == v}
-        fetched = {a: line for a, line in {**self.fetched, **other.fetched}.items() if a not in others}
-        changed |= (
-            names != self.names or fields != self.fields or bools != self.bools or places != self.places
-            or less != self.less or sums != self.sums or rests != self.rests or len(fetched) != len(self.fetched)
-            or near != self.near or done != self.known
-        )  # fmt: skip
-        for value in {*names.values(), *fields.values()}:
-            if value and value not in numbers and value not in self.numbers:
-                numbers[value] = other.numbers[value]
-        self.numbers.update(numbers)
-        for value, number in other.numbers.items():
-            self.numbers.setdefault(value, number)
-        self.names, self.fields, self.bools, self.places, self.less = names, fields, bools, places, less
-        self.sums, self.rests, self.fetched, self.near, self.known = sums, rests, fetched, near, done
-        return changed
+        return Join(self, other, fresh, counter, widen).into_first()
 
     # ---- conditions --------------------------------------------------------------------------------------------------
 
@@ -318,3 +239,90 @@ _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
 __all__ = ["STEPS", "TRUST", "TRUSTED", "Condition", "Number", "Operand", "State"]
+
+
+class Join:
+    """Two ways that meet: what both know, in the first."""
+
+    def __init__(self, first: State, second: State, fresh: dict[object, int], counter: list[int], widen: bool) -> None:
+        self.first, self.second = first, second
+        self.fresh, self.counter, self.widen = fresh, counter, widen
+        self.pairs: dict[tuple[int, int], int] = {}
+        self.made: set[int] = set()
+        self.numbers: dict[int, Number] = {}
+        self.changed = False
+
+    def _value(self, where: object, mine: int, theirs: int) -> int:
+        """The value that stands for one of each way."""
+        if (mine, theirs) in self.pairs:
+            return self.pairs[mine, theirs]
+        a, b = self.first.numbers.get(mine), self.second.numbers.get(theirs)
+        known = a or b
+        assert known is not None
+        both = a.join(b) if a is not None and b is not None else known  # not known on one way: trusted, small
+        target = mine or theirs
+        if mine != theirs and mine and theirs:
+            if where not in self.fresh:
+                self.counter[0] += 1
+                self.fresh[where] = self.counter[0]
+            target = self.fresh[where]
+            self.made.add(target)
+        before = self.first.numbers.get(target)
+        if before is not None:
+            both = before.join(both)
+            both = both.widened(before) if self.widen else both
+        if before != both:
+            self.numbers[target] = both
+            self.changed = True
+        self.pairs[mine, theirs] = target
+        return target
+
+    def _fields(self) -> dict[Key, int]:
+        out: dict[Key, int] = {}
+        for k in {**self.first.fields, **self.second.fields}:
+            mine, theirs = self.first.fields.get(k), self.second.fields.get(k)
+            if mine or theirs:
+                out[k] = self._value(k, mine or 0, theirs or 0)
+            elif mine is not None and theirs is not None:
+                out[k] = 0
+        return out
+
+    def _facts(self, mine: frozenset[tuple[int, ...]], theirs: frozenset[tuple[int, ...]], n: int) -> frozenset[Any]:
+        """What both ways know, or what one knows of values that the other way has not met."""
+        here, there = self.first.numbers, self.second.numbers
+        return frozenset(
+            {f for f in mine if f in theirs or any(v not in there for v in f[:n])}
+            | {f for f in theirs if f not in mine and any(v not in here for v in f[:n])}
+        )
+
+    def _by_value(self, mine: dict[int, Any], theirs: dict[int, Any]) -> dict[int, Any]:
+        """The same of facts by value."""
+        out = {v: x for v, x in mine.items() if theirs.get(v) == x or v not in self.second.numbers}
+        out.update({v: x for v, x in theirs.items() if v not in self.first.numbers})
+        return out
+
+    def into_first(self) -> bool:
+        """Writes it down; True if the first way knew otherwise."""
+        a, b = self.first, self.second
+        names = {v: self._value(v, a.names.get(v, 0), b.names.get(v, 0)) for v in {**a.names, **b.names}}
+        fields = self._fields()
+        bools = {v: c for v, c in a.bools.items() if b.bools.get(v) == c}
+        places = a.places | b.places
+        less, sums = self._facts(a.less, b.less, 2), self._facts(a.sums, b.sums, 2)
+        rests, near = self._by_value(a.rests, b.rests), self._by_value(a.near, b.near)
+        done = {o: v for o, v in a.known.items() if b.known.get(o) == v}
+        fetched = {f: line for f, line in {**a.fetched, **b.fetched}.items() if f not in self.made}
+        self.changed |= (
+            names != a.names or fields != a.fields or bools != a.bools or places != a.places
+            or less != a.less or sums != a.sums or rests != a.rests or len(fetched) != len(a.fetched)
+            or near != a.near or done != a.known
+        )  # fmt: skip
+        for value in {*names.values(), *fields.values()}:
+            if value and value not in self.numbers and value not in a.numbers:
+                self.numbers[value] = b.numbers[value]
+        a.numbers.update(self.numbers)
+        for value, number in b.numbers.items():
+            a.numbers.setdefault(value, number)
+        a.names, a.fields, a.bools, a.places, a.less = names, fields, bools, places, less
+        a.sums, a.rests, a.fetched, a.near, a.known = sums, rests, fetched, near, done
+        return self.changed

@@ -97,7 +97,7 @@ class Tally:
             send_checked(leader, signo, info)
             self.reached += 1
         except OSError as failed:
-            self.error = i32(failed.errno)
+            self.error = i32(failed.errno)  # pyright: ignore[reportArgumentType] - the kernel raises none without a number
 
 
 def kill_group(number: i32, signo: i32, info: SigInfo) -> None:
