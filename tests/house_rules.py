@@ -14,7 +14,8 @@ MAY_IMPORT = {
 }
 
 KERNEL_STDLIB = frozenset({
-    "__future__", "abc", "collections", "contextlib", "dataclasses", "enum", "errno", "hashlib", "importlib", "math", "pathlib",
+    "__future__", "abc", "collections", "contextlib", "dataclasses", "enum", "errno", "hashlib", "importlib", "math",
+    "pathlib",
     "pkgutil", "struct", "typing", "weakref",
 })
 """What of the standard library kernel files may import. All of it runs at import time, which is compile time."""
