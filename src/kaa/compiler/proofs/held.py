@@ -49,7 +49,10 @@ class State:
     """Results not looked at yet: of a try (the lock), of a test whether sleeping is allowed (None)."""
 
     def copy(self) -> State:
-        return replace(self, saved=dict(self.saved), tests=dict(self.tests))
+        return State(
+            self.held, self.minus, self.irq_off, self.preempt_off, self.rcu, self.handler,
+            dict(self.saved) if self.saved else {}, dict(self.tests) if self.tests else {},
+        )  # fmt: skip
 
     def contexts(self) -> int:
         """The bits of the contexts that were made here."""
