@@ -117,6 +117,9 @@ def build(argv: list[str]) -> int:
         if options.proofs == "strict" and refused:
             options.output.unlink(missing_ok=True)
             return 1
+    elif options.proofs == "strict":
+        options.output.unlink(missing_ok=True)
+        return 1
     return 0
 
 
