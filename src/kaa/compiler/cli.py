@@ -109,6 +109,9 @@ def build(argv: list[str]) -> int:
     print(" ".join(f"{k} {v:.2f}s" for k, v in made.seconds.items()), file=sys.stderr)
     if made.findings is None:
         print(f"{opt_outs(made.compiled.program)} places opt out of a proof (./kaa check proves)", file=sys.stderr)
+        if options.proofs == "strict":
+            options.output.unlink(missing_ok=True)
+            return 1
     else:
         print(made.findings.summary(), file=sys.stderr)
         refused = made.findings.refused()
@@ -117,9 +120,6 @@ def build(argv: list[str]) -> int:
         if options.proofs == "strict" and refused:
             options.output.unlink(missing_ok=True)
             return 1
-    elif options.proofs == "strict":
-        options.output.unlink(missing_ok=True)
-        return 1
     return 0
 
 
