@@ -10,7 +10,7 @@ A measured rate within 0.3 % of 1 GHz is 1 GHz: that is QEMU's instruction count
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import apic, cpu, instructions, pvclock
-from kaa.lang import struct, u64
+from kaa.lang import struct, u64, wrapping_sub
 
 PIT_HZ = 1_193_182
 PIT_COMMAND = 0x43
@@ -110,6 +110,11 @@ def _pit_read() -> u64:
     return u64(low) | u64(instructions.in8(PIT_CHANNEL2)) << 8
 
 
+def _passed(before: u64, after: u64) -> u64:
+    """Ticks between two counts of channel 2, which counts down and goes round."""
+    return wrapping_sub(before, after) & 0xFFFF
+
+
 def _sample() -> Sample:
     """The best of a few tries: the host may take the processor away at any moment."""
     best = Sample(u64(0), u64(0), u64(0xFFFF_FFFF_FFFF))
@@ -132,13 +137,13 @@ def _measure() -> Rates:
     bus = u64(apic.read(apic.TIMER_CURRENT))
     start = instructions.read_tsc()
     reads: u64 = u64(0)
-    while reads < PATIENCE and (first.count - _pit_read()) & 0xFFFF < WINDOW_TICKS:
+    while reads < PATIENCE and _passed(first.count, _pit_read()) < WINDOW_TICKS:
         reads += 1
     last = _sample()
     bus -= u64(apic.read(apic.TIMER_CURRENT))
     cycles = instructions.read_tsc() - start
     apic.arm_count(0)
-    ticks = (first.count - last.count) & 0xFFFF
+    ticks = _passed(first.count, last.count)
     if ticks < WINDOW_TICKS or ticks > 16 * WINDOW_TICKS:
         return _measure_by_apic()
     tsc = _snap((last.tsc - first.tsc) * PIT_HZ // ticks)
@@ -152,9 +157,11 @@ def refine(estimate: u64) -> u64:
     """The TSC's rate measured again from boot until now, given an estimate good to half a per cent; for the first two
     seconds. The estimate tells how often the 8254 went round meanwhile."""
     now = _sample()
+    if now.tsc <= reference.tsc:
+        return estimate
     cycles = now.tsc - reference.tsc
     expected = (cycles >> 8) * PIT_HZ // (estimate >> 8)
-    part = (reference.count - now.count) & 0xFFFF
+    part = _passed(reference.count, now.count)
     rounds = (expected + 0x8000 - min(part, expected)) >> 16
     ticks = (rounds << 16) + part
     if ticks == 0 or ticks > 4 * PIT_HZ:
