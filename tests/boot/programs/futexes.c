@@ -65,7 +65,7 @@ static void *waits(void *a) { result = fx((void *)&w, FUTEX_WAIT_BITSET | P, 1, 
 static void moves(void) {
   pthread_t t[4]; w = 1; w2 = 1; stage = 0;
   for (long i = 0; i < 4; i++) pthread_create(&t[i], 0, waits, (void *)(1l << i));
-  nap(30);
+  nap(150);
   OK("wake by bit", IS(fx((void *)&w, FUTEX_WAKE_BITSET | P, 4, 0, 0, 4)) == 1);
   OK("cmp requeue", IS(fx((void *)&w, FUTEX_CMP_REQUEUE | P, 1, (void *)9, (void *)&w2, 1)) == 3);
   OK("none left", IS(fx((void *)&w, FUTEX_WAKE | P, 9, 0, 0, 0)) == 0);
@@ -81,7 +81,7 @@ static void *locker(void *a) {
   return 0;
 }
 static void *timed(void *a) { struct timespec t = in(CLOCK_MONOTONIC, 20); result = fx((void *)&w, FUTEX_LOCK_PI2 | P, 0, &t, 0, 0) == -1 ? errno : 0; return 0; }
-static void *dies(void *a) { w = tid(); stage = 1; nap(40); return 0; }
+static void *dies(void *a) { w = tid(); stage = 1; nap(200); return 0; }
 static void locks(void) {
   pthread_t t[4]; int me = tid();
   w = 0; OK("lock free", IS(fx((void *)&w, FUTEX_LOCK_PI | P, 0, 0, 0, 0)) == 0 && w == me);
@@ -95,7 +95,7 @@ static void locks(void) {
   OK("unlock after", IS(fx((void *)&w, FUTEX_UNLOCK_PI | P, 0, 0, 0, 0)) == 0 && w == 0);
   w = me; stage = placed = 0;
   long prio[4] = {0, 5, 20, 10};
-  for (int i = 0; i < 4; i++) { pthread_create(&t[i], 0, locker, (void *)prio[i]); while (stage <= i) nap(1); nap(20); }
+  for (int i = 0; i < 4; i++) { pthread_create(&t[i], 0, locker, (void *)prio[i]); while (stage <= i) nap(1); nap(100); }
   OK("waiters bit", (w & FUTEX_WAITERS) != 0);
   OK("wake of a lock", ERR(fx((void *)&w, FUTEX_WAKE | P, 1, 0, 0, 0), EINVAL));
   OK("unlock to the most urgent", IS(fx((void *)&w, FUTEX_UNLOCK_PI | P, 0, 0, 0, 0)) == 0);
@@ -110,7 +110,7 @@ static void locks(void) {
 static volatile uint32_t a, b;
 static void *crossed(void *x) { a = tid(); stage = 1; while (stage < 2) nap(1); result = fx((void *)&b, FUTEX_LOCK_PI | P, 0, 0, 0, 0); if (!result) fx((void *)&b, FUTEX_UNLOCK_PI | P, 0, 0, 0, 0); fx((void *)&a, FUTEX_UNLOCK_PI | P, 0, 0, 0, 0); return 0; }
 static void deadlock(void) {
-  pthread_t t; stage = 0; b = tid(); pthread_create(&t, 0, crossed, 0); while (stage < 1) nap(1); stage = 2; nap(30);
+  pthread_t t; stage = 0; b = tid(); pthread_create(&t, 0, crossed, 0); while (stage < 1) nap(1); stage = 2; nap(150);
   OK("deadlock", ERR(fx((void *)&a, FUTEX_LOCK_PI | P, 0, 0, 0, 0), EDEADLK));
   fx((void *)&b, FUTEX_UNLOCK_PI | P, 0, 0, 0, 0); pthread_join(t, 0); OK("resolved", result == 0 && a == 0 && b == 0);
 }
@@ -125,7 +125,7 @@ static void requeue_pi(void) {
   OK("requeue two wakes", ERR(fx((void *)&w, FUTEX_CMP_REQUEUE_PI | P, 2, (void *)1, (void *)&w2, 1), EINVAL));
   pthread_create(&t[0], 0, late, 0); pthread_join(t[0], 0); OK("wait requeue times out", result == ETIMEDOUT);
   for (int i = 0; i < 3; i++) pthread_create(&t[i], 0, condition, 0);
-  nap(30);
+  nap(150);
   OK("wake of waiters for a move", ERR(fx((void *)&w, FUTEX_WAKE | P, 1, 0, 0, 0), EINVAL));
   OK("requeue changed", ERR(fx((void *)&w, FUTEX_CMP_REQUEUE_PI | P, 1, (void *)9, (void *)&w2, 2), EAGAIN));
   w2 = tid();
@@ -133,7 +133,7 @@ static void requeue_pi(void) {
   OK("hand over", IS(fx((void *)&w2, FUTEX_UNLOCK_PI | P, 0, 0, 0, 0)) == 0);
   for (int i = 0; i < 3; i++) pthread_join(t[i], 0);
   OK("each had it", placed == 3 && w2 == 0);
-  placed = stage = 0; pthread_create(&t[0], 0, condition, 0); nap(20);
+  placed = stage = 0; pthread_create(&t[0], 0, condition, 0); nap(150);
   OK("requeue to a free lock", IS(fx((void *)&w, FUTEX_CMP_REQUEUE_PI | P, 1, (void *)9, (void *)&w2, 1)) == 1);
   pthread_join(t[0], 0); OK("had it at once", placed == 1 && w2 == 0);
 }
@@ -151,7 +151,7 @@ static void several(void) {
   q[1].val = 0; q[1].reserved = 1; OK("waitv reserved", ERR(syscall(449, q, 2, 0, 0, 0), EINVAL));
   q[1].reserved = 0; q[1].flags = 3; OK("waitv size", ERR(syscall(449, q, 2, 0, 0, 0), EINVAL));
   q[1].flags = 2 | 128; OK("waitv timeout", ERR(syscall(449, q, 2, 0, &now, CLOCK_MONOTONIC), ETIMEDOUT));
-  pthread_create(&t, 0, vector, 0); nap(20); OK("waitv wake", IS(fx((void *)&v[1], FUTEX_WAKE | P, 1, 0, 0, 0)) == 1); pthread_join(t, 0); OK("waitv index", result == 1);
+  pthread_create(&t, 0, vector, 0); nap(150); OK("waitv wake", IS(fx((void *)&v[1], FUTEX_WAKE | P, 1, 0, 0, 0)) == 1); pthread_join(t, 0); OK("waitv index", result == 1);
   OK("no waiters stay", fx((void *)&v[0], FUTEX_WAKE | P, 9, 0, 0, 0) == 0 && fx((void *)&v[2], FUTEX_WAKE | P, 9, 0, 0, 0) == 0);
   if (syscall(454, &v[0], 1l, 0, 2 | 128) == -1 && errno == ENOSYS) return;
   OK("futex_wake none", ERR(syscall(454, &v[0], 0l, 1, 2 | 128), EINVAL));
@@ -160,21 +160,21 @@ static void several(void) {
   OK("futex_wait wide", ERR(syscall(455, &v[0], 1l << 32, ~0u, 2 | 128, 0, 0), EINVAL));
   now = in(CLOCK_REALTIME, 3); OK("futex_wait timeout", ERR(syscall(455, &v[0], 0l, ~0u, 2 | 128, &now, CLOCK_REALTIME), ETIMEDOUT));
   q[0].val = 5; OK("futex_requeue changed", ERR(syscall(456, q, 0, 1, 1), EAGAIN)); q[0].val = 0;
-  pthread_create(&t, 0, vector, 0); nap(20); OK("futex_requeue", IS(syscall(456, (struct waitv[2]){{0, (uintptr_t)&v[2], 130, 0}, {0, (uintptr_t)&w2, 130, 0}}, 0, 0, 9)) == 1);
+  pthread_create(&t, 0, vector, 0); nap(150); OK("futex_requeue", IS(syscall(456, (struct waitv[2]){{0, (uintptr_t)&v[2], 130, 0}, {0, (uintptr_t)&w2, 130, 0}}, 0, 0, 9)) == 1);
   OK("futex_wake moved", IS(syscall(454, &w2, (long)~0u, 9, 2 | 128)) == 1); pthread_join(t, 0); OK("requeued index", result == 2);
 }
 
 static void shared(void) {
   volatile uint32_t *s = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); int st;
   pid_t p = fork(); if (!p) { long e = fx((void *)s, FUTEX_WAIT, 0, 0, 0, 0); _exit(e ? errno : 0); }
-  nap(20); OK("shared wake", IS(fx((void *)s, FUTEX_WAKE, 1, 0, 0, 0)) == 1); waitpid(p, &st, 0); OK("shared wait", WIFEXITED(st) && WEXITSTATUS(st) == 0);
-  s[1] = 0; p = fork(); if (!p) { fx((void *)&s[1], FUTEX_LOCK_PI, 0, 0, 0, 0); nap(40); _exit(0); }
-  nap(15); OK("shared lock of the dead", IS(fx((void *)&s[1], FUTEX_LOCK_PI, 0, 0, 0, 0)) == 0 && (s[1] & FUTEX_TID_MASK) == tid() && (s[1] & FUTEX_OWNER_DIED)); waitpid(p, &st, 0);
+  nap(150); OK("shared wake", IS(fx((void *)s, FUTEX_WAKE, 1, 0, 0, 0)) == 1); waitpid(p, &st, 0); OK("shared wait", WIFEXITED(st) && WEXITSTATUS(st) == 0);
+  s[1] = 0; p = fork(); if (!p) { fx((void *)&s[1], FUTEX_LOCK_PI, 0, 0, 0, 0); nap(300); _exit(0); }
+  while (!s[1]) nap(1); OK("shared lock of the dead", IS(fx((void *)&s[1], FUTEX_LOCK_PI, 0, 0, 0, 0)) == 0 && (s[1] & FUTEX_TID_MASK) == tid() && (s[1] & FUTEX_OWNER_DIED)); waitpid(p, &st, 0);
   fx((void *)&s[1], FUTEX_UNLOCK_PI, 0, 0, 0, 0); OK("shared lock free", s[1] == 0);
 }
 
 static volatile int handled; static void on(int s) { handled++; }
-static void *poker(void *x) { nap(20); pthread_kill(*(pthread_t *)x, SIGUSR1); nap(20); w = 9; fx((void *)&w, FUTEX_WAKE | P, 1, 0, 0, 0); return 0; }
+static void *poker(void *x) { nap(150); pthread_kill(*(pthread_t *)x, SIGUSR1); nap(150); w = 9; fx((void *)&w, FUTEX_WAKE | P, 1, 0, 0, 0); return 0; }
 static void interrupted(void) {
   pthread_t t, me = pthread_self(); struct sigaction s = {.sa_handler = on}; struct timespec far = {5, 0};
   sigaction(SIGUSR1, &s, 0); w = 1; pthread_create(&t, 0, poker, &me); OK("signal without SA_RESTART", ERR(fx((void *)&w, FUTEX_WAIT | P, 1, 0, 0, 0), EINTR) && handled == 1); pthread_join(t, 0);

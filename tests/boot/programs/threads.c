@@ -22,6 +22,11 @@
 #include <unistd.h>
 
 #define THREADS 64
+#ifdef __GLIBC__
+#define KINDS 2
+#else
+#define KINDS 1 // musl marks a dying owner's inheriting mutex without its waiters bit, and may hang, on Linux too
+#endif
 #define ROUNDS 24
 static int fails;
 #define OK(name, c) do { if (!(c)) { printf("FAIL %s: %s\n", name, strerror(errno)); fflush(stdout); fails++; } } while (0)
@@ -46,7 +51,7 @@ static void mutexes(void) {
 
 static void *die_with_it(void *x) { int e = pthread_mutex_lock(&m); if (e == EOWNERDEAD) pthread_mutex_consistent(&m); else if (e) return (void *)1000; counter++; return (void *)(long)(e == EOWNERDEAD); }
 static void robust(void) {
-  for (int pi = 0; pi < 2; pi++) {
+  for (int pi = 0; pi < KINDS; pi++) {
     mutex_of(PTHREAD_MUTEX_NORMAL, 1, pi, 0); crowd(die_with_it); long died = gather();
     printf("inherited from the dead %d: %ld of %ld\n", pi, died, counter);
     OK("last owner died", pthread_mutex_lock(&m) == EOWNERDEAD); pthread_mutex_unlock(&m);

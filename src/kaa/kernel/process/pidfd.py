@@ -102,6 +102,27 @@ def _pid_file(fd: Fd) -> PidFile:
     return file
 
 
+def _signalled(fd: Fd) -> PidFile:
+    """As _pid_file; an open directory /proc/PID will do too (pidfd_send_signal(2))."""
+    from kaa.kernel.fs.proc.task_directory import TaskDirectoryFile
+
+    file = machine.percpu.current().files.get(fd)
+    if isinstance(file, PidFile):
+        return file
+    if not isinstance(file, TaskDirectoryFile) or file.source.is_thread:
+        raise OSError(errno.EBADF)
+    return open_for(_identity(file.source.pid), False, u32(0))
+
+
+def _identity(number: i32) -> Pid:
+    """Raises ProcessLookupError."""
+    with tree.lock:
+        identity = pids.table.find(number)
+    if identity is None:
+        raise ProcessLookupError
+    return identity
+
+
 def awaited(fd: i32) -> PidFile:
     """waitid(2)'s P_PIDFD. Raises OSError(EINVAL) for a negative one, EBADF."""
     if fd < 0:
@@ -139,7 +160,7 @@ def pidfd_send_signal(fd: Fd, signo: i32, info: UserPtr[SigInfo], flags: u32) ->
     """pidfd_send_signal(2): send a signal to what a descriptor stands for, or to its process or process group."""
     if flags not in (0, SIGNAL_THREAD, SIGNAL_THREAD_GROUP, SIGNAL_PROCESS_GROUP):
         raise OSError(errno.EINVAL)
-    file = _pid_file(fd)
+    file = _signalled(fd)
     to_thread = flags == SIGNAL_THREAD or (flags == 0 and file.is_thread)
     given = kill_calls.user_info(signo, i32(Code.SI_TKILL if to_thread else Code.SI_USER))
     if not info.is_null():

@@ -17,7 +17,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.process.task import INTERRUPTIBLE, RUNNING, Task
 from kaa.kernel.sched import core
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, current_space, index_of, load, name, require_word
-from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter, buckets, leave, own_waiter
+from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter, bucket_at, leave, own_waiter
 from kaa.kernel.signal import has_pending
 from kaa.lang import cold, u32, u64
 
@@ -50,7 +50,7 @@ def wait(address: u64, expected: u32, bitset: u32, deadline: u64, shared: bool) 
 def enqueue(waiter: FutexWaiter, task: Task, address: u64, expected: u32) -> bool:
     """Stand in the queue of the waiter's key if the word is `expected`. Raises OSError(EFAULT)."""
     index = waiter.key.bucket()
-    bucket = buckets[index]
+    bucket = bucket_at(index)
     while True:
         with bucket:
             value = machine.user.load_user(address)
@@ -95,7 +95,7 @@ def wake(address: u64, count: u32, bitset: u32, shared: bool) -> u32:
     key.find(current_space(task), address)
     woken: u32 = 0
     try:
-        bucket = buckets[key.bucket()]
+        bucket = bucket_at(key.bucket())
         with bucket:
             woken = wake_key(bucket, key, count, bitset)
     finally:
@@ -105,7 +105,7 @@ def wake(address: u64, count: u32, bitset: u32, shared: bool) -> u32:
 
 def _wake_private(space: AddressSpace, address: u64, count: u32, bitset: u32) -> u32:
     """The common case, without a key object."""
-    bucket = buckets[index_of(address)]
+    bucket = bucket_at(index_of(address))
     woken: u32 = 0
     with bucket:
         if bucket.states is not None:

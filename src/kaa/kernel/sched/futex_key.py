@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.process.task import Task
-from kaa.lang import inline, u32, u64
+from kaa.lang import borrowed, inline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -81,8 +81,9 @@ def index_of(offset: u64) -> u64:
     return (word ^ (word >> 8) ^ (word >> 15)) & (BUCKETS - 1)
 
 
+@borrowed
 def current_space(task: Task) -> AddressSpace:
-    """The caller's memory."""
+    """The caller's memory, which only the caller gives up."""
     space = task.mm
     assert space is not None
     return space

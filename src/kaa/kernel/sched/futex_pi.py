@@ -25,7 +25,7 @@ from kaa.kernel.sched import core, futex_pi_state
 from kaa.kernel.sched.futex import INTERRUPTED, NEVER, TIMED_OUT
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, load, name
 from kaa.kernel.sched.futex_pi_state import PiState, find, give, join, part, remove_from, would_deadlock
-from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter, buckets, own_waiter
+from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter, bucket_at, own_waiter
 from kaa.kernel.signal import has_pending
 from kaa.lang import i32, i64, noinline, u32, u64
 
@@ -34,6 +34,7 @@ ACQUIRED: Final = 0
 JOINED: Final = 1
 AGAIN: Final = 2
 MISSING: Final = 3
+GONE: Final = 4
 
 
 def acquire(address: u64, deadline: u64, shared: bool, try_only: bool) -> None:
@@ -71,7 +72,7 @@ def find_owner(word: u32, task: Task) -> Task | None:
 
 def _attempt(waiter: FutexWaiter, task: Task, address: u64, word: u32, owner: Task | None, try_only: bool) -> u32:
     """Under the bucket's lock: take the lock if it is free, else stand in line. `owner` is `word`'s."""
-    bucket = buckets[waiter.key.bucket()]
+    bucket = bucket_at(waiter.key.bucket())
     with bucket:
         found = machine.user.load_user(address)
         if found < 0:
@@ -87,7 +88,17 @@ def _attempt(waiter: FutexWaiter, task: Task, address: u64, word: u32, owner: Ta
             outcome = exchange(address, word, word | WAITERS) if (word & WAITERS) == 0 else u32(ACQUIRED)
             if outcome != ACQUIRED:
                 return outcome
-        return stand(bucket, state, waiter, task, waiter.key, word, owner)
+        outcome = stand(bucket, state, waiter, task, waiter.key, word, owner)
+        return outcome if outcome != GONE else after_death(address, word | WAITERS)
+
+
+def after_death(address: u64, word: u32) -> u32:
+    """The owner was on its way out when it was looked at, and may have left the word to others since: AGAIN. Raises
+    ProcessLookupError when it has not, and never will."""
+    found = machine.user.load_user(address)
+    if found == word:
+        raise ProcessLookupError
+    return u32(MISSING if found < 0 else AGAIN)
 
 
 def exchange(address: u64, old: u32, new: u32) -> u32:
@@ -101,8 +112,8 @@ def exchange(address: u64, old: u32, new: u32) -> u32:
 def stand(
     bucket: Bucket, state: PiState | None, waiter: FutexWaiter, task: Task, key: FutexKey, word: u32, owner: Task | None
 ) -> u32:
-    """Let `task` stand in line for the lock that `word` says `owner` has. Under the bucket's lock. Raises
-    OSError(EDEADLK, EINVAL, ESRCH), MemoryError."""
+    """Let `task` stand in line for the lock that `word` says `owner` has: JOINED, or GONE when that one can have no
+    waiters any more. Under the bucket's lock. Raises OSError(EDEADLK, EINVAL, ESRCH), MemoryError."""
     if state is not None:
         _check_owner(state, word)
         with futex_pi_state.lock:
@@ -116,7 +127,7 @@ def stand(
     fresh = PiState()
     with futex_pi_state.lock:
         if owner.locks_closed:
-            raise ProcessLookupError
+            return u32(GONE)
         if would_deadlock(task, owner):
             raise OSError(errno.EDEADLK)
         fresh.key.copy_from(key)
@@ -171,7 +182,7 @@ def _sleep(task: Task, waiter: FutexWaiter, deadline: u64) -> u32:
 
 def _give_up(waiter: FutexWaiter) -> bool:
     """Leave the line; False when the lock has come meanwhile."""
-    bucket = buckets[waiter.key.bucket()]
+    bucket = bucket_at(waiter.key.bucket())
     gave_up = False
     with bucket:
         with futex_pi_state.lock:
@@ -193,7 +204,7 @@ def _forget_if_idle(bucket: Bucket, state: PiState) -> None:
 
 def _settle(task: Task, waiter: FutexWaiter, address: u64) -> None:
     """The lock came from the dead: the word is to say so. Raises OSError(EFAULT), the lock going to the next."""
-    bucket = buckets[waiter.key.bucket()]
+    bucket = bucket_at(waiter.key.bucket())
     while True:
         with bucket:
             state = find(bucket, waiter.key)
@@ -239,7 +250,7 @@ def release(address: u64, shared: bool) -> None:
 
 
 def _hand_over(task: Task, key: FutexKey, address: u64, word: u32) -> u32:
-    bucket = buckets[key.bucket()]
+    bucket = bucket_at(key.bucket())
     with bucket:
         state = find(bucket, key)
         if state is None:
@@ -290,7 +301,7 @@ def leave(task: Task) -> None:
                 task.locks_closed = True
                 return
             index = state.key.bucket()
-        bucket = buckets[index]
+        bucket = bucket_at(index)
         with bucket:
             with futex_pi_state.lock:
                 if state.owner is task:

@@ -19,7 +19,7 @@ from kaa.kernel.sched import core, futex_pi
 from kaa.kernel.sched.futex import INTERRUPTED, NEVER, TIMED_OUT, enqueue
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, load, name
 from kaa.kernel.sched.futex_pi_state import find
-from kaa.kernel.sched.futex_queue import FutexWaiter, buckets, lock_pair, own_waiter, unlock_pair
+from kaa.kernel.sched.futex_queue import FutexWaiter, bucket_at, lock_pair, own_waiter, unlock_pair
 from kaa.kernel.signal import has_pending
 from kaa.lang import i32, i64, u32, u64
 
@@ -62,7 +62,7 @@ def _until_locked(task: Task, waiter: FutexWaiter, target: u64, deadline: u64) -
 
 def _leave_queue(waiter: FutexWaiter) -> bool:
     """Whether it still stood in the first word's queue."""
-    bucket = buckets[waiter.bucket]
+    bucket = bucket_at(waiter.bucket)
     with bucket:
         queued = waiter.queued.load_relaxed()
         if queued:
@@ -132,7 +132,7 @@ def move(source: u64, target: u64, wake_count: u32, move_count: u32, expected: u
 
 def _first_for(from_key: FutexKey, to_key: FutexKey) -> FutexWaiter | None:
     """The first who waits at the word. Raises OSError(EINVAL) if not for this lock."""
-    waiter = buckets[from_key.bucket()].first
+    waiter = bucket_at(from_key.bucket()).first
     while waiter is not None and not waiter.key.matches(from_key):
         waiter = waiter.next
     if waiter is not None:
@@ -144,8 +144,8 @@ def _first_for(from_key: FutexKey, to_key: FutexKey) -> FutexWaiter | None:
 
 def _move_one(waiter: FutexWaiter, to_key: FutexKey, target: u64, word: u32, owner: Task | None) -> u32:
     """ACQUIRED: it has the lock, or stands in its line. Under both buckets' locks."""
-    origin = buckets[waiter.bucket]
-    goal = buckets[to_key.bucket()]
+    origin = bucket_at(waiter.bucket)
+    goal = bucket_at(to_key.bucket())
     task = waiter.task
     assert task is not None
     found = machine.user.load_user(target)
@@ -164,7 +164,8 @@ def _move_one(waiter: FutexWaiter, to_key: FutexKey, target: u64, word: u32, own
         outcome = futex_pi.exchange(target, word, word | WAITERS)
         if outcome != futex_pi.ACQUIRED:
             return outcome
-    futex_pi.stand(goal, state, waiter, task, to_key, word, owner)
+    if futex_pi.stand(goal, state, waiter, task, to_key, word, owner) == futex_pi.GONE:
+        return futex_pi.after_death(target, word | WAITERS)
     waiter.moved = True
     origin.remove(waiter)
     core.wake(task)

@@ -8,13 +8,13 @@ buckets are taken in order of their numbers (`PairOfBuckets`). `queued` falls un
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core
 from kaa.kernel.sched.futex_key import BUCKETS, FutexKey
-from kaa.lang import Atomic, inline, noinline, u32, u64
+from kaa.lang import Atomic, borrowed, cold, inline, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.sched.futex_pi_state import PiState
@@ -24,7 +24,7 @@ class FutexWaiter:
     """A task's place in a bucket, and in the line of a priority-inheritance lock. Each task has one, made with its
     first wait; futex_waitv(2) makes one for each word."""
 
-    key: FutexKey
+    key: Final[FutexKey]
     bitset: u32
     queued: Atomic[bool]
     task: Task | None
@@ -72,6 +72,7 @@ class Bucket(SpinLock):
         self.last = None
         self.states = None
 
+    @inline
     def append(self, waiter: FutexWaiter) -> None:
         """Stand at the end."""
         last = self.last
@@ -99,6 +100,7 @@ class Bucket(SpinLock):
         waiter.previous = None
         waiter.queued.store_release(False)
 
+    @inline
     def wake_one(self, waiter: FutexWaiter) -> None:
         """Take a waiter off and wake its task. A waiter that is off is its task's own again at once, so the task is
         counted before."""
@@ -109,6 +111,13 @@ class Bucket(SpinLock):
 
 
 buckets: list[Bucket] = [Bucket() for _ in range(BUCKETS)]
+
+
+@inline
+@borrowed
+def bucket_at(index: u64) -> Bucket:
+    """A bucket by number; they are for ever."""
+    return buckets[index]
 
 
 def lock_pair(first: u64, second: u64) -> None:
@@ -130,13 +139,20 @@ def _task_of(waiter: FutexWaiter) -> Task | None:
     return waiter.task
 
 
+@inline
+@borrowed
 def own_waiter(task: Task) -> FutexWaiter:
-    """The caller's waiter. Raises MemoryError."""
+    """The caller's waiter, which is as long as the caller. Raises MemoryError."""
+    if task.futex_waiter is None:
+        _make_waiter(task)
     waiter = task.futex_waiter
-    if waiter is None:
-        waiter = FutexWaiter()
-        task.futex_waiter = waiter
+    assert waiter is not None
     return waiter
+
+
+@cold
+def _make_waiter(task: Task) -> None:
+    task.futex_waiter = FutexWaiter()
 
 
 @inline
@@ -152,7 +168,7 @@ def leave(waiter: FutexWaiter) -> bool:
 def _take_off(waiter: FutexWaiter) -> bool:
     while True:
         index = waiter.bucket
-        bucket = buckets[index]
+        bucket = bucket_at(index)
         with bucket:
             if waiter.bucket == index:
                 queued = waiter.queued.load_relaxed()

@@ -25,7 +25,7 @@ from kaa.kernel.abi.futex import (
 from kaa.kernel.arch import machine
 from kaa.kernel.sched import futex
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, load, name
-from kaa.kernel.sched.futex_queue import buckets, lock_pair, unlock_pair
+from kaa.kernel.sched.futex_queue import bucket_at, lock_pair, unlock_pair
 from kaa.lang import i32, i64, u32, u64, wrapping_add
 
 SIGN_12: Final = 0x800
@@ -59,9 +59,9 @@ def requeue(
 
 def _move(from_key: FutexKey, to_key: FutexKey, wake_count: u32, move_count: u32) -> u32:
     """Under the locks of both buckets."""
-    origin = buckets[from_key.bucket()]
+    origin = bucket_at(from_key.bucket())
     index = to_key.bucket()
-    goal = buckets[index]
+    goal = bucket_at(index)
     done = futex.wake_key(origin, from_key, wake_count, u32(ANY_BITSET))
     futex.refuse_lock(goal, to_key)
     if from_key.matches(to_key):
@@ -97,9 +97,9 @@ def wake_op(first: u64, second: u64, wake_first: u32, wake_second: u32, operatio
         try:
             old = _apply(second, operation)
             if old >= 0:
-                woken = futex.wake_key(buckets[one], first_key, wake_first, u32(ANY_BITSET))
+                woken = futex.wake_key(bucket_at(one), first_key, wake_first, u32(ANY_BITSET))
                 if _compares(i32(old), operation):
-                    woken += futex.wake_key(buckets[two], second_key, wake_second, u32(ANY_BITSET))
+                    woken += futex.wake_key(bucket_at(two), second_key, wake_second, u32(ANY_BITSET))
                 return woken
         finally:
             unlock_pair(one, two)
