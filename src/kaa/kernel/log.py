@@ -19,7 +19,7 @@ from typing import NoReturn
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import early_console
 from kaa.kernel.init.command_line import boot_param, number
-from kaa.lang import Array, Atomic, Bytes, Slice, cold, fatal, u32, u64, u8, usize
+from kaa.lang import Array, Atomic, Bytes, Slice, cold, fatal, u8, u32, u64, usize
 from kaa.lang.builtins import text as texts
 
 RING_SIZE = 16384
