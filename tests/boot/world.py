@@ -52,10 +52,18 @@ class Kaa:
     def words(self, *words: str, options: Sequence[str] = ()) -> list[str]:
         return kaa_words("run", "--accel", "tcg", "--kernel", str(self.kernel), *options, *words)
 
+    def _shared(self, word: str) -> str:
+        """A test program's path, in the shared folder: a checkout below /tmp is covered in the guest."""
+        program = pathlib.Path(word)
+        if program.parent != Programs.FOLDER or not program.is_file():
+            return word
+        return shutil.copy(program, self.folder)
+
     def __call__(self, *words: str, options: Sequence[str] = (), stdin: bytes = b"", timeout: float = BOOT_SECONDS,
                  environment: Mapping[str, str] | None = None) -> Ended:
         limited = ["--timeout", f"{timeout:g}", *options]
-        done = subprocess.run(self.words(*words, options=limited), input=stdin, capture_output=True, cwd=self.folder,
+        reachable = [self._shared(word) for word in words]
+        done = subprocess.run(self.words(*reachable, options=limited), input=stdin, capture_output=True, cwd=self.folder,
                               timeout=timeout + 20, env=dict(environment or ENVIRONMENT))
         return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -63,8 +71,10 @@ class Kaa:
 class Programs:
     """Builds tests/boot/programs/NAME.c on first use; kept in build/tests between runs."""
 
+    FOLDER = paths.BUILD / "tests"
+
     def __init__(self) -> None:
-        self.folder = paths.BUILD / "tests"
+        self.folder = self.FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> pathlib.Path:
