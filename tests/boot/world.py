@@ -63,7 +63,8 @@ class Kaa:
                  environment: Mapping[str, str] | None = None) -> Ended:
         limited = ["--timeout", f"{timeout:g}", *options]
         reachable = [self._shared(word) for word in words]
-        done = subprocess.run(self.words(*reachable, options=limited), input=stdin, capture_output=True, cwd=self.folder,
+        command = self.words(*reachable, options=limited)
+        done = subprocess.run(command, input=stdin, capture_output=True, cwd=self.folder,
                               timeout=timeout + 20, env=dict(environment or ENVIRONMENT))
         return Ended(done.returncode, done.stdout, done.stderr)
 
