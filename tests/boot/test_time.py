@@ -132,7 +132,14 @@ print(select.select([], [], [], 0.02), poll.poll(0.02), select.poll().poll(20), 
 
 @pytest.mark.parametrize("program", [CLOCKS, TIMERS, DESCRIPTORS], ids=["clocks", "timers", "descriptors"])
 def test_time_is_what_the_host_says_it_is(same: world.Same, program: str) -> None:
-    same([PYTHON, "-c", program])
+    """A busy host may be late for a timer, here or there; not three times."""
+    for attempt in range(3):
+        try:
+            same([PYTHON, "-c", program])
+            return
+        except AssertionError:
+            if attempt == 2:
+                raise
 
 
 def test_timers_come_on_every_processor(kaa: world.Kaa) -> None:

@@ -39,6 +39,8 @@ STREAM_PORTS: dict[Streams, tuple[str, ...]] = {
 }
 SOCKET_BUFFER = 1 << 20
 PR_SET_PDEATHSIG = 1
+LONGEST_WAIT = 0.2
+"""Seconds. A signal that comes between Python's last look and poll(2) is noticed no later than this."""
 KVM_LOOK = 0.5
 """Seconds between looks at whether KVM gave up."""
 
@@ -186,7 +188,7 @@ class Machine:
                     if self._kvm_gave_up():
                         return False
                     left = min(left or KVM_LOOK, KVM_LOOK)
-                carrier.turn(left, also=pidfd)
+                carrier.turn(LONGEST_WAIT if left is None else min(left, LONGEST_WAIT), also=pidfd)
         finally:
             os.close(pidfd)
         return False
