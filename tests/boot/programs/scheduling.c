@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -426,11 +427,12 @@ int main(int argc, char **argv) {
                 if (child == 0) {
                     checks[k].check();
                     printf("%s ok\n", checks[k].name);
-
                     exit(0);
                 }
                 int status;
                 waitpid(child, &status, 0);
             }
+    if (getpid() == 1)
+        reboot(RB_POWER_OFF);
     return 0;
 }
