@@ -66,7 +66,8 @@ def same(kaa: world.Kaa, tmp_path: pathlib.Path) -> world.Same:
                               env=environment or world.ENVIRONMENT)
         there = kaa(*words, options=options, stdin=stdin, timeout=timeout, environment=environment)
         status = here.returncode if here.returncode >= 0 else 128 - here.returncode
-        assert there == (status, here.stdout, here.stderr), f"on the host: {(status, here.stdout, here.stderr)}"
+        expected = (status, here.stdout, here.stderr)
+        assert there == expected, f"on Kaa: {there}; on the host: {expected}"
         return there
     return check
 

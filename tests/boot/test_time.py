@@ -117,8 +117,7 @@ old = ctypes.create_string_buffer(32)
 print(call("timerfd_settime", fd, 0, spec(100), old), struct.unpack("4q", old.raw)[:2])
 print(call("timerfd_gettime", fd, old), struct.unpack("4q", old.raw)[2] in (99, 100))
 print(call("timerfd_settime", fd, 0, spec(0, 10**9), None), call("timerfd_settime", fd, 9, spec(1), None))
-now = time.monotonic_ns() - 10**9
-print(call("timerfd_settime", fd, 1, spec(now // 10**9, now % 10**9), None))
+print(call("timerfd_settime", fd, 1, spec(0, 1), None))  # long ago, even a moment after boot
 print(select.select([fd], [], [], 5)[0] == [fd], struct.unpack("q", os.read(fd, 8)))
 poll = select.epoll()
 poll.register(fd, select.EPOLLIN)
@@ -132,14 +131,7 @@ print(select.select([], [], [], 0.02), poll.poll(0.02), select.poll().poll(20), 
 
 @pytest.mark.parametrize("program", [CLOCKS, TIMERS, DESCRIPTORS], ids=["clocks", "timers", "descriptors"])
 def test_time_is_what_the_host_says_it_is(same: world.Same, program: str) -> None:
-    """A busy host may be late for a timer, here or there; not three times."""
-    for attempt in range(3):
-        try:
-            same([PYTHON, "-c", program])
-            return
-        except AssertionError:
-            if attempt == 2:
-                raise
+    same([PYTHON, "-c", program])
 
 
 def test_timers_come_on_every_processor(kaa: world.Kaa) -> None:
