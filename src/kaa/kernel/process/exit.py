@@ -99,10 +99,9 @@ def _exit_parts(task: Task, status: i32) -> None:
     if last:
         _check_init(task, status)
         _stop_timers(task.group)
-        _leave_terminal(task.group)
     _leave_memory(task)
     _leave_files(task)
-    if last and task.group.tty is not None:
+    if last:
         job_control.disassociate(task.group)
     _leave_tree(task)
 
@@ -142,14 +141,6 @@ def _check_init(task: Task, status: i32) -> None:
         from kaa.kernel import log
 
         log.panic(f"process 1 ended, wait status {status:#x}")
-
-
-def _leave_terminal(group: ThreadGroup) -> None:
-    """A session leader's end frees its controlling terminal (POSIX, _exit)."""
-    if group.tty is not None:
-        from kaa.kernel.drivers.tty import job_control
-
-        job_control.disassociate(group)
 
 
 def _stop_timers(group: ThreadGroup) -> None:

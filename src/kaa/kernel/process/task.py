@@ -146,7 +146,7 @@ class Task(TreeNode):
 
     # -- tree
     identity: Guarded[Pid, "tree.lock"]  # noqa: F821, UP037
-    next_thread: Guarded[Task | None, "group.signal_lock"]  # noqa: F821, UP037
+    next_thread: Guarded[Task | None, "ThreadGroup.signal_lock"]  # noqa: F821, UP037
     parent_death_signal: i32
     exit_signal: i32
 

@@ -60,7 +60,9 @@ def unshare_handlers(task: Task) -> None:
     """Give the caller's process signal handlers of its own (execve(2) after CLONE_SIGHAND without CLONE_THREAD). Raises
     MemoryError."""
     group = task.group
-    if group.handlers.users.load() > 1:
+    with group.signal_lock:
+        shared = group.handlers.users.load() > 1
+    if shared:
         own = fork.handlers_copy(group)
         with group.signal_lock:
             group.handlers.users.fetch_sub(1)

@@ -70,6 +70,15 @@ class Registry:
         with self.lock:
             return self.devices[index]
 
+    def first_of_each_major(self) -> list[CharDevice]:
+        """One device of each major number, in order of registration (links are none). Raises MemoryError."""
+        found: list[CharDevice] = []
+        with self.lock:
+            for device in self.devices:
+                if device.link is None and not any(major(one) == major(device) for one in found):
+                    found.append(device)
+        return found
+
     def by_number(self, number: u64) -> CharDevice:
         """Raises OSError(ENXIO) when no driver has it, as open(2) does."""
         with self.lock:

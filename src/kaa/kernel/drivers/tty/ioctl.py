@@ -129,7 +129,7 @@ def rare(file: TerminalFile, tty: Tty, command: u32, argument: u64) -> i64:
 def simulate(tty: Tty, argument: u64) -> None:
     """TIOCSTI: a byte as if typed. For one's own terminal, or with privilege."""
     task = machine.percpu.current()
-    if task.group.tty is not tty and not job_control.privileged_task(task):
+    if not job_control.is_controlling(tty) and not job_control.privileged_task(task):
         raise PermissionError
     single = Array[u8, 1]()
     single[0] = UserPtr[u8](argument).read()

@@ -50,7 +50,8 @@ def in_background(tty: Tty, group: ThreadGroup) -> bool:
 def refuses(task: Task, signo: u32) -> bool:
     """Whether the signal is blocked or ignored."""
     bit = u64(1) << u64(signo - 1)
-    return task.blocked & bit != 0 or task.group.handlers.ignored & bit != 0
+    with task.group.signal_lock:
+        return task.blocked & bit != 0 or task.group.handlers.ignored & bit != 0
 
 
 def check_read(tty: Tty) -> None:
@@ -140,13 +141,14 @@ def set_controlling(tty: Tty, steal: bool) -> None:
 def give_up_controlling(tty: Tty) -> None:
     """TIOCNOTTY. Raises OSError(ENOTTY)."""
     group = machine.percpu.current().group
-    if group.tty is not tty:
-        raise OSError(errno.ENOTTY)
-    if is_session_leader(group):
-        disassociate(group)
-    else:
-        with tree.lock:
+    leads = is_session_leader(group)
+    with tree.lock:
+        if group.tty is not tty:
+            raise OSError(errno.ENOTTY)
+        if not leads:
             group.tty = None
+    if leads:
+        disassociate(group)
 
 
 def disassociate(group: ThreadGroup) -> None:
@@ -231,7 +233,13 @@ def set_foreground(tty: Tty, number: i32) -> None:
         tty.foreground = pid
 
 
+def is_controlling(tty: Tty) -> bool:
+    """Whether it is the caller's controlling terminal."""
+    with tree.lock:
+        return machine.percpu.current().group.tty is tty
+
+
 def require_controlling(tty: Tty) -> None:
     """Raises OSError(ENOTTY) when it is not the caller's controlling terminal."""
-    if machine.percpu.current().group.tty is not tty:
+    if not is_controlling(tty):
         raise OSError(errno.ENOTTY)

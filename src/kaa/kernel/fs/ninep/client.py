@@ -61,7 +61,12 @@ class Client:
             request = self.try_take()
             if request is not None:
                 return request
-            self.pool_wait.wait_until(lambda: self.pool is not None)
+            self.pool_wait.wait_until(lambda: self.has_free())
+
+    def has_free(self) -> bool:
+        """Whether a request was given back that nobody has taken yet."""
+        with self.lock:
+            return self.pool is not None
 
     def try_take(self) -> Request | None:
         """A free request, from the pool or new; None when we must wait."""

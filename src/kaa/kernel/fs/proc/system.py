@@ -81,24 +81,12 @@ def show_filesystems(out: TextBuffer) -> None:
 def show_devices(out: TextBuffer) -> None:
     """/proc/devices: majors and the first name of each."""
     out.add(b"Character devices:\n")
-    devices = registry.registry.devices
-    for index in range(len(devices)):
-        device = devices[index]
-        major = registry.major(device)
-        if device.link is None and not _told_before(index, major):
-            out.decimal(u64(major), 3)
-            out.byte(SPACE)
-            out.add(device.name)
-            out.byte(NEWLINE)
+    for device in registry.registry.first_of_each_major():
+        out.decimal(u64(registry.major(device)), 3)
+        out.byte(SPACE)
+        out.add(device.name)
+        out.byte(NEWLINE)
     out.add(b"\nBlock devices:\n")
-
-
-def _told_before(index: u64, major: u32) -> bool:
-    devices = registry.registry.devices
-    for earlier in range(index):
-        if devices[earlier].link is None and registry.major(devices[earlier]) == major:
-            return True
-    return False
 
 
 def show_empty(out: TextBuffer) -> None:

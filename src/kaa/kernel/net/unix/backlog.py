@@ -60,11 +60,13 @@ class Backlog:
 
     def waiting(self) -> u32:
         """How many stand here."""
-        return self.count
+        with self.lock:
+            return self.count
 
     def may_enter(self) -> bool:
         """Whether a connect need not wait: one more than the backlog fits, as on Linux."""
-        return self.count <= self.limit or self.closed
+        with self.lock:
+            return self.count <= self.limit or self.closed
 
     def enter(self, connection: Connection) -> bool:
         """Queue up; False when full. Raises ConnectionRefusedError when nobody listens any more."""
