@@ -109,6 +109,52 @@ def before(root: Root) -> int:
     assert not instructions(function(program, "before"), ir.Retain)
 
 
+def test_what_the_running_thread_alone_changes_is_not_counted_over_the_end_of_a_lock(lowered: Lowered) -> None:
+    program = lowered("""
+class Lock:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+class Task:
+    root: Guarded[Root, "current() & lock"]
+    lock: Lock
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.root = Root()
+
+
+task = Task()
+
+
+@borrowed
+def current() -> Task:
+    return task
+
+
+def own(other: Task) -> bool:
+    task = current()
+    root = task.root
+    with other.lock:
+        pass
+    return root.first is None
+
+
+def foreign(other: Task) -> bool:
+    root = other.root
+    with other.lock:
+        pass
+    return root.first is None
+""")
+    insert_counts(program)
+    assert not instructions(function(program, "own"), ir.Retain)
+    assert instructions(function(program, "foreign"), ir.Retain)
+
+
 def test_owned_local_is_moved_at_its_last_use(lowered: Lowered) -> None:
     program = lowered("""
 def make(root: Root) -> Node:

@@ -309,6 +309,156 @@ def test_statement_about_a_lock_that_does_not_exist(refused: Proof) -> None:
     assert found == ['guarded: Guarded[…, "lok"]: A knows no such lock']
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("with queue.lock:\n        queue.seats.store(1)", ""),
+        ("with queue.lock:\n        take_one(queue.seats)", ""),
+        ("assert queue.seats.load() < 9", ""),
+        ("queue.seats.store(1)", 'changes Seats.seats without the lock "lock" of queue'),
+        ("queue.seats.fetch_add(1)", "changes Seats.seats"),
+        ("if queue.seats.compare_exchange(1, 2):\n        pass", "changes Seats.seats"),
+        ("take_one(queue.seats)", "changes Seats.seats"),
+    ],
+)
+def test_guarded_atomic_is_read_by_anybody_and_changed_under_the_lock(refused: Proof, body: str, said: str) -> None:
+    found = refused(f"""
+class Seats:
+    lock: Final[Lock]
+    seats: Guarded[Atomic[u32], "lock"]
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.seats = Atomic(4)
+
+
+def take_one(seats: Atomic[u32]) -> None:
+    seats.fetch_sub(1)
+
+
+def use(queue: Seats) -> None:
+    {body}
+""")
+    assert [said in f for f in found] == ([True] if said else [])
+
+
+# ---- several guards --------------------------------------------------------------------------------------------------
+
+AREAS = """
+class Area:
+    here: Final[Lock]
+    there: Final[Lock]
+    start: Guarded[int, "here & there"] = 0
+
+    def __init__(self) -> None:
+        self.here = Lock()
+        self.there = Lock()
+
+
+def move(area: Area) -> None:
+    area.start = 3
+
+
+def look(area: Area) -> int:
+    return area.start
+
+
+def both(area: Area) -> int:
+    with area.here:
+        with area.there:
+            move(area)
+            return look(area)
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("with area.here:\n        with area.there:\n            move(area)", []),
+        ("with area.here:\n        look(area)", []),
+        ("with area.there:\n        look(area)", []),
+        ("look(area)", ['reads Area.start without the lock "here" of area, and without the lock "there" of area']),
+        ("with area.here:\n        move(area)", ['writes Area.start without the lock "there" of area']),
+        ("with area.there:\n        move(area)", ['writes Area.start without the lock "here" of area']),
+        ("with other.there:\n        look(area)", ["reads Area.start"]),
+    ],
+)
+def test_two_locks_are_held_to_write_and_one_to_read(refused: Proof, body: str, said: list[str]) -> None:
+    found = refused(AREAS + f"def use(area: Area, other: Area) -> None:\n    {body}\n")
+    assert [part in one for part, one in zip(said, found, strict=True)] == [True] * len(said)
+
+
+TASKS = """
+class Task:
+    lock: Final[Lock]
+    files: Guarded[int, "{}"] = 0
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+class Cpu:
+    task: Final[Task]
+
+    def __init__(self) -> None:
+        self.task = Task()
+
+
+cpu = Cpu()
+
+
+@borrowed
+def current() -> Task:
+    return cpu.task
+
+
+def files_of(task: Task) -> int:
+    return task.files
+
+
+def give(task: Task, files: int) -> None:
+    task.files = files
+
+
+def own() -> int:
+    task = current()
+    with task.lock:
+        give(task, 2)
+    return files_of(task)
+
+
+"""
+REPLACE = "def replace(files: int) -> None:\n    task = current()\n    with task.lock:\n        give(task, files)\n"
+FILL = "def fill() -> None:\n    give(current(), 1)\n"
+FOREIGN = "def foreign(task: Task) -> int:\n    with task.lock:\n        return files_of(task)\n"
+STEAL = "def steal(task: Task) -> None:\n    with task.lock:\n        give(task, 0)\n"
+PEEP = "def peep(task: Task) -> int:\n    return files_of(task)\n"
+NOT_OWN = "where task is not known to be the running thread's"
+
+
+@pytest.mark.parametrize(
+    ("guard", "text", "said"),
+    [
+        ("current() & lock", REPLACE + FOREIGN, []),
+        ("current() & lock", FILL, ['writes Task.files without the lock "lock" of task']),
+        ("current() & lock", STEAL, ["writes Task.files " + NOT_OWN]),
+        ("current() & lock", PEEP, ["reads Task.files " + NOT_OWN + ', and without the lock "lock" of task']),
+        ("lock | current()", REPLACE + FOREIGN + FILL + STEAL, []),
+        ("lock | current()", PEEP, ["reads Task.files"]),
+    ],
+)
+def test_owner_and_a_lock(refused: Proof, guard: str, text: str, said: list[str]) -> None:
+    found = refused(TASKS.format(guard) + text)
+    assert [part in one for part, one in zip(said, found, strict=True)] == [True] * len(said)
+
+
+def test_guards_that_make_no_sense(refused: Proof) -> None:
+    found = refused(TASKS.format("current() & lock | lock") + PEEP)
+    assert found and "knows no such lock" in found[0]
+
+
 # ---- Final, Owned, PerCpu, Rcu ---------------------------------------------------------------------------------------
 
 

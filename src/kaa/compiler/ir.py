@@ -544,6 +544,11 @@ class Block:
         return out + (self.end.targets() if self.end is not None else [])
 
 
+def gives_current(instr: Instr) -> bool:
+    """Is it a call of `current()`, which gives the same task whenever one asks?"""
+    return isinstance(instr, Call) and instr.callee.name == "current" and "borrowed" in instr.callee.marks
+
+
 TRAP_KINDS: dict[str, int] = {
     "overflow": 0, "index": 1, "none": 2, "divide": 3, "assert": 4, "unreachable": 5, "narrow": 6, "unhandled": 7,
     "match": 8, "empty": 9, "shift": 10,

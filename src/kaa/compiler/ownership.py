@@ -53,6 +53,8 @@ class Ownership:
         self.vars: list[Var] = []
         self.index: dict[Var, int] = {}
         self.derived: dict[Var, set[Var]] = {}
+        self.current: set[Value] = set()
+        """The running thread, by whatever name."""
         self.owned: set[Var] = set(effects.owned.get(fn, ()))
         self.sources: dict[Var, Source] = {}
         self.live_in: dict[Block, int] = {}
@@ -62,16 +64,19 @@ class Ownership:
 
     def _collect(self) -> None:
         derived_defs: list[tuple[Var, Sequence[Value]]] = []
+        names: dict[Var, list[Instr]] = {}
         for block in self.fn.blocks:
             for instr in block.instrs:
                 for v in instr.defs():
                     if is_counted(v.type):
                         self._number(v)
+                        names.setdefault(v, []).append(instr)
                     elif isinstance(strip(v.type), DERIVED):
                         derived_defs.append((v, instr.uses()))
                 derived_defs += kept_views(instr)
                 if isinstance(instr, ir.Drop) and is_counted(instr.var.type):
                     self._number(instr.var)
+        self._find_current(names)
         changed = bool(derived_defs)
         while changed:
             changed = False
@@ -81,6 +86,14 @@ class Ownership:
                 for u in uses:
                     bases |= self.bases(u)
                 changed |= len(bases) != before
+
+    def _find_current(self, names: dict[Var, list[Instr]]) -> None:
+        """The locals that are nothing but the running thread."""
+        for v, defs in names.items():
+            first = defs[0]
+            source = names.get(first.src, ()) if isinstance(first, ir.Assign) and isinstance(first.src, Var) else defs
+            if len(defs) == 1 and len(source) == 1 and ir.gives_current(source[0]) and v not in self.fn.params:
+                self.current.add(v)
 
     def _number(self, v: Var) -> None:
         if v not in self.index:
@@ -169,8 +182,14 @@ class Ownership:
             if place.field.protection == "Final":
                 return 0
             bits = self.effects.bit(place.key)
-            return bits | self.effects.bit("@unlock") if place.field.protection in ("Guarded", "Rcu") else bits
+            if place.field.protection not in ("Guarded", "Rcu") or self._is_own(place):
+                return bits
+            return bits | self.effects.bit("@unlock")
         return self.effects.bit(place.key)
+
+    def _is_own(self, place: ir.FieldPlace) -> bool:
+        """Is it the running thread's own, which nobody else changes, lock or not?"""
+        return "current()" in place.field.lock and place.base in self.current
 
     def _add_value(self, source: Source, value: Value) -> None:
         for base in self.bases(value):

@@ -26,6 +26,9 @@ CONTEXT_NAMES = {
     RCU: "an RCU reader runs",
 }  # fmt: skip
 
+CURRENT = "@current"
+"""The running task's path."""
+
 KINDS = ("spin", "irq", "sleep")
 PARAMETERS = 8
 _FIRST_PARAMETER = 4
@@ -254,7 +257,7 @@ class LockTable:
             return self.path_of(fn, instr.src, depth + 1)
         if isinstance(instr, (ir.Load, ir.AddressOf)) and isinstance(instr.place, ir.FieldPlace):
             return f"{self.path_of(fn, instr.place.base, depth + 1)}.{instr.place.field.name}"
-        return value.name
+        return CURRENT if ir.gives_current(instr) else value.name
 
 
 def kind_of(info: ClassInfo) -> str:

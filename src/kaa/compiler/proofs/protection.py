@@ -16,6 +16,7 @@ and the access; functions marked as `@entry_point("boot")` and what only they ca
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kaa.compiler import ir
@@ -25,10 +26,19 @@ from kaa.compiler.ir import Block, Instr
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.graph import Graph, Node, Site
 from kaa.compiler.proofs.held import State
-from kaa.compiler.proofs.locks import IRQ, PREEMPT, LockTable
+from kaa.compiler.proofs.locks import HANDLER, IRQ, PREEMPT, LockTable
 from kaa.compiler.proofs.protection_accesses import Access, Accesses
 from kaa.compiler.proofs.protection_fresh import Fresh
-from kaa.compiler.proofs.protection_needs import FRESH, LOCK, NOWHERE, OWNER, PREEMPTION, READER, Need
+from kaa.compiler.proofs.protection_needs import (
+    EITHER,
+    FRESH,
+    LOCK,
+    NOWHERE,
+    OWNER,
+    PREEMPTION,
+    READER,
+    Need,
+)
 from kaa.compiler.proofs.protection_paths import CURRENT, GLOBAL, LOCAL, PARAM, Path, Paths
 from kaa.compiler.proofs.protection_states import States
 from kaa.compiler.proofs.sharing import Lock, Sharing, needs_no_statement
@@ -36,7 +46,8 @@ from kaa.compiler.proofs.summary import Summaries
 from kaa.compiler.types import NeverType, strip
 
 Finding = tuple[str, Node, CompileError]
-MOST_NEEDS = 60
+MOST_NEEDS = 100
+"""Of one function; with more, they are refused where they come up."""
 
 
 def prove(graph: Graph, table: LockTable, summaries: Summaries) -> list[Finding]:
@@ -143,12 +154,12 @@ class Proof:
             self.needs[node].setdefault(need.key, need)
 
     def _access(self, node: Node, access: Access) -> None:
-        need = self._need_of(node, access)
-        if need is not None and not self._is_met(node, need, access.block, access.index, access.instr):
-            self._unmet(node, need, access.block, access.instr)
+        for need in self._needs_of(node, access):
+            if not self._is_met(node, need, access.block, access.index, access.instr):
+                self._unmet(node, need, access.block, access.instr)
 
-    def _need_of(self, node: Node, access: Access) -> Need | None:
-        """What an access asks for; None if nothing."""
+    def _needs_of(self, node: Node, access: Access) -> list[Need]:
+        """What an access asks for, all of it."""
         place, fn = access.place, node.fn
         assert fn is not None
         field, owner = place.field, place.owner
@@ -156,20 +167,32 @@ class Proof:
         if said in ("", "unowned") or (said == "final" and access.content):
             said = "statement"
         if said == "part" or (said in ("final", "statement") and not access.writes):
-            return None
+            return []
         if said == "statement" and (place.key in self.written or not self._asks(owner, field)):
-            return None
+            return []
         base = self.paths.of(fn, place.base)
-        path, mask, kind = NOWHERE, 0, _KINDS[said]
-        if kind == LOCK:
-            lock = self.sharing.lock_of(owner, field)
-            if lock is None:
-                self._no_lock(node, owner, field)
-                return None
-            path, mask = self._lock_path(base, lock), lock.mask
         filename, line = place_of(fn, access.instr)
         what = f"{access.verb} {_name(owner, field)}"
-        return Need(kind, base, path, access.writes, place, what, node, line, filename, mask, None, said)
+        kind = _KINDS[said]
+        need = Need(kind, base, NOWHERE, access.writes, place, what, node, line, filename, 0, None, said)
+        return [need] if kind != LOCK else self._guarded(need, owner, field)
+
+    def _guarded(self, need: Need, owner: ClassInfo, field: Field) -> list[Need]:
+        """The needs of an access to a `Guarded` field. Where writers hold all of its locks, holding one keeps them
+        out, which is enough to read."""
+        guards = self.sharing.guards_of(owner, field)
+        if guards is None:
+            self._no_lock(need.node, owner, field)
+            return []
+        needs: list[Need] = []
+        for text, lock in guards.terms:
+            if lock is None:
+                needs.append(replace(need, kind=OWNER, lock=text))
+            else:
+                needs.append(replace(need, path=self._lock_path(need.base, lock), mask=lock.mask, lock=text))
+        if len(needs) == 1 or (need.writes and guards.all_to_write):
+            return needs
+        return [replace(need, kind=EITHER, options=tuple(needs))]
 
     @staticmethod
     def _lock_path(base: Path, lock: Lock) -> Path:
@@ -214,6 +237,8 @@ class Proof:
     def _is_met(self, node: Node, need: Need, block: Block | None, index: int, instr: Instr) -> bool:
         if self._is_exempt(node, need, block, index):
             return True
+        if need.kind == EITHER:
+            return any(self._is_met(node, one, block, index, instr) for one in need.options)
         if need.kind == FRESH:
             return False
         if need.kind == OWNER:
@@ -222,7 +247,7 @@ class Proof:
         if need.kind == LOCK:
             return self.states.holds(node, state, need)
         if need.kind == PREEMPTION:
-            return bool(state.contexts() & (IRQ | PREEMPT)) or any(h.bit & self.table.atomic for h in state.held)
+            return bool(state.contexts() & (IRQ | PREEMPT | HANDLER)) or any(h.bit & self.table.atomic for h in state.held)
         return bool(state.held) if need.writes else state.rcu > 0 or bool(state.held)
 
     def _is_exempt(self, node: Node, need: Need, block: Block | None, index: int) -> bool:
@@ -238,23 +263,32 @@ class Proof:
 
     def _unmet(self, node: Node, need: Need, block: Block | None, instr: Instr) -> None:
         """The callers' to meet, or nobody's."""
-        passes = need.kind in (PREEMPTION, READER)
-        if need.kind in (FRESH, OWNER):
-            passes = need.base.kind in (PARAM, GLOBAL) and (need.kind == FRESH or need.base.kind == PARAM)
-        elif need.kind == LOCK:
-            state = self.states.before(node, block, instr)
-            passes = need.path.kind != LOCAL and not self.states.gave_back(state, need)
-        if not passes:
+        left = [one for one in need.options or (need,) if self._passes(node, one, block, instr)]
+        if not left or len(self.needs[node]) >= MOST_NEEDS:
             self._refuse(need, node)
-        elif len(self.needs[node]) < MOST_NEEDS:
-            self.needs[node].setdefault(need.key, need)
+            return
+        asked = replace(need, options=tuple(left)) if need.kind == EITHER else need
+        self.needs[node].setdefault(asked.key, asked)
+
+    def _passes(self, node: Node, need: Need, block: Block | None, instr: Instr) -> bool:
+        """Can callers meet it?"""
+        if need.kind in (FRESH, OWNER):
+            return need.base.kind in (PARAM, GLOBAL) and (need.kind == FRESH or need.base.kind == PARAM)
+        if need.kind == LOCK:
+            state = self.states.before(node, block, instr)
+            return need.path.kind != LOCAL and not self.states.gave_back(state, need)
+        if need.kind == PREEMPTION:
+            return not self.states.before(node, block, instr).minus & (IRQ | PREEMPT)
+        return need.kind != EITHER
 
     def _at_entry(self, node: Node) -> None:
         """A function that nobody calls must need nothing."""
         if node in self.alone or (node in self.called and not node.mark("export")):
             return
+        entry: Any = node.mark("entry")
         for need in self.needs[node].values():
-            self._refuse(need, node)
+            if need.kind != PREEMPTION or entry is None or entry.interrupts:
+                self._refuse(need, node)
 
     # ---- refusing ----------------------------------------------------------------------------------------------------
 

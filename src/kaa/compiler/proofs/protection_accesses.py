@@ -66,7 +66,7 @@ class Accesses:
             for instr in block.instrs:
                 if isinstance(instr, (ir.Load, ir.AddressOf)):
                     place = instr.place
-                    if isinstance(place, FieldPlace) and _of_object(place) and is_part(place.type):
+                    if isinstance(place, FieldPlace) and _of_object(place) and _has_content(place):
                         tags[instr.dst] = place
         grown = bool(tags)
         while grown:
@@ -107,8 +107,12 @@ class Accesses:
         elif isinstance(instr, (ir.Raw, ir.RawRaising)):
             if instr.dst is None or not carries(instr.dst.type):
                 for number, arg in enumerate(instr.args):
-                    if (found := _tag(arg, tags)) is not None:
+                    if (found := _tag(arg, tags)) is None:
+                        continue
+                    if not isinstance(strip(arg.type), AtomicType):
                         yield found, instr.dst is None and number == 0
+                    elif "__atomic_load_n" not in instr.template:
+                        yield found, True
         elif isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer)):
             for number, arg in enumerate(instr.args):
                 if (found := _tag(arg, tags)) is not None:
@@ -150,6 +154,11 @@ class Accesses:
 def _of_object(place: FieldPlace) -> bool:
     """Is this a field of an object that has statements of its own (not of a struct or a part)?"""
     return not place.owner.is_struct and not is_part_class(place.owner)
+
+
+def _has_content(place: FieldPlace) -> bool:
+    """Is the field's value used where it lies? An Atomic's is, and it matters where changing it takes a lock."""
+    return is_part(place.type) or (place.field.protection == "Guarded" and isinstance(strip(place.type), AtomicType))
 
 
 def _direct(instr: ir.Load | ir.Store, block: Block, index: int) -> Access | None:

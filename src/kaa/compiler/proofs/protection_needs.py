@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kaa.compiler.classes import Field
 from kaa.compiler.errors import CompileError
@@ -13,6 +13,8 @@ from kaa.compiler.proofs.graph import Node, Site
 from kaa.compiler.proofs.protection_paths import GLOBAL, Path
 
 LOCK, FRESH, OWNER, PREEMPTION, READER = "lock", "new", "owner", "preemption", "reader"
+EITHER = "either"
+"""One of the need's `options`."""
 NOWHERE = Path("", GLOBAL)
 
 
@@ -35,6 +37,10 @@ class Need:
     inner: Need | None = None
     said: str = ""
     """What the field says, or that it says nothing."""
+    lock: str = ""
+    """The lock as the field names it."""
+    options: tuple[Need, ...] = ()
+    """Of EITHER: what may still be met, here or by callers."""
 
     @property
     def field(self) -> Field | None:
@@ -53,6 +59,8 @@ class Need:
     @property
     def key(self) -> tuple[str, ...]:
         """What makes two needs of one function the same."""
+        if self.kind == EITHER:
+            return (self.kind, *(word for one in self.options for word in one.key))
         if self.kind == LOCK:
             return (self.kind, self.base.text, self.path.text, "w" if self.writes else "r")
         return (self.kind, self.base.text, self.field_key)
@@ -60,13 +68,16 @@ class Need:
     def at(self, node: Node, site: Site, mapped: Callable[[Path], Path | None]) -> Need | None:
         """The same at a call; None if it is about something that the caller does not know."""
         filename, line = site.place()
+        if self.kind == EITHER:
+            options = tuple(o for one in self.options if (o := one.at(node, site, mapped)) is not None)
+            return replace(self, node=node, line=line, filename=filename, inner=self, options=options)
         base = mapped(self.base)
         path = mapped(self.path) if self.kind == LOCK else NOWHERE
         if path is None or (base is None and self.kind in (FRESH, OWNER)):
             return None
         return Need(
             self.kind, base or NOWHERE, path, self.writes, self.place, self.what, node, line, filename, self.mask, self,
-            self.said,
+            self.said, self.lock,
         )  # fmt: skip
 
     def origin(self) -> Need:
@@ -92,9 +103,13 @@ class Need:
 
     def _missing(self) -> str:
         origin = self.origin()
+        if self.kind == EITHER:
+            return ", and ".join(one._missing() for one in origin.options)
         if self.kind == LOCK:
-            name = f'"{origin.field.lock}"' if origin.field is not None else origin.path.shown()
+            name = f'"{origin.lock}"' if origin.lock else origin.path.shown()
             return f"without the lock {name}" + ("" if origin.mask else f" of {origin.base.shown()}")
+        if self.kind == OWNER and origin.lock:
+            return f"where {origin.base.shown()} is not known to be the running thread's"
         return {
             FRESH: "which is Final, after it was made",
             OWNER: f"which is Owned, of {origin.base.shown()}: not known to be the running thread's",
@@ -103,4 +118,4 @@ class Need:
         }[self.kind]
 
 
-__all__ = ["FRESH", "LOCK", "NOWHERE", "OWNER", "PREEMPTION", "READER", "Need"]
+__all__ = ["EITHER", "FRESH", "LOCK", "NOWHERE", "OWNER", "PREEMPTION", "READER", "Need"]

@@ -14,9 +14,8 @@ from functools import cached_property
 from kaa.compiler import ir
 from kaa.compiler.ir import Value, Var
 from kaa.compiler.program import Function
-from kaa.compiler.proofs.locks import LockTable
+from kaa.compiler.proofs.locks import CURRENT, LockTable
 
-CURRENT = "@current"
 PARAM, GLOBAL, LOCAL, TASK = "param", "global", "local", "task"
 LONGEST = 6
 
@@ -85,7 +84,7 @@ class Paths:
                 base = self.of(fn, instr.place.base)
                 if len(base.steps) < LONGEST:
                     return base.plus(instr.place.field.name, instr.place)
-            if isinstance(instr, ir.Call) and instr.callee.name == "current" and "borrowed" in instr.callee.marks:
+            if ir.gives_current(instr):
                 return Path(CURRENT, TASK)
         return Path(value.name, LOCAL, var=value)
 

@@ -45,6 +45,19 @@ class Lock:
     mask: int = 0
 
 
+OWNER_TERM = "current()"
+"""What a `Guarded` field may name beside locks: that its object is reached through current()."""
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What a `Guarded` field asks for: "a & b" (`all_to_write`) means all of it to write and any of it to read, "a | b"
+    any of it. Terms are (text, lock), OWNER_TERM's lock is None."""
+
+    terms: tuple[tuple[str, Lock | None], ...]
+    all_to_write: bool
+
+
 def is_part_class(info: ClassInfo) -> bool:
     """Is an instance part of what holds it?"""
     if info.py.__module__.startswith(BUILTIN):
@@ -83,7 +96,7 @@ class Sharing:
         self.program = program
         self.table = table
         self.shared = self._reachable()
-        self._locks: dict[tuple[str, str], Lock | None] = {}
+        self._guards: dict[tuple[str, str], Guards | None] = {}
         self._symbols = {id(one.obj): one.name for one in program.freezer.objects.values()}
 
     # ---- who is shared -----------------------------------------------------------------------------------------------
@@ -118,12 +131,19 @@ class Sharing:
 
     # ---- locks -------------------------------------------------------------------------------------------------------
 
-    def lock_of(self, owner: ClassInfo, field: Field) -> Lock | None:
+    def guards_of(self, owner: ClassInfo, field: Field) -> Guards | None:
         """What a field's statement names; None if there is no such lock."""
         key = (field.declared_in, field.lock)
-        if key not in self._locks:
-            self._locks[key] = self._resolve(owner, field.lock)
-        return self._locks[key]
+        if key not in self._guards:
+            self._guards[key] = self._guards_of(owner, field.lock)
+        return self._guards[key]
+
+    def _guards_of(self, owner: ClassInfo, said: str) -> Guards | None:
+        names = [name.strip() for name in said.replace("|", "&").split("&")]
+        terms = [(name, None if name == OWNER_TERM else self._resolve(owner, name)) for name in names]
+        if any(lock is None and name != OWNER_TERM for name, lock in terms) or ("&" in said and "|" in said):
+            return None
+        return Guards(tuple(terms), "|" not in said)
 
     def _resolve(self, owner: ClassInfo, name: str) -> Lock | None:
         parts = name.split(".")
@@ -157,4 +177,4 @@ class Sharing:
         return frozenset(out)
 
 
-__all__ = ["BytesType", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement"]
+__all__ = ["OWNER_TERM", "BytesType", "Guards", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement"]
