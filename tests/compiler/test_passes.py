@@ -277,6 +277,29 @@ def test_c_names_the_python_line(lowered: Lowered, tmp_path: Path) -> None:
     assert "KAA_RETAIN" not in text.split("__total(")[-1].split("\n}")[0]
 
 
+def test_relaxed_words_are_loaded_and_stored_once(lowered: Lowered, tmp_path: Path) -> None:
+    program = lowered("""
+class Inode:
+    mode: Relaxed[u32] = 0
+    hidden: Relaxed[bool] = False
+
+
+def show(inode: Inode, mode: u32) -> u32:
+    inode.hidden = False
+    old = inode.mode
+    inode.mode = mode
+    return old
+""")
+    insert_counts(program)
+    text = "\n".join(Emitter(program, str(tmp_path)).files().values()).split("__show(")[-1]
+    assert text.count("__atomic_load_n(&") == 1 and text.count("__atomic_store_n(&") == 2
+
+
+def test_relaxed_is_for_words(lowered: Lowered) -> None:
+    assert "a Relaxed field is" in refusal(lowered, "class A:\n    n: Relaxed[Node | None] = None\n\n\n"
+                                                     "def f(a: A) -> bool:\n    return a.n is None\n")
+
+
 def test_two_processes_write_what_one_does(lowered: Lowered, tmp_path: Path) -> None:
     text = WALK + """
 def first(root: Root) -> Node | None:

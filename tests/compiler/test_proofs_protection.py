@@ -342,6 +342,40 @@ def use(queue: Seats) -> None:
     assert [said in f for f in found] == ([True] if said else [])
 
 
+RELAXED = """
+class Inode:
+    lock: Final[Lock]
+    mode: Relaxed[u32] = 0
+    size: Guarded[Relaxed[u64], "lock"] = 0
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+inode = Inode()
+
+
+def use() -> None:
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("inode.mode = u32(inode.size)", ""),
+        ("with inode.lock:\n        inode.size += 1", ""),
+        ("new = Inode()\n    new.mode += 1", ""),
+        ("mode = inode.mode\n    if mode < 7:\n        inode.mode = 7", ""),
+        ("inode.mode += 1", "writes Inode.mode by what it was"),
+        ("inode.mode = inode.mode & ~7 | 1", "writes Inode.mode by what it was"),
+        ("inode.size = 1", 'writes Inode.size without the lock "lock"'),
+    ],
+)
+def test_relaxed_word_is_read_by_anybody_and_not_changed_by_what_it_was(refused: Proof, body: str, said: str) -> None:
+    assert [said in f for f in refused(RELAXED.format(body))] == ([True] if said else [])
+
+
 # ---- several guards --------------------------------------------------------------------------------------------------
 
 AREAS = """

@@ -9,7 +9,7 @@ import collections.abc
 import enum
 import typing
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import kaa.lang as lang
@@ -51,6 +51,7 @@ SHARING: dict[Any, str] = {
     lang.Rcu: "Rcu",
     lang.PerCpu: "PerCpu",
     lang.Owned: "Owned",
+    lang.Relaxed: "Relaxed",
     unsafe.Unowned: "Unowned",
 }
 
@@ -66,6 +67,7 @@ class FieldType:
     protection: str = ""
     lock: str = ""
     unowned: bool = False
+    relaxed: bool = False
 
 
 class Annotations:
@@ -86,8 +88,11 @@ class Annotations:
                 if len(parts) > 1 and isinstance(parts[1], ast.Constant):
                     lock = str(parts[1].value)
                 inner = self.field(parts[0], module, typevars)
+                if kind == "Relaxed":
+                    return replace(inner, relaxed=True)
                 protection = kind if inner.protection in ("", "Unowned") else inner.protection
-                return FieldType(inner.type, protection, inner.lock or lock, inner.unowned or kind == "Unowned")
+                unowned = inner.unowned or kind == "Unowned"
+                return FieldType(inner.type, protection, inner.lock or lock, unowned, inner.relaxed)
         return FieldType(self.resolve(node, module, typevars))
 
     def is_classvar(self, node: ast.expr, module: Module) -> bool:

@@ -49,6 +49,8 @@ class Field:
     lock: str = ""
     unowned: bool = False
     default: Any = MISSING
+    relaxed: bool = False
+    """One word, read by anybody: what is said of it is about writing."""
 
     @property
     def cname(self) -> str:
@@ -132,7 +134,9 @@ class ClassInfo:
         protection, lock = declared.protection, declared.lock
         if protection in ("", "Unowned") and not isinstance(declared.type, AtomicType):
             protection, lock = self.py.__dict__.get("__kaa_sharing__", (protection, lock))
-        f = Field(name, declared.type, self.cname, protection, lock, declared.unowned, default)
+        f = Field(name, declared.type, self.cname, protection, lock, declared.unowned, default, declared.relaxed)
+        if declared.relaxed and (self.is_struct or not isinstance(strip(declared.type), (IntType, BoolType))):
+            raise CompileError("a Relaxed field is an object's number, bool or enum", module.filename, stmt.annotation)
         if self.is_struct and is_counted(declared.type):
             raise CompileError(
                 f"a struct cannot hold {declared.type}: structs are plain values, references belong in classes",

@@ -60,6 +60,7 @@ from kaa.lang.sharing import (
     Owned,
     PerCpu,
     Rcu,
+    Relaxed,
     acquire_fence,
     fence,
     guarded,
@@ -71,7 +72,8 @@ from kaa.lang.structs import ZERO, as_bytes, copy, struct
 from kaa.lang.trampoline import Trampoline
 
 __all__ = [
-    "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Slice", "Trampoline",
+    "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Relaxed", "Slice",
+    "Trampoline",
     "RcuHead", "ZERO",
     "acquires", "calls_addresses", "entry_point", "fatal", "fault_handler", "faults_unless_atomic", "handling",
     "interrupts", "lock", "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires",

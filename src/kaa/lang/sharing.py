@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a field is shared: `Guarded`, `Rcu`, `PerCpu`, `Owned` (transparent to type checkers), and `Atomic`, a value.
+"""How a field is shared: `Guarded`, `Rcu`, `PerCpu`, `Owned`, `Relaxed` (transparent to type checkers), and `Atomic`,
+a value.
 
 Under CPython every operation is sequentially consistent, whatever order its name asks for."""
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     Rcu = Annotated[T, "rcu"]
     PerCpu = Annotated[T, "percpu"]
     Owned = Annotated[T, "owned"]
+    Relaxed = Annotated[T, "relaxed"]
 else:
     Guarded = Qualifier("Guarded")
     Bits = Qualifier("Bits")
     Rcu = Qualifier("Rcu")
     PerCpu = Qualifier("PerCpu")
     Owned = Qualifier("Owned")
+    Relaxed = Qualifier("Relaxed")
 
 
 def guarded(lock: str) -> Callable[[C], C]:

@@ -175,6 +175,9 @@ class FunctionEmitter:
         if is_rcu(i.place):
             self.out(f"{i.dst.name} = __atomic_load_n(&{place(i.place)}, __ATOMIC_ACQUIRE);")
             return
+        if is_relaxed(i.place):
+            self.out(f"{i.dst.name} = __atomic_load_n(&{place(i.place)}, __ATOMIC_RELAXED);")
+            return
         self.out(f"{i.dst.name} = {place(i.place)};")
 
     def _Store(self, i: ir.Store) -> None:
@@ -189,6 +192,9 @@ class FunctionEmitter:
         if is_counted(t) and not unowned and not i.init:
             release = values.release(ir.Symbol(t, "old_"), sure=False)
             self.out(f"{{ {t.c} *at_ = &{target}; {t.c} old_ = *at_; *at_ = {source}; {release} }}")
+            return
+        if is_relaxed(i.place):
+            self.out(f"__atomic_store_n(&{target}, {source}, __ATOMIC_RELAXED);")
             return
         self.out(f"{target} = {source};")
 
@@ -387,6 +393,11 @@ class FunctionEmitter:
 def is_rcu(p: ir.Place) -> bool:
     """A place that readers look at while it is written."""
     return isinstance(p, ir.FieldPlace) and p.field.protection == "Rcu"
+
+
+def is_relaxed(p: ir.Place) -> bool:
+    """One word that is read while it may be written."""
+    return isinstance(p, ir.FieldPlace) and p.field.relaxed
 
 
 def _lossless(a: Type, b: Type) -> bool:

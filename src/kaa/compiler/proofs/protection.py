@@ -26,8 +26,8 @@ from kaa.compiler.ir import Block, Instr
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.graph import Graph, Node, Site
 from kaa.compiler.proofs.held import State
-from kaa.compiler.proofs.locks import HANDLER, IRQ, PREEMPT, LockTable
-from kaa.compiler.proofs.protection_accesses import Access, Accesses
+from kaa.compiler.proofs.locks import IRQ, PREEMPT, RCU, LockTable
+from kaa.compiler.proofs.protection_accesses import Access, Accesses, is_update
 from kaa.compiler.proofs.protection_fresh import Fresh
 from kaa.compiler.proofs.protection_needs import (
     EITHER,
@@ -168,6 +168,10 @@ class Proof:
             said = "statement"
         if said == "part" or (said in ("final", "statement") and not access.writes):
             return []
+        if field.relaxed and said == "statement":
+            if not is_update(access):
+                return []
+            said = "relaxed"
         if said == "statement" and (place.key in self.written or not self._asks(owner, field)):
             return []
         base = self.paths.of(fn, place.base)
@@ -247,7 +251,7 @@ class Proof:
         if need.kind == LOCK:
             return self.states.holds(node, state, need)
         if need.kind == PREEMPTION:
-            return bool(state.contexts() & (IRQ | PREEMPT | HANDLER)) or any(h.bit & self.table.atomic for h in state.held)
+            return bool(state.plus() & self.table.atomic & ~RCU)
         return bool(state.held) if need.writes else state.rcu > 0 or bool(state.held)
 
     def _is_exempt(self, node: Node, need: Need, block: Block | None, index: int) -> bool:
@@ -326,7 +330,8 @@ class Proof:
 
 
 _KINDS = {
-    "guarded": LOCK, "final": FRESH, "statement": FRESH, "owned": OWNER, "percpu": PREEMPTION, "rcu": READER,
+    "guarded": LOCK, "final": FRESH, "statement": FRESH, "relaxed": FRESH, "owned": OWNER, "percpu": PREEMPTION,
+    "rcu": READER,
 }  # fmt: skip
 _CALLS = (ir.Call, ir.CallVirtual, ir.CallPointer)
 

@@ -158,7 +158,8 @@ def _of_object(place: FieldPlace) -> bool:
 
 def _has_content(place: FieldPlace) -> bool:
     """Is the field's value used where it lies? An Atomic's is, and it matters where changing it takes a lock."""
-    return is_part(place.type) or (place.field.protection == "Guarded" and isinstance(strip(place.type), AtomicType))
+    guarded = place.field.protection in ("Guarded", "Owned", "PerCpu")
+    return is_part(place.type) or (guarded and isinstance(strip(place.type), AtomicType))
 
 
 def _direct(instr: ir.Load | ir.Store, block: Block, index: int) -> Access | None:
@@ -168,11 +169,27 @@ def _direct(instr: ir.Load | ir.Store, block: Block, index: int) -> Access | Non
         return None
     writes = isinstance(instr, ir.Store)
     protection = place.field.protection
-    if not writes and (protection in ("", "Final", "Unowned") or is_part(place.type)):
+    if not writes and (protection in ("", "Final", "Unowned") or place.field.relaxed or is_part(place.type)):
         return None
     if writes and isinstance(strip(place.type), AtomicType):
         return None
     return Access(instr, block, index, place, writes)
+
+
+def is_update(access: Access) -> bool:
+    """Does a store put back something made of what was loaded from the same field just before (`x.n += 1`)?"""
+    values: set[Var] = set()
+    if isinstance(access.instr, ir.Store) and isinstance(access.instr.src, Var):
+        values.add(access.instr.src)
+    for instr in reversed(access.block.instrs[: access.index]):
+        if not any(v in values for v in instr.defs()):
+            continue
+        if isinstance(instr, ir.Load):
+            if isinstance(instr.place, FieldPlace) and instr.place.key == access.place.key:
+                return True
+        elif not isinstance(instr, (ir.Call, ir.CallVirtual, ir.CallPointer)):
+            values.update(v for v in instr.uses() if isinstance(v, Var))
+    return False
 
 
 def _spread(instr: Instr, tags: dict[Var, FieldPlace]) -> None:
@@ -194,4 +211,4 @@ def _tag(value: Value, tags: dict[Var, FieldPlace]) -> FieldPlace | None:
     return tags.get(value) if isinstance(value, Var) else None
 
 
-__all__ = ["Access", "Accesses"]
+__all__ = ["Access", "Accesses", "is_update"]

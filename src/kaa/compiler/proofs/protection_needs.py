@@ -110,6 +110,8 @@ class Need:
             return f"without the lock {name}" + ("" if origin.mask else f" of {origin.base.shown()}")
         if self.kind == OWNER and origin.lock:
             return f"where {origin.base.shown()} is not known to be the running thread's"
+        if self.said == "relaxed":
+            return "by what it was, which others may change meanwhile: say which lock, or use Atomic's fetch_add"
         return {
             FRESH: "which is Final, after it was made",
             OWNER: f"which is Owned, of {origin.base.shown()}: not known to be the running thread's",

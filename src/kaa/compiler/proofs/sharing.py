@@ -177,4 +177,6 @@ class Sharing:
         return frozenset(out)
 
 
-__all__ = ["OWNER_TERM", "BytesType", "Guards", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement"]
+__all__ = [
+    "OWNER_TERM", "BytesType", "Guards", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement",
+]  # fmt: skip
