@@ -13,7 +13,7 @@ from kaa.compiler.classes import ClassInfo
 from kaa.compiler.emit import values
 from kaa.compiler.emit.function import FunctionEmitter
 from kaa.compiler.emit.values import c_result, ctype, extra_params, prototype, resolved, result_kind
-from kaa.compiler.ir import Call, Instr, Var
+from kaa.compiler.ir import Call, FieldPlace, Instr
 from kaa.compiler.parallel import ALONE, Pair
 from kaa.compiler.program import Function, Program
 from kaa.compiler.types import (
@@ -36,11 +36,21 @@ from kaa.compiler.types import (
 
 STATIC = "kaa_static"
 SMALL_INSTRUCTIONS, SMALL_BLOCKS = 14, 5
-SYMBOL = re.compile(r"\bk([zcdts])_(\w+)")
+SYMBOL = re.compile(r"k([zcdts])_(\w+)")  # no \b before it: a pattern that begins with a letter is found ten times as fast
 
 
 def _finished(fn: Function) -> None:
     """Its counts are inserted already."""
+
+
+def static_symbols(text: str) -> set[tuple[str, str]]:
+    """The static symbols that a C text mentions: kind and name."""
+    found: set[tuple[str, str]] = set()
+    for match in SYMBOL.finditer(text):
+        before = text[match.start() - 1]  # a C text never begins with a symbol
+        if not before.isalnum() and before != "_":
+            found.add((match[1], match[2]))
+    return found
 
 
 class Emitter:
@@ -396,6 +406,7 @@ class Needs:
     def __init__(self, emitter: Emitter) -> None:
         self.emitter = emitter
         self.done: set[str] = set()
+        self.seen: set[int] = set()  # the ids of types whose contents are declared
         self.lines: list[str] = []
         self.forward: set[str] = set()
 
@@ -420,18 +431,20 @@ class Needs:
     def instr(self, i: Instr) -> None:
         """Whatever an instruction touches must be complete."""
         for v in [*i.uses(), *i.defs()]:
-            t = strip(v.type)
-            if isinstance(t, (StructType, ClassType, OptionalType)):
-                self.define(nonnull(t)) if isinstance(v, Var) else self.define(nonnull(t))
-            elif isinstance(t, (PtrType, ArrayType)):
-                self.stored(t.element)
-            else:
-                self.mention(t)
+            if id(v.type) not in self.seen:
+                self.seen.add(id(v.type))
+                self._complete(strip(v.type))
         place = getattr(i, "place", None)
-        if place is not None:
-            owner = getattr(place, "owner", None)
-            if owner is not None:
-                self.define(owner.type)
+        if isinstance(place, FieldPlace) and place.owner.cname not in self.done:
+            self.define(place.owner.type)
+
+    def _complete(self, t: Type) -> None:
+        if isinstance(t, (StructType, ClassType, OptionalType)):
+            self.define(nonnull(t))
+        elif isinstance(t, (PtrType, ArrayType)):
+            self.stored(t.element)
+        else:
+            self.mention(t)
 
     def define(self, t: Type) -> None:
         """The struct behind a class or struct type."""
@@ -476,7 +489,7 @@ class Needs:
     def declarations(self, text: str) -> list[str]:
         """Definitions, and declarations of the static symbols that `text` uses."""
         symbols: list[str] = []
-        for kind, name in sorted(set(SYMBOL.findall(text))):
+        for kind, name in sorted(static_symbols(text)):
             whole = f"k{kind}_{name}"
             if kind == "z":
                 symbols.append(self._frozen(whole))
