@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import types as pytypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -89,12 +90,15 @@ class ClassInfo:
         self.last_number = -1
         self.fields: dict[str, Field] = {}
         self._ready = False
+        self._based = False  # base is found
+        self._mro: list[ClassInfo] = []  # once it is known
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
-    @property
+    @functools.cached_property
     def type(self) -> Type:
+        """What a variable that holds (or is the place of) an instance is."""
         return StructType(self) if self.is_struct else ClassType(self)
 
     def prepare(self) -> None:
@@ -110,6 +114,7 @@ class ClassInfo:
                         f"class {self.name} has two bases; single inheritance only", self._file(), line=self._line()
                     )
                 self.base = info
+        self._based = True
         if self.base is not None:
             self.base.prepare()
             self.fields.update(self.base.fields)
@@ -212,12 +217,12 @@ class ClassInfo:
 
     def mro(self) -> list[ClassInfo]:
         """This class, its base, and so on."""
-        out: list[ClassInfo] = []
-        info: ClassInfo | None = self
-        while info is not None:
-            info.prepare()
-            out.append(info)
-            info = info.base
+        if self._mro:
+            return self._mro
+        self.prepare()
+        out = [self, *(self.base.mro() if self.base is not None else ())]
+        if self._based:
+            self._mro = out
         return out
 
     def is_subclass(self, other: ClassInfo) -> bool:

@@ -39,7 +39,7 @@ def check_assigned(fn: Function) -> None:
         block = work.pop()
         known = at_start[block]
         for instr in block.instrs:
-            if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+            if instr.handler is not None:
                 _merge(at_start, work, instr.handler.block, known)
             known = _after(instr, known, index)
         for target in block.end.targets() if block.end else []:

@@ -283,7 +283,11 @@ class Freezer:
         if isinstance(t, StructType):
             return self._struct(value, t)
         if isinstance(t, ArrayType):
-            items = [self.stored(v, t.element) for v in value]
+            element = t.element
+            if isinstance(element, IntType):
+                items = [c_int(int(v), element) if isinstance(v, int) else self.stored(v, element) for v in value]
+            else:
+                items = [self.stored(v, element) for v in value]
             while items and items[-1] in ("0", "{ 0 }"):
                 items.pop()
             return "{ { " + (", ".join(items) or "0") + " } }"

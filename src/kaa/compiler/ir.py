@@ -114,6 +114,7 @@ class Instr:
     file: str = ""
     site: int = 0  # in an expanded body: the function's own line that it was expanded at
     primitive: bool = False  # part of what an Event stands for
+    handler: Handler | None = None  # where it may leave for, of a RaisingInstr; without one it cannot raise (or traps)
 
     def uses(self) -> list[Value]:
         return []
@@ -338,9 +339,7 @@ class Handler:
 
 
 class RaisingInstr(Instr):
-    """An instruction that may leave by `handler`; without one it cannot raise (or may not: it traps)."""
-
-    handler: Handler | None = None
+    """An instruction that may leave by `handler`."""
 
 
 @dataclass(eq=False)
@@ -540,7 +539,7 @@ class Block:
 
     def successors(self) -> list[Block]:
         """Where control may go from here, handlers included."""
-        out = [i.handler.block for i in self.instrs if isinstance(i, RaisingInstr) and i.handler is not None]
+        out = [i.handler.block for i in self.instrs if i.handler is not None]
         return out + (self.end.targets() if self.end is not None else [])
 
 

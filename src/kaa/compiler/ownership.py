@@ -224,7 +224,7 @@ class Ownership:
             for instr in block.instrs:
                 mask = self.masks[instr] = self.use_mask(instr.uses())
                 gen |= mask & ~kill
-                if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+                if instr.handler is not None:
                     leaves.append((instr.handler.block, kill))
                 for v in instr.defs():
                     if v in self.index:
@@ -263,7 +263,7 @@ class Ownership:
         for v in instr.defs():
             if v in self.index:
                 live &= ~(1 << self.index[v])
-        if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+        if instr.handler is not None:
             live |= self.live_in[instr.handler.block]
         return live | self.masks[instr]
 

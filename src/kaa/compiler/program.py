@@ -18,7 +18,7 @@ from kaa.compiler.annotations import Annotations
 from kaa.compiler.classes import ClassInfo
 from kaa.compiler.errors import CompileError
 from kaa.compiler.source import Module, Sources, markers, unwrap
-from kaa.compiler.types import VOID, ClassType, StructType, Type, TypeVarType, mangle
+from kaa.compiler.types import VOID, ClassType, StructType, Type, TypeVarType, generic, mangle
 
 REQUIRED = inspect.Parameter.empty
 
@@ -128,6 +128,12 @@ class Function:
         if self.node.returns is None or self.is_generator:
             return out, VOID
         return out, resolve(self.node.returns, self.module, self.typevars)
+
+    @functools.cached_property
+    def generic(self) -> bool:
+        """True if its parameters (but self) or its result mention a type variable that is not bound."""
+        params, result = self.signature()
+        return any(generic(p.type) for p in params[self.kind == "method" :]) or generic(result)
 
     @property
     def result(self) -> Type:

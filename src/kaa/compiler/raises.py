@@ -48,8 +48,8 @@ def must_not_raise(fn: Function) -> bool:
     return "export" in fn.marks or fn.py.__name__ == "__del__"
 
 
-def can_raise(instr: ir.RaisingInstr) -> bool:
-    """True if this instruction may take its handler edge."""
+def can_raise(instr: ir.Instr) -> bool:
+    """True if this instruction, which has a handler, may take that edge."""
     if isinstance(instr, ir.Call):
         return instr.callee.raises
     if isinstance(instr, ir.CallVirtual):
@@ -71,7 +71,7 @@ def _lets_out(fn: Function) -> bool:
         stack += [
             i.handler.block
             for i in b.instrs
-            if isinstance(i, ir.RaisingInstr) and i.handler is not None and can_raise(i)
+            if i.handler is not None and can_raise(i)
         ]
         assert b.end is not None
         stack += b.end.targets()
@@ -88,7 +88,7 @@ def prune(fn: Function) -> None:
             continue
         seen.add(id(b))
         for i in b.instrs:
-            if isinstance(i, ir.RaisingInstr) and i.handler is not None and not can_raise(i):
+            if i.handler is not None and not can_raise(i):
                 i.handler = None
         if isinstance(b.end, ir.RaiseOut) and must_not_raise(fn):
             b.end = ir.Trap("unhandled")

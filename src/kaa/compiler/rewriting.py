@@ -68,7 +68,7 @@ class Rewriting(Ownership):
                 if not self.live_in[block] >> self.index[v] & 1:
                     state[v] = "N"
             for instr, after in zip(block.instrs, lives, strict=True):
-                if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+                if instr.handler is not None:
                     again = {v: "N" for v in instr.defs() if v in self.owned and state[v] != "N"}  # released before it
                     self._merge(states, work, instr.handler.block, {**state, **again} if again else state)
                 self._step(instr, after, state)

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, cast
 from kaa.compiler.errors import CompileError
 
 FunctionNode = ast.FunctionDef | ast.Lambda
+COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
+"""Statements with statements in them, other than definitions."""
 
 
 class Module:
@@ -53,14 +55,10 @@ class Module:
                 self._defer(node.body)
                 for other in node.orelse:
                     self._index(other, prefix)
-            else:
-                if (
-                    isinstance(node, ast.AnnAssign)
-                    and isinstance(node.target, ast.Name)
-                    and isinstance(tree, ast.Module)
-                ):
-                    self.annotations[node.target.id] = node.annotation
+            elif isinstance(node, COMPOUND):
                 self._index(node, prefix)
+            elif isinstance(tree, ast.Module) and isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                self.annotations[node.target.id] = node.annotation
 
     def _defer(self, body: list[ast.stmt]) -> None:
         for node in body:
@@ -149,6 +147,8 @@ class Sources:
 
 def unwrap(obj: object) -> object:
     """The plain function behind a method, staticmethod, classmethod, property or contextmanager wrapper."""
+    if isinstance(obj, types.FunctionType):
+        return getattr(obj, "__wrapped__", obj)
     if isinstance(obj, (staticmethod, classmethod)):
         bound: Any = cast(Any, obj)
         return unwrap(bound.__func__)
@@ -156,8 +156,6 @@ def unwrap(obj: object) -> object:
         return unwrap(obj.fget)
     if isinstance(obj, types.MethodType):
         return unwrap(obj.__func__)
-    if isinstance(obj, types.FunctionType) and hasattr(obj, "__wrapped__"):
-        return getattr(obj, "__wrapped__")  # noqa: B009 - functools.wraps put it there; the type does not say so
     return obj
 
 

@@ -5,6 +5,7 @@ integer whose width the function has not said yet."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
 
 
 class Type:
-    """Base of all types. `c` is the C spelling of a variable of this type; `name` what messages call it."""
+    """Base of all types. `c` is the C spelling of a variable of this type; `name` what messages call it; `counted` is
+    true for values that hold a reference count."""
 
     name = "?"
     c = "void"
+    counted: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return self.name
@@ -28,19 +31,19 @@ class IntType(Type):
     bits: int
     signed: bool
 
-    @property
+    @cached_property
     def name(self) -> str:  # type: ignore[override]
         return f"{'i' if self.signed else 'u'}{self.bits}"
 
-    @property
+    @cached_property
     def c(self) -> str:  # type: ignore[override]
         return self.name
 
-    @property
+    @cached_property
     def low(self) -> int:
         return -(1 << (self.bits - 1)) if self.signed else 0
 
-    @property
+    @cached_property
     def high(self) -> int:
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
@@ -151,6 +154,7 @@ class BytesType(Type):
 
     name = "bytes"
     c = "struct kaa_bytes *"
+    counted = True
 
     def __str__(self) -> str:
         return "bytes"
@@ -161,12 +165,13 @@ class ClassType(Type):
     """A counted reference to an instance of a class."""
 
     info: ClassInfo
+    counted = True
 
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.info.name
 
-    @property
+    @cached_property
     def c(self) -> str:  # type: ignore[override]
         return f"struct {self.info.cname} *"
 
@@ -184,7 +189,11 @@ class OptionalType(Type):
     def name(self) -> str:  # type: ignore[override]
         return f"{self.inner.name} | None"
 
-    @property
+    @cached_property
+    def counted(self) -> bool:  # type: ignore[override]
+        return self.inner.counted
+
+    @cached_property
     def c(self) -> str:  # type: ignore[override]
         return self.inner.c
 
@@ -197,6 +206,7 @@ class WeakType(Type):
     """weakref.ref[X]."""
 
     inner: Type
+    counted = True
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -220,7 +230,7 @@ class StructType(Type):
     def name(self) -> str:  # type: ignore[override]
         return self.info.name
 
-    @property
+    @cached_property
     def c(self) -> str:  # type: ignore[override]
         return f"struct {self.info.cname} *"
 
@@ -292,7 +302,7 @@ class PtrType(Type):
     def name(self) -> str:  # type: ignore[override]
         return f"Ptr[{self.element.name}]"
 
-    @property
+    @cached_property
     def c(self) -> str:  # type: ignore[override]
         return f"{stored_c(self.element)} *"
 
@@ -413,12 +423,27 @@ def nonnull(t: Type) -> Type:
 
 def is_counted(t: Type) -> bool:
     """True for values that hold a reference count."""
-    return isinstance(nonnull(t), (ClassType, BytesType, WeakType))
+    return t.counted
 
 
 def is_place(t: Type) -> bool:
     """True where a C variable of the type is the address of the value."""
     return isinstance(t, (StructType, ArrayType, AtomicType))
+
+
+def generic(t: Type) -> bool:
+    """True if the type mentions an unbound type variable."""
+    if isinstance(t, TypeVarType):
+        return True
+    if isinstance(t, (OptionalType, WeakType)):
+        return generic(t.inner)
+    if isinstance(t, (PtrType, SliceType, ArrayType, AtomicType)):
+        return generic(t.element)
+    if isinstance(t, (ClassType, StructType)):
+        return any(map(generic, t.info.args))
+    if isinstance(t, FunctionType):
+        return any(map(generic, (*t.params, t.result)))
+    return isinstance(t, TupleType) and any(map(generic, t.parts))
 
 
 def stored_c(t: Type) -> str:

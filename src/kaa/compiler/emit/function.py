@@ -76,7 +76,7 @@ class FunctionEmitter:
             for instr in block.instrs:
                 for v in instr.defs():
                     self._declare(v)
-                if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+                if instr.handler is not None:
                     self._declare(instr.handler.var)
                 for u in instr.uses():
                     if isinstance(u, Var) and not u.param:

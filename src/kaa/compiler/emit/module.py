@@ -27,6 +27,7 @@ from kaa.compiler.types import (
     TupleType,
     Type,
     VoidType,
+    generic,
     is_counted,
     mangle,
     nonnull,
@@ -36,7 +37,7 @@ from kaa.compiler.types import (
 
 STATIC = "kaa_static"
 SMALL_INSTRUCTIONS, SMALL_BLOCKS = 14, 5
-SYMBOL = re.compile(r"k([zcdts])_(\w+)")  # no \b before it: a pattern that begins with a letter is found ten times as fast
+SYMBOL = re.compile(r"k([zcdts])_(\w+)")  # without \b before it: a pattern that begins with a letter is ten times as fast
 
 
 def _finished(fn: Function) -> None:
@@ -238,8 +239,6 @@ class Emitter:
             fn.local = fn not in named
 
     def _is_real(self, info: ClassInfo) -> bool:
-        from kaa.compiler.lower.arguments import generic
-
         return not any(generic(a) for a in info.args)
 
     def _number_classes(self) -> None:

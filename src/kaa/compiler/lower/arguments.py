@@ -29,10 +29,10 @@ from kaa.compiler.types import (
     PtrType,
     SliceType,
     StructType,
-    TupleType,
     Type,
     TypeVarType,
     WeakType,
+    generic,
     strip,
 )
 
@@ -129,18 +129,3 @@ class ArgumentBinding(Operators):
                 self._unify(a, b, bound, None, node)
         elif isinstance(pattern, WeakType) and isinstance(have, WeakType):
             self._unify(pattern.inner, have.inner, bound, None, node)
-
-
-def generic(t: Type) -> bool:
-    """True if the type mentions an unbound type variable."""
-    if isinstance(t, TypeVarType):
-        return True
-    if isinstance(t, (OptionalType, WeakType)):
-        return generic(t.inner)
-    if isinstance(t, (PtrType, SliceType, ArrayType, AtomicType)):
-        return generic(t.element)
-    if isinstance(t, (ClassType, StructType)):
-        return any(map(generic, t.info.args))
-    if isinstance(t, FunctionType):
-        return any(map(generic, (*t.params, t.result)))
-    return isinstance(t, TupleType) and any(map(generic, t.parts))

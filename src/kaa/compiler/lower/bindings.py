@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from typing import cast
 
-from kaa.compiler.source import Module
+from kaa.compiler.source import COMPOUND, Module
 
 _names: dict[ast.AST, frozenset[str]] = {}
 _attributes: dict[ast.stmt, frozenset[str]] = {}
@@ -25,14 +26,28 @@ def has_walrus(node: ast.AST) -> bool:
 def has_call(node: ast.AST) -> bool:
     """True if a statement calls something."""
     if node not in _calls:
-        _calls[node] = isinstance(node, ast.Call) or any(has_call(n) for n in ast.iter_child_nodes(node))
+        work = [node]
+        while work and not isinstance(work[-1], ast.Call):
+            for part in vars(work.pop()).values():
+                if isinstance(part, list):
+                    work += [p for p in cast("list[object]", part) if isinstance(p, ast.AST)]
+                elif isinstance(part, ast.AST):
+                    work.append(part)
+        _calls[node] = bool(work)
     return _calls[node]
+
+
+def has_break(node: ast.stmt) -> bool:
+    """True if a statement is or has a `break`."""
+    return isinstance(node, ast.Break) or (isinstance(node, COMPOUND) and any(map(has_break, _blocks(node))))
 
 
 def assigned_names(node: ast.AST) -> frozenset[str]:
     """Names that a statement, or a function's body, binds (not in nested functions; comprehension targets are
     apart)."""
     if node not in _names:
+        if isinstance(node, SIMPLE) and not has_walrus(node):
+            return NOTHING
         if isinstance(node, ast.FunctionDef):
             _names[node] = _all(node.body)
         elif isinstance(node, ast.stmt):

@@ -13,7 +13,7 @@ from typing import Any
 from kaa.compiler import ir
 from kaa.compiler.classes import MISSING, ClassInfo
 from kaa.compiler.ir import Const, FieldPlace, Value, Var
-from kaa.compiler.lower.arguments import Arguments, generic
+from kaa.compiler.lower.arguments import Arguments
 from kaa.compiler.lower.core import PLACES
 from kaa.compiler.lower.expansion import Expansion
 from kaa.compiler.lower.values import (
@@ -342,7 +342,7 @@ class Calls(Expansion):
         if receiver is None and fn.kind == "method":
             self.error(f"{fn.name} needs an object", node)
         typevars: dict[object, Type] = dict(fn.typevars)
-        if any(generic(p.type) for p in rest) or generic(fn.result):
+        if fn.generic:
             matched = self._match(rest, arguments, node)
             typevars.update(self._bind_types(rest, matched, node))
             arguments = [(name, v) for name, v in matched.items()]

@@ -171,7 +171,13 @@ class Expressions(Core):
         """The path of a module-level object."""
         if isinstance(node, ast.Name) and self.frame.find(node.id) is not None:
             return None
-        parts = ast.unparse(node).split(".")
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.insert(0, node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return None
+        parts.insert(0, node.id)
         try:
             obj: object = self.frame.module.lookup(parts[0])
         except KeyError:
@@ -200,7 +206,7 @@ class Expressions(Core):
 
     def narrowed_path(self, value: Value, node: ast.Attribute) -> Value:
         """Narrowing of an attribute path; the field may have changed since the test, so it is checked again."""
-        key = self.path_key(node)
+        key = self.path_key(node) if self.facts else None
         if key is None or key not in self.facts or isinstance(value, CompileTime):
             return value
         to = self.facts[key]

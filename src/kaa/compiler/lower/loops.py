@@ -9,7 +9,7 @@ from typing import Any
 
 from kaa.compiler import ir
 from kaa.compiler.ir import Const, ElementPlace, Value, Var
-from kaa.compiler.lower.bindings import assigned_attributes, assigned_names, has_call
+from kaa.compiler.lower.bindings import assigned_attributes, assigned_names, has_break, has_call
 from kaa.compiler.lower.core import Cleanup, Restart
 from kaa.compiler.lower.frame import Frame, Loop
 from kaa.compiler.lower.methods import Methods
@@ -77,8 +77,7 @@ class Loops(Methods):
 
     def _loop_end(self, end: ir.Block, node: ast.While | ast.For) -> None:
         if self.reachable or end in self.targeted:
-            broken = any(isinstance(n, ast.Break) for s in node.body for n in ast.walk(s))
-            if broken:
+            if any(map(has_break, node.body)):
                 # a break may come from anywhere in the body: only what the body leaves alone still holds
                 self._forget_assigned(node.body)
                 tests = {k for k in self.facts if not self._known_before(k, node)}
