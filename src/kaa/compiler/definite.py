@@ -3,23 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from kaa.compiler import ir
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Block, Var
 from kaa.compiler.program import Function
-
-
-def unassigned(functions: Iterable[Function]) -> list[CompileError]:
-    """An error for each function with a local that may be unset where it is used."""
-    found: list[CompileError] = []
-    for fn in functions:
-        try:
-            check_assigned(fn)
-        except CompileError as error:
-            found.append(error)
-    return found
 
 
 def check_assigned(fn: Function) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import ast
 import linecache
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class CompileError(Exception):
@@ -39,3 +43,14 @@ class CompileError(Exception):
         out.append(f"CompileError: {self.message}")
         out += [f"  {note}" for note in self.notes]
         return "\n".join(out)
+
+
+def refusals(items: Iterable[T], check: Callable[[T], None]) -> list[CompileError]:
+    """The errors that `check` raises of some items."""
+    found: list[CompileError] = []
+    for item in items:
+        try:
+            check(item)
+        except CompileError as error:
+            found.append(error)
+    return found

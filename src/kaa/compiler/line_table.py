@@ -200,22 +200,26 @@ class Known:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "line_table.cache"
-        files = (__file__, elf.__file__, dwarf.__file__, python_lines.__file__)
+        files = (__file__, elf.__file__, dwarf.__file__, python_lines.__file__, short_words.__file__)
         self.version = hashlib.sha256(b"".join(Path(f or "").read_bytes() for f in files)).hexdigest()
         objects = sorted((folder / "obj").glob("*.o")) if (folder / "obj").is_dir() else []
         self.objects = {p.stem.rpartition("-")[0]: p.stem for p in objects}
         self.units: dict[str, Found] = {}
+        self.shorts: dict[str, bytes] = {}
+        """Texts in short_words"""
         if self.path.is_file():
-            self.units = self._load()
+            self._load()
         self.changed = False
 
-    def _load(self) -> dict[str, Found]:
+    def _load(self) -> None:
         try:
-            version, units = marshal.loads(self.path.read_bytes())
+            version, units, shorts = marshal.loads(self.path.read_bytes())
         except (ValueError, EOFError, TypeError):
-            return {}
-        current = set(self.objects.values())
-        return {k: v for k, v in units.items() if k in current} if version == self.version else {}
+            return
+        if version == self.version:
+            current = set(self.objects.values())
+            self.units = {k: v for k, v in units.items() if k in current}
+            self.shorts = shorts
 
     def of(self, stem: str) -> Found | None:
         return self.units.get(self.objects.get(stem, ""))
@@ -232,7 +236,9 @@ class Known:
         if self.changed:
             fresh = self.path.with_suffix(f".{os.getpid()}.tmp")
             fresh.write_bytes(
-                marshal.dumps((self.version, {k: v for k, v in self.units.items() if not k.endswith(".c")}))
+                marshal.dumps(
+                    (self.version, {k: v for k, v in self.units.items() if not k.endswith(".c")}, self.shorts)
+                )
             )
             fresh.rename(self.path)
 
@@ -366,9 +372,9 @@ class Table:
             self.texts[text] = self.strings[text]
         return True
 
-    def data(self) -> bytes:
-        """The bytes of the section."""
-        strings = short_words.shorten(self.strings)
+    def data(self, shorts: dict[str, bytes]) -> bytes:
+        """The bytes of the section; `shorts` are texts in short words as far as they are known."""
+        strings = short_words.shorten(self.strings, shorts)
         at = 0
         offsets: list[int] = []
         for string in strings:
@@ -410,29 +416,32 @@ def shown(frame: Line, sources: Sources, length: int = 1000) -> Frame:
     return Frame(name, file, line, text if len(text) <= length else text[: length - 3].rstrip() + "...")
 
 
-def encode(found: list[Site], sources: Sources, base: int, largest: int = LARGEST) -> bytes:
+def encode(
+    found: list[Site], sources: Sources, base: int, largest: int = LARGEST, shorts: dict[str, bytes] | None = None
+) -> bytes:
     """The table of some sites. If it gets too large, texts other than those of traps go first, then the sites of
     releases (the line of a call before is shown), then what functions' starts say ("?": faults before the first call),
     then texts of traps."""
-    texts = Texts(sources)
+    texts, shorts = Texts(sources), {} if shorts is None else shorts
     few = [site for site in found if site[1] != RELEASE]
     least = [(address, kind, UNKNOWN if kind == START else frames) for address, kind, frames in few]
     made = Table(found, texts, base)
     for fewer in (few, least):
         if made.fill(texts, largest - made.size):
-            return made.data()
+            return made.data(shorts)
         made = Table(fewer, texts, base)
     made.fill(texts, largest - made.size)
-    return made.data()
+    return made.data(shorts)
 
 
 def table(bare: Path, root: Path) -> bytes:
     """The contents of .kaa_lines for a linked ELF."""
     finder = Finder(bare, root)
     base = finder.elf.symbol("kaa_image_base")
-    found = finder.sites()
-    finder.known.save()
-    return encode(found, finder.sources, IMAGE_BASE if base is None else base)
+    known = finder.known
+    made = encode(finder.sites(), finder.sources, IMAGE_BASE if base is None else base, shorts=known.shorts)
+    known.save()
+    return made
 
 
 def c_source(bare: Path, root: Path) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaa.compiler.definite import unassigned
+from kaa.compiler.definite import check_assigned
 from kaa.compiler.emit.module import Emitter
-from kaa.compiler.errors import CompileError
+from kaa.compiler.errors import CompileError, refusals
 from kaa.compiler.parallel import ALONE, Pair, together
 from kaa.compiler.program import Program
 from kaa.compiler.raises import infer_raises
@@ -57,21 +57,21 @@ def analyse(program: Program, pair: Pair = ALONE) -> Counts:
     """Definite assignment, raises and ownership; what remains is to let the result `finish` each function. Raises
     Refused."""
     functions = [f for f in program.functions.values() if f.blocks]
-    errors = [error for half in pair.exchange(unassigned(pair.mine(functions))) for error in half]
-    if errors:
-        raise Refused(errors)
+    mine = pair.mine(functions)
+    _refuse(pair.exchange(refusals(mine, check_assigned)))
     infer_raises(program)
     counts = Counts(program, pair)
     counts.classify()
-    if counts.errors:
-        raise Refused(sorted(counts.errors, key=lambda error: (error.filename, error.line)))
-    try:
-        check_views(program, counts.effects)
-    except CompileError as error:
-        raise Refused([error]) from None
-    if program.errors:
-        raise Refused(program.errors)
+    _refuse([counts.errors])
+    _refuse(pair.exchange(check_views(functions, mine, counts.effects)))
+    _refuse([program.errors])
     return counts
+
+
+def _refuse(found: list[list[CompileError]]) -> None:
+    errors = [error for half in found for error in half]
+    if errors:
+        raise Refused(sorted(errors, key=lambda error: (error.filename, error.line)))
 
 
 def compile_program(

@@ -53,8 +53,14 @@ class Source:
     """A Python file."""
 
     def __init__(self, whole: str) -> None:
+        self.whole = whole
         self.lines = whole.split("\n")
-        self.heads: list[Head] = []
+
+    @cached_property
+    def heads(self) -> list[Head]:
+        """The file's defs and classes, in order."""
+        whole = self.whole
+        heads: list[Head] = []
         found = list(HEADER.finditer(whole))
         stack: list[tuple[int, str]] = []
         line, before = 1, 0
@@ -68,7 +74,7 @@ class Source:
             before = match.start()
             text = whole[before:after]
             qualname = ".".join(name for _, name in stack)
-            self.heads.append(
+            heads.append(
                 Head(
                     match[3],
                     qualname,
@@ -79,7 +85,11 @@ class Source:
                     export[-1] if export else "",
                 )
             )
-        self._starts = [h.line for h in self.heads]
+        return heads
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [h.line for h in self.heads]
 
     def at(self, line: int) -> Head | None:
         """The def or class that a line belongs to."""

@@ -68,11 +68,7 @@ def _lets_out(fn: Function) -> bool:
         seen.add(id(b))
         if isinstance(b.end, ir.RaiseOut):
             return True
-        stack += [
-            i.handler.block
-            for i in b.instrs
-            if i.handler is not None and can_raise(i)
-        ]
+        stack += [i.handler.block for i in b.instrs if i.handler is not None and can_raise(i)]
         assert b.end is not None
         stack += b.end.targets()
     return False
@@ -88,9 +84,14 @@ def prune(fn: Function) -> None:
             continue
         seen.add(id(b))
         for i in b.instrs:
-            if i.handler is not None and not can_raise(i):
+            if i.handler is None:
+                continue
+            if can_raise(i):
+                stack.append(i.handler.block)
+            else:
                 i.handler = None
         if isinstance(b.end, ir.RaiseOut) and must_not_raise(fn):
             b.end = ir.Trap("unhandled")
-        stack += b.successors()
+        assert b.end is not None
+        stack += b.end.targets()
     fn.blocks = [b for b in fn.blocks if id(b) in seen]

@@ -25,12 +25,17 @@ WORDS: tuple[bytes, ...] = (
 SIZE = LENGTH * len(WORDS)
 
 
-def shorten(texts: Iterable[str]) -> list[bytes]:
-    """The texts, without characters that are not ASCII, each word as its byte."""
-    joined = "\0".join(texts).encode("ascii", "replace")
-    for number, word in enumerate(WORDS):
+def shorten(texts: Iterable[str], known: dict[str, bytes] | None = None) -> list[bytes]:
+    """The texts, without characters that are not ASCII, each word as its byte. `known` has some and then has these."""
+    texts, known = list(texts), {} if known is None else known
+    news = [text for text in texts if text not in known]
+    joined = "\0".join(news).encode("ascii", "replace")
+    for number, word in enumerate(WORDS if news else ()):
         joined = joined.replace(word, bytes((FIRST + number,)))
-    return joined.split(b"\0")
+    known.update(zip(news, joined.split(b"\0"), strict=False))
+    for old in known.keys() - set(texts):
+        del known[old]
+    return [known[text] for text in texts]
 
 
 def lengthen(short: bytes, words: bytes) -> str:

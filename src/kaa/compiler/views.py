@@ -7,33 +7,35 @@ A function's `view_places` are the fields (as bits of `effects`) that its result
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from kaa.compiler import ir
 from kaa.compiler.effects import EVERYTHING, Effects
-from kaa.compiler.errors import CompileError
+from kaa.compiler.errors import CompileError, refusals
 from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.ownership import Ownership, has_views
-from kaa.compiler.program import Function, Program
+from kaa.compiler.program import Function
 from kaa.compiler.types import PtrType, StructType, TupleType, strip
 
 CALLS = (ir.Call, ir.CallVirtual)
 
 
-def check_views(program: Program, effects: Effects) -> None:
-    """CompileError where a returned view is used when what it looks into may be gone; before counts are inserted."""
-    functions = [f for f in program.functions.values() if f.blocks]
-    givers = [f for f in functions if _gives_views(f)]
+def check_views(functions: Sequence[Function], mine: Iterable[Function], effects: Effects) -> list[CompileError]:
+    """An error for each of `mine` (some of the program's functions) that uses a returned view when what it looks into
+    may be gone; before counts are inserted."""
+    givers = [Ownership(f, effects) for f in functions if _gives_views(f)]
+    for ownership in givers:
+        ownership.classify()
     places: dict[Function, int] = {}
     changed = bool(givers)
     while changed:
         changed = False
-        for fn in givers:
-            found = _result_places(fn, effects, places)
-            if found != places.get(fn, 0):
-                places[fn] = found
+        for ownership in givers:
+            found = _result_places(ownership, places)
+            if found != places.get(ownership.fn, 0):
+                places[ownership.fn] = found
                 changed = True
-    if places:
-        for fn in functions:
-            _check(fn, effects, places)
+    return refusals(mine, lambda fn: _check(fn, effects, places)) if places else []
 
 
 def _gives_views(fn: Function) -> bool:
@@ -73,12 +75,10 @@ def _looking(fn: Function, places: dict[Function, int]) -> dict[Var, int]:
     return out
 
 
-def _result_places(fn: Function, effects: Effects, places: dict[Function, int]) -> int:
-    ownership = Ownership(fn, effects)
-    ownership.classify()
-    from_calls = _looking(fn, places)
+def _result_places(ownership: Ownership, places: dict[Function, int]) -> int:
+    from_calls = _looking(ownership.fn, places)
     total = 0
-    for block in fn.blocks:
+    for block in ownership.fn.blocks:
         for value in block.end.values if isinstance(block.end, ir.Return) else []:
             if isinstance(value, Var) and has_views(value.type):
                 total |= from_calls.get(value, 0)
@@ -88,7 +88,7 @@ def _result_places(fn: Function, effects: Effects, places: dict[Function, int]) 
 
 
 def _check(fn: Function, effects: Effects, places: dict[Function, int]) -> None:
-    if not any(places.get(c, 0) for b in fn.blocks for i in b.instrs for c in _callees(i)):
+    if not any(places.get(c, 0) for c in effects.parts[fn][1]):
         return
     looking = _looking(fn, places)
     live = _live_in(fn, looking)
