@@ -207,9 +207,7 @@ def findings(tmp_path: Path, program: str, sizes: dict[str, int] | None = None) 
     module = _load(path)
     entries = [vars(module)[name] for name in ("main", "interrupt", "page_fault") if name in vars(module)]
     made = lower(entries, (module.__name__,))
-    counts = analyse(made)
-    for fn in counts.functions:
-        counts.finish(fn)
+    analyse(made).finish_all()
     found = Findings()
     graph = Graph(made)
     summaries = Summaries(graph, LockTable(made))

@@ -16,7 +16,6 @@ from kaa.compiler.parallel import ALONE, Lost, Pair, together
 from kaa.compiler.pipeline import Refused, analyse, lower
 from kaa.compiler.program import Function, Program
 from kaa.compiler.raises import infer_raises
-from kaa.compiler.rewriting import insert_counts
 
 HEAD = """from __future__ import annotations
 from kaa.lang import *
@@ -75,10 +74,9 @@ def total(root: Root) -> int:
 
 def test_list_walk_touches_no_counts(lowered: Lowered) -> None:
     program = lowered(WALK)
-    infer_raises(program)
     fn = function(program, "total")
     before = [str(i) for i in instructions(fn, ir.Load)]
-    insert_counts(program)
+    analyse(program).finish_all()
     assert [str(i) for i in instructions(fn, ir.Load)] == before
     assert not instructions(fn, ir.Retain) and not instructions(fn, ir.Release)
 
@@ -103,8 +101,7 @@ def before(root: Root) -> int:
     clear(root)
     return value
 """)
-    infer_raises(program)
-    insert_counts(program)
+    analyse(program).finish_all()
     assert len(instructions(function(program, "after"), ir.Retain)) == 1
     assert not instructions(function(program, "before"), ir.Retain)
 
@@ -161,8 +158,7 @@ def make(root: Root) -> Node:
     node = Node(1, None)
     return node
 """)
-    infer_raises(program)
-    insert_counts(program)
+    analyse(program).finish_all()
     assert not instructions(function(program, "make"), ir.Retain)
 
 
@@ -269,8 +265,7 @@ def f() -> bool:
 
 def test_c_names_the_python_line(lowered: Lowered, tmp_path: Path) -> None:
     program = lowered(WALK)
-    infer_raises(program)
-    insert_counts(program)
+    analyse(program).finish_all()
     text = "\n".join(Emitter(program, str(tmp_path)).files().values())
     line = (HEAD + WALK).splitlines().index("    node = root.first") + 1
     assert f'# {line} "program.py"' in text

@@ -134,9 +134,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proof:
         module = load(file)
         own = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__]
         program = lower([f for f in own if hasattr(f, "__code__")], ("kaaprog_", "kaa_test_locks"))
-        counts = analyse(program)
-        for fn in counts.functions:
-            counts.finish(fn)
+        analyse(program).finish_all()
         graph, table = Graph(program), LockTable(program)
         found = protection.prove(graph, table, Summaries(graph, table))
         return [

@@ -134,8 +134,8 @@ def opt_outs(program: Program) -> int:
 
 def prove(argv: list[str]) -> int:
     """prove [--sizes ELF] [--documents DIR] [-q] [PROOF…]: the proofs about the kernel, without building it."""
+    from kaa.compiler.proofs import run as proofs
     from kaa.compiler.proofs.findings import STRICT
-    from kaa.compiler.proofs.run import Prover
     from kaa.compiler.proofs.stack import frame_sizes
 
     gc.disable()
@@ -155,11 +155,8 @@ def prove(argv: list[str]) -> int:
     except Refused as error:
         print(error, file=sys.stderr)
         return 1
-    for fn in counts.functions:
-        counts.finish(fn)
-    prover = Prover(program)
-    prover.run()
-    found = prover.stacks(frame_sizes(options.sizes) if options.sizes is not None else {})
+    counts.finish_all()
+    found = proofs.prove(program, frame_sizes(options.sizes) if options.sizes is not None else {})
     if options.sizes is None:
         found.stacks.clear()  # only recursion was looked for
     folder: Path | None = options.documents

@@ -10,22 +10,21 @@ import pkgutil
 import shutil
 import sys
 import time
+import traceback
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kaa.compiler import unsafe_list
 from kaa.compiler.errors import CompileError
 from kaa.compiler.pipeline import Compiled, Refused, compile_program
-from kaa.compiler.program import Program
-from kaa.compiler.proofs.beside import Beside
-from kaa.compiler.proofs.findings import Findings
-from kaa.compiler.proofs.stack import frame_sizes
-from kaa.compiler.rewriting import Counts
 from kaa.compiler.source import markers
-from kaa.compiler.toolchain import ToolError, Unit, compile_units, linker, run
+from kaa.compiler.toolchain import Unit, compile_units, linker, run
+
+if TYPE_CHECKING:
+    from kaa.compiler.proofs.findings import Findings
 
 TARGET = {
     "x86_64": ["--target=x86_64-unknown-none-elf", "-mcmodel=kernel", "-mno-red-zone", "-mgeneral-regs-only"],
@@ -76,7 +75,7 @@ def build(
     unchecked: bool = False,
     proofs: bool = True,
 ) -> Image:
-    """Builds the image, and with `proofs` proves it beside. Raises pipeline.Refused, toolchain.ToolError."""
+    """Builds the image, and with `proofs` proves it. Raises pipeline.Refused, toolchain.ToolError."""
     marks = [("start", time.perf_counter())]
 
     def mark(name: str) -> None:
@@ -87,12 +86,7 @@ def build(
     modules = import_package(package)
     refuse_unsafe(modules)
     mark("import")
-    provers: list[Beside] = []
-
-    def prove(program: Program, counts: Counts) -> None:
-        provers.append(Beside(program, counts))
-
-    compiled = compile_program(entry_points(modules), str(root), analysed=prove if proofs else None)
+    compiled = compile_program(entry_points(modules), str(root))
     mark("compile")
     flags = [*FREESTANDING, *TARGET[arch]]
     if cc == "gcc":
@@ -101,28 +95,33 @@ def build(
         flags.append("-DKAA_UNCHECKED")
     folder = output.parent / f"{output.stem}-{cc}{'-unchecked' if unchecked else ''}"
     bare = folder / "linked.elf"
-    try:
-        objects = compile_units(compiled.units, folder, cc, flags)
-        mark("C")
-        link(objects, script, bare)
-    except ToolError:
-        for prover in provers:
-            prover.stop()
-        raise
+    objects = compile_units(compiled.units, folder, cc, flags)
+    mark("C")
+    link(objects, script, bare)
     mark("link")
     table = line_table(bare, folder, root, cc, flags, objects, script)
     shutil.copyfile(table, output)
     mark("lines")
     findings: Findings | None = None
-    if provers:
-        try:
-            findings = provers[0].result(frame_sizes(bare))
-        except RuntimeError as error:  # the image is whole; who asks for strict proofs is told
-            print(error, file=sys.stderr)
-    mark("proofs")
+    if proofs:
+        findings = _prove(compiled, bare)
+        mark("proofs")
     seconds = {name: at - before for (_, before), (name, at) in zip(marks, marks[1:], strict=False)}
     seconds.update({f"compile.{k}": v for k, v in compiled.seconds.items()})
     return Image(output, compiled, seconds, findings)
+
+
+def _prove(compiled: Compiled, linked: Path) -> Findings | None:
+    """The proofs about a program whose image is made; None if one of them broke down, which is told."""
+    from kaa.compiler.proofs.run import prove
+    from kaa.compiler.proofs.stack import frame_sizes
+
+    compiled.counts.finish_all()
+    try:
+        return prove(compiled.program, frame_sizes(linked))
+    except Exception:
+        print(f"a proof broke down:\n{traceback.format_exc()}", file=sys.stderr)
+        return None
 
 
 def refuse_unsafe(modules: list[types.ModuleType]) -> None:

@@ -32,6 +32,7 @@ class Compiled:
     """A compiled program: its C texts and what is known of it."""
 
     program: Program
+    counts: Counts
     units: list[Unit]
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -79,24 +80,23 @@ def compile_program(
     root: str,
     roots: tuple[str, ...] = (),
     thunks: Iterable[Callable[..., Any]] = (),
-    analysed: Callable[[Program, Counts], None] | None = None,
 ) -> Compiled:
-    """Entry points → C texts. `analysed` is told of the program once it is known to be right, before its counts are
-    inserted. Raises Refused."""
+    """Entry points → C texts. The counts are inserted in some functions only: `counts.finish_all`. Raises Refused."""
     seconds: dict[str, float] = {}
     began = time.perf_counter()
     program = lower(entries, roots, thunks)
     seconds["lower"] = time.perf_counter() - began
 
+    found: list[Counts] = []
+
     def share(pair: Pair) -> dict[str, str]:
         began = time.perf_counter()
         counts = analyse(program, pair)
+        found.append(counts)
         seconds["analyse"] = time.perf_counter() - began
-        if analysed is not None and pair.index == 0:
-            analysed(program, counts)
         return Emitter(program, root, counts.finish).files(pair)
 
     began = time.perf_counter()
     files = together(share)
     seconds["emit"] = time.perf_counter() - began - seconds["analyse"]
-    return Compiled(program, [Unit(n, files[n]) for n in sorted(files)], seconds)
+    return Compiled(program, found[0], [Unit(n, files[n]) for n in sorted(files)], seconds)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from kaa.compiler import ir
 from kaa.compiler.effects import Effects, unowned
 from kaa.compiler.errors import CompileError
@@ -58,16 +56,10 @@ class Rewriting(Ownership):
         while work:
             block = work.pop()
             state = dict(states[block])
-            live = self.live_out(block)
-            lives: list[int] = []
-            for instr in reversed(block.instrs):
-                lives.append(live)
-                live = self.before(instr, live)
-            lives.reverse()
             for v in self.temporaries:
                 if not self.live_in[block] >> self.index[v] & 1:
                     state[v] = "N"
-            for instr, after in zip(block.instrs, lives, strict=True):
+            for instr, after in zip(block.instrs, self._lives(block), strict=True):
                 if instr.handler is not None:
                     again = {v: "N" for v in instr.defs() if v in self.owned and state[v] != "N"}  # released before it
                     self._merge(states, work, instr.handler.block, {**state, **again} if again else state)
@@ -77,6 +69,16 @@ class Rewriting(Ownership):
             for target in block.end.targets() if block.end else []:
                 self._merge(states, work, target, state)
         return states
+
+    def _lives(self, block: Block) -> list[int]:
+        """What is live after each instruction."""
+        live = self.live_out(block)
+        lives: list[int] = []
+        for instr in reversed(block.instrs):
+            lives.append(live)
+            live = self.before(instr, live)
+        lives.reverse()
+        return lives
 
     @staticmethod
     def _merge(states: dict[Block, dict[Var, str]], work: list[Block], target: Block, state: dict[Var, str]) -> None:
@@ -133,17 +135,11 @@ class Rewriting(Ownership):
                 state[v] = "O"
 
     def _rewrite_block(self, block: Block, state: dict[Var, str]) -> None:
-        live = self.live_out(block)
-        lives: list[int] = []
-        for instr in reversed(block.instrs):
-            lives.append(live)
-            live = self.before(instr, live)
-        lives.reverse()
         out: list[Instr] = []
         for v in self.temporaries:
             if state[v] != "N" and not self.live_in[block] >> self.index[v] & 1:
                 self._end_temporary(v, state, block.instrs[0] if block.instrs else block.end, out)
-        for instr, after in zip(block.instrs, lives, strict=True):
+        for instr, after in zip(block.instrs, self._lives(block), strict=True):
             self._rewrite_instr(instr, after, state, out)
             self._step(instr, after, state)
             if self.temporaries and not isinstance(instr, ir.Drop):
@@ -311,16 +307,7 @@ class Counts:
             rewriting.classify()
         rewriting.rewrite()
 
-
-def insert_counts(program: Program, check: Callable[[Program, Effects], None] | None = None) -> Effects:
-    """Runs the analysis over the whole program and rewrites every function. `check` may refuse what the analysis
-    found. Raises CompileError."""
-    counts = Counts(program)
-    counts.classify()
-    for error in counts.errors:
-        raise error
-    if check is not None:
-        check(program, counts.effects)
-    for fn in counts.functions:
-        counts.finish(fn)
-    return counts.effects
+    def finish_all(self) -> None:
+        """Inserts the retains and releases of all functions."""
+        for fn in self.functions:
+            self.finish(fn)

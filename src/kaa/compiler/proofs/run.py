@@ -61,10 +61,8 @@ class Prover:
             self.findings.refuse(proof, node, error)
 
 
-def prove(program: Program, sizes: dict[str, int] | None = None) -> Findings:
-    """Runs all proofs; the stacks' only with sizes of frames."""
+def prove(program: Program, sizes: dict[str, int]) -> Findings:
+    """Runs all proofs. Without the frames' sizes (by symbol) the stacks' finds recursion only."""
     prover = Prover(program)
     prover.run()
-    if sizes is not None:
-        prover.stacks(sizes)
-    return prover.findings
+    return prover.stacks(sizes)
