@@ -9,12 +9,9 @@ import pathlib
 import pytest
 import world
 
-from kaa.host.machine import Machine
-
 pytestmark = pytest.mark.boot
 
 EVERYWHERE = ["nice", "pinned", "move", "realtime", "roundrobin", "idle", "yield", "calls", "rights"]
-ICOUNT = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
 
 
 def check(boot: world.Boot, programs: world.Programs, words: list[str], cpus: int) -> None:
@@ -53,20 +50,8 @@ def test_real_time_leaves_a_twentieth(boot: world.Boot, programs: world.Programs
 
 
 def order(kernel: pathlib.Path, programs: world.Programs, cpus: int, append: str) -> str:
-    """The order in which four threads came, under icount. The program is process 1 of a machine that has a console and
-    no other stream: what a device answers comes at the host's time, not the machine's."""
-    folders = [world.cpio.directory(name) for name in ("bin", "dev", "proc", "tmp")]
-    console = world.cpio.character_device("dev/console", 5, 1, 0o600)
-    archive = world.cpio.write([*folders, console, programs.entry("scheduling")])
-    words = f"console=ttyS0 kaa.exit=debug panic=-1 rdinit=/bin/scheduling {append} -- order"
-    with Machine(
-        kernel, initrd=archive, append=words, memory="128M", cpus=cpus, extra=ICOUNT, rng=False, streams="none",
-        timeout=120,
-    ) as guest:  # fmt: skip
-        result = guest.run()
-    world.assert_sound(result)
-    assert result.status == 0, result.log[-2000:]
-    came, ok = (line for line in result.log.splitlines() if line.startswith("order "))
+    """The order in which four threads came, under icount."""
+    came, ok = world.under_icount(kernel, programs, "scheduling", "order", cpus, append)
     assert ok == "order ok"
     return came
 

@@ -134,6 +134,30 @@ class Boot:
             return guest.run(stdin)
 
 
+ICOUNT = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
+"""QEMU's words for a machine whose time is a count of instructions."""
+
+
+def under_icount(
+    kernel: pathlib.Path, programs: Programs, program: str, word: str, cpus: int, append: str
+) -> list[str]:
+    """The lines that begin with `word`, of those a test program prints for this argument, where time is a count of
+    instructions. It is process 1 of a machine that has a console and no other stream: what a device answers comes at
+    the host's time, not the machine's. It must exit with status 0, on a kernel that stays sound."""
+    folders = [cpio.directory(name) for name in ("bin", "dev", "proc", "tmp")]
+    console = cpio.character_device("dev/console", 5, 1, 0o600)
+    archive = cpio.write([*folders, console, programs.entry(program)])
+    words = f"console=ttyS0 kaa.exit=debug panic=-1 rdinit=/bin/{program} {append} -- {word}"
+    with Machine(
+        kernel, initrd=archive, append=words, memory="128M", cpus=cpus, extra=ICOUNT, rng=False, streams="none",
+        timeout=120,
+    ) as guest:  # fmt: skip
+        result = guest.run()
+    assert_sound(result)
+    assert result.status == 0, (append, cpus, result.log[-2000:])
+    return [line for line in result.log.splitlines() if line.startswith(word)]
+
+
 def assert_sound(result: Result) -> None:
     """The kernel said no traceback and ended in order."""
     assert TRACEBACK not in result.log, result.log[-6000:]
