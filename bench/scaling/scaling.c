@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much more one or more processors get done in the same time: the init of a machine of its own, which runs each
-// row with 1, 2, … workers, worker n on processor n, and prints "row workers operations-per-second" (the best of
-// ROUNDS). A worker is a process of its own (rows that end in _threads: a thread; pairs: two threads of one process).
+// row (or those that are named) with 1, 2, … workers, worker n on processor n, and prints
+// "row workers operations-per-second" (the best of ROUNDS). A worker is a process of its own (rows that end in _threads: a thread; pairs: two threads of one process).
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -261,6 +261,15 @@ static double measure(const struct row *row, int workers)
     return total * 1e9 / (ended - began);
 }
 
+static int wanted(const struct row *row, char **names)
+{
+    if (!*names)
+        return 1;
+    while (*names && strcmp(*names, row->name))
+        names++;
+    return *names != 0;
+}
+
 int main(int argc, char **argv)
 {
     int most = argc > 1 ? atoi(argv[1]) : 2;
@@ -273,7 +282,7 @@ int main(int argc, char **argv)
     mount("none", "/tmp", "tmpfs", 0, 0);
     shared = mmap(0, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-        for (int workers = 1; workers <= most && workers <= MOST; workers *= 2) {
+        for (int workers = 1; wanted(&rows[r], argv + (argc > 1) + 1) && workers <= most && workers <= MOST; workers *= 2) {
             double best = 0;
             for (int round = 0; round < ROUNDS; round++) {
                 double rate = measure(&rows[r], workers);

@@ -217,3 +217,18 @@ def test_the_area_names_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     assert percpu.remote(u32(5)).cpu == 5
     assert percpu.interrupt_count(u32(6), u32(1)) == 0
+
+
+def test_a_sum_has_a_part_on_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kaa.lang.unsafe import symbol
+
+    areas = percpu.Areas()
+    monkeypatch.setattr(percpu, "areas", areas)
+    areas.address[0] = symbol("kaa_boot_cpu")
+    areas.address[3] = symbol("another_area")
+    before = percpu.total(u64(5))
+    percpu.add(u64(5), u64(40))
+    monkeypatch.setattr(percpu, "_area", lambda: symbol("another_area"))
+    percpu.add(u64(5), u64((1 << 64) - 3))
+    assert percpu.total(u64(5)) - before == 37
+    assert percpu.total(u64(6)) == 0

@@ -172,16 +172,34 @@ def test_a_processor_keeps_few_objects_and_frames() -> None:
     frames = [buddy.allocate_page() for _ in range(200)]
     for pfn in frames:
         buddy.free_page(pfn)
-        assert cpu.boot.pages.depth <= 64
+        assert cpu.boot.pages.depth() <= 64
     where = [slab.buffer_alloc(16) for _ in range(300)]
     for item in where:
         slab.buffer_free(item, 16)
         assert cpu.boot.objects.counts[0] <= 64
     taken = [int(buddy.allocate_page()) for _ in range(100)]
     buddy.free_many(_slice(taken))
-    assert cpu.boot.pages.depth <= 64
+    assert cpu.boot.pages.depth() <= 64
     slab.drain_here()
     assert all_frames_are_free(sum(1 for cache in slab.caches if cache.active != 0))
+
+
+def test_a_processor_keeps_more_frames_where_there_is_more_memory() -> None:
+    boot(700)
+    assert buddy.frames_to_keep() == 64
+    boot(64 * 300)
+    assert buddy.frames_to_keep() == 256
+    frames = [int(buddy.allocate_page()) for _ in range(600)]
+    most = 0
+    for pfn in frames:
+        buddy.free_page(pfn)
+        most = max(most, cpu.boot.pages.depth())
+    assert most == 256
+    kept = [int(buddy.allocate_page()) for _ in range(cpu.boot.pages.depth())]
+    assert kept == frames[: -len(kept) - 1 : -1]  # the newest are kept, and the newest of them comes first
+    for pfn in kept:
+        buddy.free_page(pfn)
+    assert all_frames_are_free(0)
 
 
 def _slice(values: list[int]) -> Any:

@@ -22,8 +22,8 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.mm import events, fault_injection, frame, reclaim
 from kaa.kernel.mm.frame import FREE, RESERVED, page
-from kaa.kernel.mm.per_cpu import FRAMES, PageLists
-from kaa.lang import Array, Atomic, Slice, cold, guarded, inline, noinline, trailing_zeros, u32, u64
+from kaa.kernel.mm.per_cpu import FRAMES, FRAMES_AT_FIRST, PageLists
+from kaa.lang import Array, Atomic, Slice, cold, guarded, inline, noinline, popcount, trailing_zeros, u32, u64
 
 ORDERS: Final = 11
 MAX_ORDER: Final = 10
@@ -146,27 +146,28 @@ class Zone(LeafLock):
         self.release()
         if pfn == 0:
             return u64(0)
-        extra = (u32(1) << order) - 1
-        for index in range(extra):
-            lists.frames[index] = pfn + (extra - index)
-        lists.depth = extra
+        for other in range((u64(1) << order) - 1, u64(0), -1):
+            lists.push(pfn + other)
+        lists.most = frames_to_keep()
         return pfn
 
     @noinline
     def spill(self, lists: PageLists, frames: u32) -> None:
         """Give the oldest so many frames of a stack to the lists."""
-        left = lists.depth - frames
         self.acquire()
-        for index in range(frames):
-            self.give(u64(lists.frames[index]), 0)
+        for _ in range(frames):
+            self.give(lists.take_oldest(), 0)
         self.count_free(u64(frames))
         self.release()
-        for index in range(left):
-            lists.frames[index] = lists.frames[index + frames]
-        lists.depth = left
 
 
 zone = Zone()
+
+
+def frames_to_keep() -> u32:
+    """How many frames each processor may keep to itself: all together 1/64 of memory, if that is enough for any use."""
+    share = zone.total.load_relaxed() // (64 * popcount(machine.smp.online_mask()))
+    return u32(min(max(share, FRAMES_AT_FIRST), FRAMES))
 
 
 # -- boot
@@ -215,12 +216,8 @@ def allocate_page() -> u64:
         raise MemoryError
     flags = machine.irq.save()
     lists = machine.percpu.here().pages
-    depth = lists.depth
-    pfn: u64 = 0
-    if depth > 0:
-        lists.depth = depth - 1
-        pfn = u64(lists.frames[depth - 1])
-    else:
+    pfn = lists.pop()
+    if pfn == 0:
         pfn = zone.refill(lists)
     machine.irq.restore(flags)
     if pfn == 0:
@@ -299,8 +296,8 @@ def drain_here() -> None:
     """Give all frames that this processor keeps to the lists: large blocks are wanted, or memory is short."""
     flags = machine.irq.save()
     lists = machine.percpu.here().pages
-    if lists.depth != 0:
-        zone.spill(lists, lists.depth)
+    if lists.depth() != 0:
+        zone.spill(lists, lists.depth())
     machine.irq.restore(flags)
 
 
@@ -325,12 +322,10 @@ def free_page(pfn: u64) -> None:
     """Give one frame back; nobody has a reference any more."""
     flags = machine.irq.save()
     lists = machine.percpu.here().pages
-    if lists.depth == FRAMES:
-        zone.spill(lists, u32(FRAMES // 2))
+    if lists.depth() >= lists.most:
+        zone.spill(lists, lists.most // 2)
     page(pfn).flags.store_relaxed(0)
-    depth = lists.depth
-    lists.frames[depth] = pfn
-    lists.depth = depth + 1
+    lists.push(pfn)
     machine.irq.restore(flags)
 
 
@@ -338,16 +333,11 @@ def free_many(frames: Slice[u32]) -> None:
     """Give some single frames back; nobody has a reference any more."""
     flags = machine.irq.save()
     lists = machine.percpu.here().pages
-    depth = lists.depth
     for pfn in frames:
-        if depth == FRAMES:
-            lists.depth = depth
-            zone.spill(lists, u32(FRAMES // 2))
-            depth = lists.depth
+        if lists.depth() >= lists.most:
+            zone.spill(lists, lists.most // 2)
         page(u64(pfn)).flags.store_relaxed(0)
-        lists.frames[depth] = pfn
-        depth += 1
-    lists.depth = depth
+        lists.push(u64(pfn))
     machine.irq.restore(flags)
 
 
@@ -401,7 +391,7 @@ def free_pages_count() -> u64:
     for number in range(cpu.MAX_CPUS):
         other = cpu.get(u32(number))
         if other is not None:
-            total += other.pages.depth
+            total += other.pages.depth()
     return total
 
 

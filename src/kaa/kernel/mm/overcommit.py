@@ -4,6 +4,8 @@
 Mode 0 (the default) refuses a single request larger than all memory; mode 1 refuses nothing; mode 2 keeps the sum of
 all promises under `ratio` per cent of memory. Promised are private writable areas.
 
+Each processor keeps a part of the sum, which may be negative: memory is unmapped elsewhere than it was mapped.
+
 A call asks (`may_commit`) before it changes anything, and counts (`commit`) what it has made; so in mode 2 calls that
 ask at the same moment on several processors may together promise what each was told there is room for.
 """
@@ -12,25 +14,27 @@ from __future__ import annotations
 
 from typing import Final
 
+from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy
-from kaa.lang import Atomic, i64, u64
+from kaa.lang import Atomic, i64, inline, u64, wrapping_sub
 
 HEURISTIC: Final = 0
 ALWAYS: Final = 1
 NEVER: Final = 2
 
+PROMISED: Final = 0
+"""Which of the processors' sums is Committed_AS, in pages."""
+
 
 class Commitments:
-    """The policy, and pages promised so far (Committed_AS)."""
+    """The policy."""
 
     mode: Atomic[u64]
     ratio: Final[u64]
-    pages: Atomic[i64]
 
     def __init__(self) -> None:
         self.mode = Atomic(HEURISTIC)
         self.ratio = 50
-        self.pages = Atomic(0)
 
 
 commitments = Commitments()
@@ -41,13 +45,17 @@ def limit() -> u64:
     return buddy.total_pages() * commitments.ratio // 100
 
 
+def promised() -> u64:
+    """Pages promised so far (Committed_AS). Never less than nothing, though what is counted meanwhile may look so."""
+    return u64(max(i64(machine.percpu.total(PROMISED)), 0))
+
+
 def may_commit(pages: u64) -> bool:
     """Whether this many more pages may be promised."""
-    if commitments.mode.load_relaxed() == ALWAYS:
-        return True
-    if commitments.mode.load_relaxed() == NEVER:
-        return u64(max(commitments.pages.load(), 0)) + pages <= limit()
-    return pages <= buddy.total_pages()
+    mode = commitments.mode.load_relaxed()
+    if mode == HEURISTIC:
+        return pages <= buddy.total_pages()
+    return mode == ALWAYS or promised() + pages <= limit()
 
 
 def is_strict() -> bool:
@@ -55,11 +63,13 @@ def is_strict() -> bool:
     return commitments.mode.load_relaxed() == NEVER
 
 
+@inline
 def commit(pages: u64) -> None:
     """Count a promise."""
-    commitments.pages.fetch_add(i64(pages))
+    machine.percpu.add(PROMISED, pages)
 
 
+@inline
 def uncommit(pages: u64) -> None:
     """A promise is no longer needed."""
-    commitments.pages.fetch_sub(i64(pages))
+    machine.percpu.add(PROMISED, wrapping_sub(u64(0), pages))

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, PerCpu, inline, u32, u64
+from kaa.lang import Array, PerCpu, inline, u32, u64, wrapping_add, wrapping_sub
 from kaa.lang.unsafe import Ptr
 
-FRAMES: Final = 64
-"""Frames that a processor keeps at most."""
+FRAMES: Final = 256
+"""Frames that a processor keeps at most, on a machine with memory enough; a power of two."""
+FRAMES_AT_FIRST: Final = 64
 KINDS: Final = 22
 """Sizes of objects: slab.SIZES."""
 CLASSES: Final = 512
@@ -22,14 +23,48 @@ CLASSES: Final = 512
 
 
 class PageLists:
-    """Free frames, the one freed last on top."""
+    """Free frames: who wants one gets the one freed last, and the oldest go back first. A ring: `top` and `bottom` count
+    on for ever, modulo 2^32."""
 
-    frames: PerCpu[Array[u32, 64]]
-    depth: u32
+    frames: PerCpu[Array[u32, FRAMES]]
+    top: PerCpu[u32]
+    bottom: PerCpu[u32]
+    most: PerCpu[u32]
+    """As many frames are kept at most: by the size of memory (`Zone.refill`)."""
 
     def __init__(self) -> None:
-        self.frames = Array[u32, 64]()
-        self.depth = 0
+        self.frames = Array[u32, FRAMES]()
+        self.top = 0
+        self.bottom = 0
+        self.most = FRAMES_AT_FIRST
+
+    @inline
+    def depth(self) -> u32:
+        """How many there are."""
+        return wrapping_sub(self.top, self.bottom)
+
+    @inline
+    def push(self, pfn: u64) -> None:
+        """Keep a frame; there is room. Interrupts are off, as for what follows."""
+        top = self.top
+        self.frames[top & (FRAMES - 1)] = u32(pfn)
+        self.top = wrapping_add(top, 1)
+
+    @inline
+    def pop(self) -> u64:
+        """The frame freed last; 0: there is none."""
+        if self.top == self.bottom:
+            return u64(0)
+        top = wrapping_sub(self.top, 1)
+        self.top = top
+        return u64(self.frames[top & (FRAMES - 1)])
+
+    @inline
+    def take_oldest(self) -> u64:
+        """The frame freed first, of those that are there."""
+        bottom = self.bottom
+        self.bottom = wrapping_add(bottom, 1)
+        return u64(self.frames[bottom & (FRAMES - 1)])
 
 
 class ObjectLists:

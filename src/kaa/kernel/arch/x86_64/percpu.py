@@ -2,7 +2,7 @@
 """What each processor has for itself, reached through the gs segment while in the kernel.
 
 A page per processor holds its CpuLocal, then (descriptors.py) its task state segment at TASK_STATE and its descriptor
-table at DESCRIPTORS, then how often each vector came, at COUNTS. entry.py knows these offsets: 0 self, 8 current, 16
+table at DESCRIPTORS, then how often each vector came, at COUNTS, then its part of each sum (`add`), at SUMS. entry.py knows these offsets: 0 self, 8 current, 16
 entry stack, 24 user stack, 32 preempt count, 36 need_resched. preempt count and need_resched are neighbours so that
 preempt_enable() looks at both with one load. The boot processor's area is in the image (boot.py); smp.py makes the
 others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area names: `here()`.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import instructions, irq
-from kaa.lang import Array, borrowed, cold, handling, inline, preemption, struct, u32, u64
+from kaa.lang import Array, borrowed, cold, handling, inline, preemption, struct, u32, u64, wrapping_add
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ AREA_SIZE = 4096
 TASK_STATE = 128
 DESCRIPTORS = 256
 COUNTS = 1024
+SUMS = 3072
 RESCHEDULE_NOW = 1 << 32
 """The word of preempt count and need_resched that says: count zero, a switch is due."""
 
@@ -116,6 +117,13 @@ def leave_interrupt() -> None:
 @asm("incq %%gs:1024(,%0,8)", out=None, ins=["r"], clobber="memory,cc")
 def count_interrupt(vector: u64) -> None:
     """One more interrupt of that vector came to this processor."""
+
+
+@asm("addq %1, %%gs:3072(,%0,8)", out=None, ins=["r", "r"], clobber="memory,cc")
+def add(which: u64, amount: u64) -> None:
+    """Add to one of the 128 sums, modulo 2^64: to this processor's part, by one instruction that is not locked."""
+    parts = Ptr[u64](_area() + SUMS)
+    parts[which] = wrapping_add(parts[which], amount)
 
 
 @asm("movl %%gs:44, %0", out="=r", ins=[], clobber="memory")
@@ -289,6 +297,15 @@ def interrupt_count(number: u32, vector: u32) -> u64:
     """How many interrupts of a vector came to a processor."""
     area = areas.address[number]
     return u64(0) if area == 0 else Ptr[u64](area + COUNTS)[vector]
+
+
+def total(which: u64) -> u64:
+    """One of the sums, over all processors. While others add it is only near what it was at any moment."""
+    result: u64 = 0
+    for area in areas.address:
+        if area != 0:
+            result = wrapping_add(result, Ptr[u64](area + SUMS)[which])
+    return result
 
 
 def initialise() -> None:

@@ -52,7 +52,7 @@ def show_meminfo(out: TextBuffer) -> None:
     kib(out, b"SReclaimable:   ", 0)
     kib(out, b"SUnreclaim:     ", slabs)
     kib(out, b"CommitLimit:    ", overcommit.limit())
-    kib(out, b"Committed_AS:   ", u64(max(overcommit.commitments.pages.load(), i64(0))))
+    kib(out, b"Committed_AS:   ", overcommit.promised())
     kib(out, b"VmallocTotal:   ", 0)
     out.add(b"HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n")
 
