@@ -172,14 +172,76 @@ def test_all_readers_behind_a_writer_are_let_in_together(world: Machine) -> None
         world.meanwhile.insert(0, leave)
         sem.acquire_read()
 
-    world.meanwhile = [second_waits]
+    def wake_too_early() -> None:
+        world.wake(first)
+
+    world.meanwhile = [wake_too_early, second_waits]
     world.run(first)
     sem.acquire_read()
-    assert world.woken == [first, second]
+    assert world.woken == [first, first, second]
     sem.release_read()
     sem.release_read()
     with sem.write():
         pass
+
+
+def test_a_waiter_for_a_semaphore_is_overtaken_once_and_then_let_in(world: Machine) -> None:
+    for reading in (False, True):
+        a, b, c, d = (world.task() for _ in range(4))
+        sem = RwSem("s")
+        world.woken.clear()
+
+        def given_and_overtaken(sem: RwSem = sem, a: Any = a, c: Any = c) -> None:
+            world.run(a)
+            sem.release_write()
+            world.run(c)
+            sem.acquire_write()
+            assert not sem.try_read()
+
+        def given_again(sem: RwSem = sem, c: Any = c, d: Any = d) -> None:
+            world.run(c)
+            sem.release_write()
+            world.run(d)
+            assert sem.state.load() != 0, "who was overtaken is in without its having been empty"
+
+        world.run(a)
+        sem.acquire_write()
+        world.run(b)
+        world.meanwhile = [given_and_overtaken, given_again]
+        (sem.acquire_read if reading else sem.acquire_write)()
+        assert world.woken == [b, b] and not world.meanwhile
+        (sem.release_read if reading else sem.release_write)()
+        assert sem.state.load() == 0
+
+
+def test_readers_are_overtaken_only_where_nobody_is_inside(world: Machine) -> None:
+    a, b, c = (world.task() for _ in range(3))
+    sem = RwSem("s")
+
+    def one_leaves() -> None:
+        world.run(a)
+        sem.release_read()
+        world.run(c)
+        assert not sem.try_read() and sem.state.load() & 2
+        world.run(a)
+        sem.release_read()
+        world.run(c)
+        sem.acquire_read()  # empty: the writer in line has been woken, and does not run yet
+        assert b.state.load() == core.RUNNING
+
+    def last_leaves() -> None:
+        world.run(c)
+        sem.release_read()
+
+    world.run(a)
+    sem.acquire_read()
+    sem.acquire_read()
+    world.run(b)
+    world.meanwhile = [one_leaves, last_leaves]
+    sem.acquire_write()
+    assert world.woken == [b, b]
+    sem.release_write()
+    assert sem.state.load() == 0
 
 
 def test_no_wakeup_is_lost_between_looking_and_sleeping(world: Machine) -> None:

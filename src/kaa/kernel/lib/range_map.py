@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from kaa.lang import Array, inline, part, u64, usize
-from kaa.lang.unsafe import Unowned
+from kaa.lang.unsafe import Unowned, address_of, move, zero
 
 CAPACITY: Final = 32
+WORD: Final = 8
 
 
 class Range:
@@ -60,21 +61,36 @@ class Leaf(Generic[T]):
         return low
 
     def open(self, slot: usize) -> None:
-        """Make room at `slot`."""
-        position = self.count
-        while position > slot:
-            self.starts[position] = self.starts[position - 1]
-            self.entries[position] = self.entries[position - 1]
-            position -= 1
+        """Make room at `slot`: an entry that is None."""
+        assert slot <= self.count and self.count < CAPACITY
+        self._shift(slot, slot + 1, self.count - slot)
+        zero(address_of(self.entries) + slot * WORD, WORD)
         self.count += 1
 
     def close(self, slot: usize) -> None:
         """Take the entry at `slot` out."""
+        assert slot < self.count
         self.count -= 1
-        for position in range(slot, self.count):
-            self.starts[position] = self.starts[position + 1]
-            self.entries[position] = self.entries[position + 1]
-        self.entries[self.count] = None
+        self.entries[slot] = None
+        self._shift(slot + 1, slot, self.count - slot)
+        zero(address_of(self.entries) + self.count * WORD, WORD)
+
+    @inline
+    def _shift(self, source: usize, target: usize, number: usize) -> None:
+        """Move `number` entries. As words: no count is touched, the ranges themselves are not looked at."""
+        starts, entries = address_of(self.starts), address_of(self.entries)
+        move(starts + target * WORD, starts + source * WORD, number * WORD)
+        move(entries + target * WORD, entries + source * WORD, number * WORD)
+
+    def move_half(self, other: Leaf[T]) -> None:
+        """Move the upper half of a full leaf to an empty one."""
+        assert self.count == CAPACITY and other.count == 0
+        size = CAPACITY // 2 * WORD
+        move(address_of(other.starts), address_of(self.starts) + size, size)
+        move(address_of(other.entries), address_of(self.entries) + size, size)
+        zero(address_of(self.entries) + size, size)
+        self.count = CAPACITY // 2
+        other.count = CAPACITY // 2
 
 
 @part
@@ -207,14 +223,7 @@ class RangeMap(Generic[T]):
         """Move the upper half of a full leaf to a new one behind it."""
         upper = Leaf[T]()
         self.leaves.insert(number + 1, upper)
-        lower = self.leaves[number]
-        half = CAPACITY // 2
-        for slot in range(half):
-            upper.starts[slot] = lower.starts[slot + half]
-            upper.entries[slot] = lower.entries[slot + half]
-            lower.entries[slot + half] = None
-        upper.count = half
-        lower.count = half
+        self.leaves[number].move_half(upper)
 
     def remove(self, entry: T) -> None:
         """Take a range out that is in the map."""

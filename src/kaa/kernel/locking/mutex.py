@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import record
-from kaa.kernel.locking.waiters import Line, Waiter
+from kaa.kernel.locking.waiters import OWNER_LOOKS, Line, Waiter
 from kaa.kernel.sched import core
-from kaa.lang import Atomic, acquires, inline, lock, noinline, releases, u64
+from kaa.lang import Atomic, acquires, inline, lock, noinline, releases, u32, u64, wrapping_add
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -122,14 +122,16 @@ class Mutex(Line):
         if not machine.running.on_another(self.state.load_relaxed()) or self.spinning.exchange(1) != 0:
             return False
         taken = False
+        looks: u32 = 0
         while not machine.percpu.need_resched():
             seen = self.state.load_relaxed()
             if seen == 0:
                 taken = self.state.compare_exchange(0, machine.running.word())
                 if taken:
                     break
-            elif seen & WAITED_FOR != 0 or not machine.running.on_another(seen):
+            elif seen & WAITED_FOR != 0 or looks % OWNER_LOOKS == 0 and not machine.running.on_another(seen):
                 break
+            looks = wrapping_add(looks, 1)
             machine.irq.relax()
         self.spinning.store_release(0)
         return taken

@@ -1,29 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """RwSem: any number of readers or one writer, sleeping.
 
-One word: READER for each reader inside, or the writer's word (arch running.py) with WRITER; and WAITED_FOR. While
-nobody waits, entering and leaving is one compare-and-exchange or add. Who finds a writer inside that runs on another
-processor spins for it as for a mutex. Once somebody stands in line, everyone queues behind, so neither side starves:
-the last to leave lets in the first waiter, and with a reader all readers that follow it directly.
+One word: READER for each reader inside, or the writer's word (arch running.py) with WRITER; WAITED_FOR; STARVED. While
+nobody waits, entering and leaving is one compare-and-exchange or add. One task at a time spins instead of standing in
+line: for a writer as long as it runs on another processor, for readers, who are not known, for a while.
+
+Once somebody stands in line, others queue behind, but as with a mutex nothing is kept idle for one who sleeps: the
+last to leave wakes the first in line, and until that one runs, whoever finds the lock empty may enter. A waiter that
+found it taken when it woke is *starved*: then nobody overtakes any more, and the last to leave lets that one in. So
+neither side starves. With a reader, all readers that stand directly behind it are let in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import record
-from kaa.kernel.locking.waiters import Line, Waiter
-from kaa.lang import Atomic, acquires, inline, lock, noinline, releases, u64
+from kaa.kernel.locking.waiters import OWNER_LOOKS, Line, Waiter
+from kaa.kernel.sched import core
+from kaa.lang import Atomic, acquires, inline, lock, noinline, releases, u32, u64, wrapping_add
+
+if TYPE_CHECKING:
+    from kaa.kernel.process.task import Task
 
 WRITER: Final = 1
 WAITED_FOR: Final = 2
-READER: Final = 4
-FLAGS: Final = 7
+STARVED: Final = 4
+READER: Final = 8
 NOT_FLAGS: Final = 0xFFFF_FFFF_FFFF_FFF8
-NOT_WAITED_FOR: Final = 0xFFFF_FFFF_FFFF_FFFD
+NOT_STARVED: Final = 0xFFFF_FFFF_FFFF_FFFB
+NO_LINE: Final = 0xFFFF_FFFF_FFFF_FFF9
+"""Neither WAITED_FOR nor STARVED."""
+PATIENCE: Final = 500
+"""Looks at readers inside before a spinner goes to sleep."""
 
 
 @lock
@@ -104,84 +116,133 @@ class RwSem(Line):
 
     @noinline
     def _wait(self, reading: bool) -> None:
-        assert self.state.load_relaxed() & ~WAITED_FOR != machine.running.word() | WRITER, "a writer enters twice"
+        seen = self.state.load_relaxed()
+        assert seen & WRITER == 0 or seen & NOT_FLAGS != machine.running.word(), "a writer enters twice"
         began = record.begin_wait()
-        if not self._spin(reading):
+        if not self._overtake(reading) and not self._spin(reading):
             self._stand_in_line(reading)
         record.end_wait(self, began)
+
+    # -- without standing in line
+
+    def _overtake(self, reading: bool) -> bool:
+        """Enter if nobody is inside although somebody waits, and is not starved."""
+        return self.state.load_relaxed() == WAITED_FOR and self.state.compare_exchange(
+            WAITED_FOR, WAITED_FOR + READER if reading else machine.running.word() | (WRITER | WAITED_FOR)
+        )
+
+    def _spin(self, reading: bool) -> bool:
+        """Wait for a writer that is running, or for readers. True if we are inside then."""
+        if self.state.load_relaxed() & WAITED_FOR != 0 or self.spinning.exchange(1) != 0:
+            return False
+        entered = False
+        looks: u32 = 0
+        patience: u32 = PATIENCE
+        while not machine.percpu.need_resched() and patience != 0:
+            seen = self.state.load_relaxed()
+            if seen & WAITED_FOR != 0:
+                break
+            if seen & WRITER != 0:
+                if looks % OWNER_LOOKS == 0 and not machine.running.on_another(seen & NOT_FLAGS):
+                    break
+            else:
+                entered = self._try_enter(reading, seen)
+                if entered:
+                    break
+                patience -= 1
+            looks = wrapping_add(looks, 1)
+            machine.irq.relax()
+        self.spinning.store_release(0)
+        return entered
+
+    @inline
+    def _try_enter(self, reading: bool, seen: u64) -> bool:
+        """One try where nobody waits and no writer is inside."""
+        if reading:
+            return self.state.compare_exchange(seen, seen + READER)
+        return seen == 0 and self.state.compare_exchange(0, machine.running.word() | WRITER)
+
+    # -- the line
 
     def _stand_in_line(self, reading: bool) -> None:
         """Announcing first and looking second: a release that happens in between either sees the announcement (and
         then waits for the line's lock) or happened early enough for us to see its result."""
         task = machine.percpu.current()
+        waiter = task.lock_waiter
         self.lock_line()
         self.state.fetch_or(WAITED_FOR)
-        if self.first is None and self._enter(reading, machine.running.word()):
-            self.state.fetch_and(NOT_WAITED_FOR)
+        if self.first is not None or not self._enter(reading, machine.running.word()):
+            waiter.woken = False
+            waiter.exclusive = not reading
+            waiter.task = task
+            self.push(waiter)
+            self._sleep_in_line(waiter, task)
+        if self.first is None:
+            self.state.fetch_and(NO_LINE)
+        self.unlock_line()
+
+    def _sleep_in_line(self, waiter: Waiter, task: Task) -> None:
+        """Until we are inside. The line is locked, now and at the end: who lets in or wakes does that with the line
+        locked, so when we unlock it nobody looks at the waiter or the task any more, and all may go."""
+        while True:
+            core.set_state(task, core.UNINTERRUPTIBLE)
             self.unlock_line()
-            return
-        waiter = task.lock_waiter
-        waiter.exclusive = not reading
-        self.await_grant(waiter, task)
-
-    def _spin(self, reading: bool) -> bool:
-        """Wait for a writer that is running. True if we are inside then."""
-        if not self._worth_spinning() or self.spinning.exchange(1) != 0:
-            return False
-        entered = False
-        while not machine.percpu.need_resched():
-            if self.state.load_relaxed() & (WRITER | WAITED_FOR) != 0:
-                if not self._worth_spinning():
+            core.schedule()
+            self.lock_line()
+            if waiter.woken:
+                break
+            if self.first is waiter:
+                if self._enter(not waiter.exclusive, machine.running.word()):
+                    self.pop()
+                    if not waiter.exclusive:
+                        self._let_in()
                     break
-            else:
-                entered = (
-                    self._try_read() if reading else self.state.compare_exchange(0, machine.running.word() | WRITER)
-                )
-                if entered or not reading:
-                    break
-            machine.irq.relax()
-        self.spinning.store_release(0)
-        return entered
-
-    def _worth_spinning(self) -> bool:
-        """There is no line, and the writer inside runs on another processor."""
-        seen = self.state.load_relaxed()
-        return seen & (WRITER | WAITED_FOR) == WRITER and machine.running.on_another(seen & NOT_FLAGS)
+                self.state.fetch_or(STARVED)
+        core.set_state(task, core.RUNNING)
 
     def _enter(self, reading: bool, writer: u64) -> bool:
-        """One try, whoever waits; with the line locked. Only releases can happen meanwhile: WAITED_FOR keeps others
-        out. `writer`: the word of who is to be inside, if it writes."""
+        """One try of the first in line, with the line locked. Others may leave meanwhile, or overtake. `writer`: the
+        word of who is to be inside, if it writes."""
         while True:
             state = self.state.load()
             if state & WRITER != 0 or (not reading and state >= READER):
                 return False
-            if self.state.compare_exchange(state, state + READER if reading else state | writer | WRITER):
+            fresh = state & NOT_STARVED
+            if self.state.compare_exchange(state, fresh + READER if reading else fresh | writer | WRITER):
                 return True
+
+    def _let_in(self) -> None:
+        """Let in the first in line, and after a reader the readers behind it, if there is room. The line is locked."""
+        waiter = self.first
+        while waiter is not None and self._enter(not waiter.exclusive, waiter.owner_word()):
+            self.pop()
+            waiter.notify()
+            waiter = None if waiter.exclusive else self.first
+
+    # -- leaving
 
     @noinline
     def _leave_contended(self) -> None:
-        """WAITED_FOR was set meanwhile, and nothing else can have changed: the line is locked by who set it, until it
-        stands there or has found us gone."""
-        assert self.state.load_relaxed() == machine.running.word() | WRITER | WAITED_FOR, "a stranger leaves"
-        self.state.store_release(WAITED_FOR)
-        self._admit()
+        """WAITED_FOR was set meanwhile, maybe STARVED too. With the line locked nobody changes them."""
+        assert self.state.load_relaxed() & NO_LINE == machine.running.word() | WRITER, "a stranger leaves"
+        self.lock_line()
+        self.state.store_release(self.state.load_relaxed() & (WAITED_FOR | STARVED))
+        self._pass_on()
+        self.unlock_line()
 
     @noinline
     def _admit(self) -> None:
-        """Let in the first waiter, and after a reader the readers behind it."""
+        """The last reader has left."""
         self.lock_line()
-        while True:
-            waiter: Waiter | None = self.first
-            if waiter is None:
-                self.state.fetch_and(NOT_WAITED_FOR)
-                break
-            writing = waiter.exclusive
-            if not self._enter(not writing, waiter.owner_word()):
-                break
-            self.pop()
-            waiter.notify()
-            if writing:
-                if self.first is None:
-                    self.state.fetch_and(NOT_WAITED_FOR)
-                break
+        self._pass_on()
         self.unlock_line()
+
+    def _pass_on(self) -> None:
+        """It is the turn of the first in line. The line is locked."""
+        first = self.first
+        if self.state.load_relaxed() & STARVED != 0:
+            self._let_in()
+        elif first is not None:
+            first.wake()
+        if self.first is None:
+            self.state.fetch_and(NO_LINE)

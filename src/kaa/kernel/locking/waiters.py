@@ -9,7 +9,7 @@ takes the lock once more before it goes on: from then on nobody else knows the w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spin_word import SpinWord
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
 
 from kaa.kernel.sched import core  # noqa: E402  (rooms that know each other import modules, not names)
+
+OWNER_LOOKS: Final = 16
+"""Who spins asks, each time that it has looked at the lock so often, whether the owner still runs: what says so lies
+beside what the owner's processor writes all the time."""
 
 
 class Waiter:
@@ -47,6 +51,10 @@ class Waiter:
         """Called under the queue's lock, maybe in an interrupt, when the queue is woken. Must neither sleep nor
         wait."""
         self.woken = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the task, if there is one, look again."""
         task = self.task
         if task is not None:
             core.wake(task)
@@ -111,25 +119,6 @@ class Line(SpinWord):
         """After lock_line."""
         self.give_word()
         machine.percpu.preempt_enable()
-
-    def await_grant(self, waiter: Waiter, task: Task) -> None:
-        """Stand at the end of the line and sleep until who releases the lock has granted it. Called with the line
-        locked, and gives it back.
-
-        That it was granted is looked at under the line's lock: who grants does that, and wakes, with the line locked,
-        so when we leave here nobody looks at the waiter, the task or the lock's line any more, and all may go."""
-        waiter.woken = False
-        waiter.task = task
-        self.push(waiter)
-        while True:
-            core.set_state(task, core.UNINTERRUPTIBLE)
-            self.unlock_line()
-            core.schedule()
-            self.lock_line()
-            if waiter.woken:
-                break
-        core.set_state(task, core.RUNNING)
-        self.unlock_line()
 
     def push(self, waiter: Waiter) -> None:
         """Stand at the end, with the line locked."""

@@ -23,8 +23,8 @@ CLASSES: Final = 512
 
 
 class PageLists:
-    """Free frames: who wants one gets the one freed last, and the oldest go back first. A ring: `top` and `bottom` count
-    on for ever, modulo 2^32."""
+    """Free frames: who wants one gets the one freed last, and the oldest go back first. A ring: `top` and `bottom`
+    count on for ever, modulo 2^32."""
 
     frames: PerCpu[Array[u32, FRAMES]]
     top: PerCpu[u32]

@@ -110,7 +110,7 @@ def post(box: Mailbox, receivers: u64) -> None:
 def wait(box: Mailbox) -> None:
     """Until all have done what was posted."""
     while box.pending.load_acquire() != 0:
-        instructions.pause()
+        irq.relax()
 
 
 def call(processor_set: u64, function: Callable[[u64], None], argument: u64) -> None:

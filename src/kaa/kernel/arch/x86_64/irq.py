@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaa.kernel.arch.x86_64 import apic, percpu, processors
+from kaa.kernel.arch.x86_64 import apic, cpu, percpu, processors
 from kaa.lang import Array, Atomic, interrupts, u32, u64
 from kaa.lang.unsafe import asm
 
 FIRST_VECTOR = 48
 LAST_VECTOR = 239
 FLAG = 0x200
+SPINS_A_VISIT = 32
 
 simulated: dict[str, bool] = {"on": True}
 
@@ -57,8 +58,15 @@ def halt() -> None:
 
 
 @asm("pause", out=None, ins=[], clobber="memory")
+def _pause() -> None:
+    """Intel SDM 2, PAUSE."""
+
+
 def relax() -> None:
-    """A hint that this processor spins: it may let others go first."""
+    """A hint that this processor spins: it may let others go first. From a virtual processor that may be a visit to the
+    host, which takes longer than most of what is waited for: there one in SPINS_A_VISIT does it."""
+    if not cpu.features.hypervisor or percpu.count_spin() % SPINS_A_VISIT == 0:
+        _pause()
 
 
 @interrupts("restore")

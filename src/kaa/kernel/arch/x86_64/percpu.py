@@ -2,10 +2,11 @@
 """What each processor has for itself, reached through the gs segment while in the kernel.
 
 A page per processor holds its CpuLocal, then (descriptors.py) its task state segment at TASK_STATE and its descriptor
-table at DESCRIPTORS, then how often each vector came, at COUNTS, then its part of each sum (`add`), at SUMS. entry.py knows these offsets: 0 self, 8 current, 16
-entry stack, 24 user stack, 32 preempt count, 36 need_resched. preempt count and need_resched are neighbours so that
-preempt_enable() looks at both with one load. The boot processor's area is in the image (boot.py); smp.py makes the
-others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area names: `here()`.
+table at DESCRIPTORS, then how often each vector came, at COUNTS, then its part of each sum, at SUMS. entry.py knows
+these offsets: 0 self, 8 current, 16 entry stack, 24 user stack, 32 preempt count, 36 need_resched. preempt count and
+need_resched are neighbours so that preempt_enable() looks at both with one load. The boot processor's area is in the
+image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area
+names: `here()`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class CpuLocal:
     """What the processor starts on: the top."""
     interrupted_user: u32 = 0
     """Whether the last interrupt came in user mode."""
+    spins: u32 = 0
+    """How often it has spun, modulo 2^32."""
 
 
 simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0, "number": 0}
@@ -98,6 +101,13 @@ def _store_resched(value: u32) -> None:
 @asm("movl %%gs:40, %0", out="=r", ins=[])
 def _cpu() -> u32:
     return u32(simulated["number"])
+
+
+@asm("incl %%gs:108; movl %%gs:108, %0", out="=r", ins=[], clobber="memory,cc")
+def count_spin() -> u32:
+    """This processor spins once more; how often by now."""
+    simulated["spins"] = simulated.get("spins", 0) + 1
+    return u32(simulated["spins"])
 
 
 @handling("begin")

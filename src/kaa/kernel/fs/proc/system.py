@@ -12,7 +12,7 @@ from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
 from kaa.kernel.init import command_line
 from kaa.kernel.mm import buddy, overcommit, reclaim, slab
 from kaa.kernel.mm.page_cache import cached_pages
-from kaa.lang import Bytes, i64, u64
+from kaa.lang import Bytes, u64
 
 SPACE = 32
 NEWLINE = 10
