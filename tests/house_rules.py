@@ -28,8 +28,3 @@ FILE_LINES_AT_MOST = 600
 
 FUNCTION_LINES_AT_MOST = 80
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
-
-PYRIGHT_SECONDS = 300
-PYRIGHT_CANNOT = ("Expected class but received \"Literal[", "Variable not allowed in type expression")
-"""What pyright says of the N in Array[T, N] and Bits[T, N]: Python's types have no word for a number as an argument.
-Only on lines that have such a type."""

@@ -6,17 +6,15 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 import pathlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 import house_rules as rules
-from kaa.host import unsafe_share
+from kaa.host import strict_types, unsafe_share
 
 HOME = pathlib.Path(__file__).resolve().parents[1]
 SOURCES = HOME / "src"
@@ -136,17 +134,7 @@ def test_ruff_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
 
 
-def is_a_number_in_a_type(diagnostic: dict[str, Any]) -> bool:
-    """Whether pyright only stumbles over the N of an Array[T, N]."""
-    line = pathlib.Path(diagnostic["file"]).read_text().splitlines()[diagnostic["range"]["start"]["line"]]
-    return diagnostic["message"].startswith(rules.PYRIGHT_CANNOT) and ("Array[" in line or "Bits[" in line)
-
-
 @pytest.mark.slow
 def test_pyright_strict_finds_nothing() -> None:
-    done = subprocess.run([sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable], cwd=HOME,
-                          capture_output=True, text=True, timeout=rules.PYRIGHT_SECONDS)
-    found = json.loads(done.stdout)["generalDiagnostics"]
-    errors = [f"{d['file']}:{d['range']['start']['line'] + 1} {d['message']}"
-              for d in found if d["severity"] == "error" and not is_a_number_in_a_type(d)]
+    errors = strict_types.errors()
     assert not errors, f"{len(errors)} errors\n" + "\n".join(errors[:60])

@@ -139,12 +139,10 @@ class Expressions(Core):
 
     def narrowed(self, value: Value, key: tuple[str, ...] | None) -> Value:
         """The value at its narrowed type, if a test before has narrowed it."""
-        if key is None or key not in self.facts or isinstance(value, CompileTime):
+        if key is None or key not in self.facts or isinstance(value, (CompileTime, Const)):
             return value
         to = self.facts[key]
         if to == strip(value.type):
-            return value
-        if isinstance(value, Const):
             return value
         return self._cast(value, to)
 
@@ -506,7 +504,6 @@ class Expressions(Core):
         self.facts.update(t_facts)
         a = self._branch_value(node.body, expected)
         a_block, a_reach = self.block, self.reachable
-        a_len = len(self.temps)
         self.facts = dict(before)
         # the type of the result is known only after both: the second branch is lowered into its own block first
         self.reachable = True
@@ -531,7 +528,6 @@ class Expressions(Core):
         self.emit(ir.Assign(out, a))
         self.goto(end)
         self.place_block(end)
-        del a_len
         return out
 
     def _branch_value(self, node: ast.expr, expected: Type | None) -> Value:
