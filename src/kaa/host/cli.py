@@ -79,8 +79,8 @@ def test(words: Words = None) -> int:
 
 
 @app.command(context_settings=PASS)
-def bench(which: Annotated[str, typer.Argument(metavar="language|linux|scaling")], words: Words = None) -> int:
-    """Measure: the price of Python, or this kernel beside Linux."""
+def bench(which: Annotated[str, typer.Argument(metavar="language|linux|scaling|stress")], words: Words = None) -> int:
+    """Measure: the price of Python, this kernel beside Linux; or keep it busy with a random mix of stressors."""
     from kaa.host import bench as benching
     if which == "language":
         return benching.language(words or [])
@@ -89,7 +89,10 @@ def bench(which: Annotated[str, typer.Argument(metavar="language|linux|scaling")
     if which == "scaling":
         from kaa.host import scaling
         return scaling.main(words or [])
-    raise Refusal(f"bench {which}: choose language, linux or scaling", USAGE)
+    if which == "stress":
+        from kaa.host import stress
+        return stress.main(words or [])
+    raise Refusal(f"bench {which}: choose language, linux, scaling or stress", USAGE)
 
 
 @app.command("compile", context_settings=PASS)
