@@ -18,7 +18,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.path_text import path_text
-from kaa.kernel.fs.proc import task_files, task_memory, task_scheduling
+from kaa.kernel.fs.proc import task_areas, task_files, task_memory, task_scheduling
 from kaa.kernel.fs.synthetic import DirectoryFile, GeneratedFile
 from kaa.kernel.fs.text import TextBuffer, digit_value
 from kaa.kernel.process import foreign, ids
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
     from kaa.kernel.fs.file import File
     from kaa.kernel.fs.superblock import SuperBlock
+    from kaa.kernel.mm.address_space import AddressSpace
+    from kaa.kernel.mm.vma import Vma
     from kaa.kernel.process.task import Task
 
 CAP_SYS_PTRACE = 19
@@ -36,13 +38,14 @@ FDINFO_BASE = 0x40000
 
 
 class TaskFile:
-    """A name in /proc/PID. `private`: for the same user only."""
+    """A name in /proc/PID. `private`: for the same user only. `show_area`: the text is one area after the other."""
 
     name: Final[bytes]
     mode: Final[u32]
     show: Final[Callable[[TextBuffer, Task], None] | None]
     store: Final[Callable[[Bytes, Task], None] | None]
     private: Final[bool]
+    show_area: Final[Callable[[TextBuffer, AddressSpace, Vma], None] | None]
 
     def __init__(
         self,
@@ -51,12 +54,14 @@ class TaskFile:
         show: Callable[[TextBuffer, Task], None] | None,
         store: Callable[[Bytes, Task], None] | None = None,
         private: bool = False,
+        show_area: Callable[[TextBuffer, AddressSpace, Vma], None] | None = None,
     ) -> None:
         self.name = name
         self.mode = mode
         self.show = show
         self.store = store
         self.private = private
+        self.show_area = show_area
 
 
 REGULAR = S_IFREG | 0o444
@@ -70,8 +75,8 @@ TASK_FILES: list[TaskFile] = [
     TaskFile(b"cmdline", REGULAR, task_memory.show_cmdline),
     TaskFile(b"environ", S_IFREG | 0o400, task_memory.show_environ, None, True),
     TaskFile(b"auxv", S_IFREG | 0o400, task_memory.show_auxv, None, True),
-    TaskFile(b"maps", REGULAR, task_memory.show_maps, None, True),
-    TaskFile(b"smaps", REGULAR, task_memory.show_smaps, None, True),
+    TaskFile(b"maps", REGULAR, None, None, True, task_areas.show_area),
+    TaskFile(b"smaps", REGULAR, None, None, True, task_areas.show_area_sizes),
     TaskFile(b"smaps_rollup", REGULAR, task_memory.show_smaps_rollup, None, True),
     TaskFile(b"limits", REGULAR, task_files.show_limits),
     TaskFile(b"mounts", REGULAR, task_files.show_mounts),
@@ -211,6 +216,9 @@ class TaskText(TaskInode):
         """Checks who asks."""
         if self.entry.private:
             require_access(task_of(self.pid))
+        show_area = self.entry.show_area
+        if show_area is not None:
+            return task_areas.AreasFile(self.pid, show_area, self, path, flags)
         return TaskTextFile(self, path, flags)
 
 

@@ -1,30 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The texts of /proc/PID about its memory: cmdline, environ, auxv, maps, smaps, statm. Formats: proc(5).
-
-The address space's lock is held for reading while areas are listed; texts are in kernel memory, so nothing faults under
-it.
-"""
+"""The texts of /proc/PID about its memory as a whole: cmdline, environ, auxv, statm, smaps_rollup. Formats: proc(5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.stat import device_major, device_minor
-from kaa.kernel.arch import machine
-from kaa.kernel.fs.path_text import path_text
 from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
-from kaa.kernel.mm import pages
-from kaa.kernel.mm.vma import EXEC, READ, SHARED, WRITE
 from kaa.kernel.process import foreign
-from kaa.lang import Bytes, u32, u64
+from kaa.lang import Bytes, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
-    from kaa.kernel.mm.vma import Vma
     from kaa.kernel.process.task import Task
 
-NAME_COLUMN = 73
-NEWLINE = 10
 SPACE = 32
 
 
@@ -107,95 +95,8 @@ def show_statm(out: TextBuffer, task: Task) -> None:
     out.add(b" 0\n")
 
 
-def show_maps(out: TextBuffer, task: Task) -> None:
-    """/proc/PID/maps."""
-    mm = foreign.memory_of(task)
-    if mm is None:
-        return
-    with mm.lock.read():
-        for vma in mm.areas:
-            show_area(out, mm, vma)
-
-
-def show_area(out: TextBuffer, mm: AddressSpace, vma: Vma) -> None:
-    """One line: range, rights, offset, device, inode, name."""
-    start = out.length
-    out.hexadecimal(vma.start, 8)
-    out.byte(0x2D)
-    out.hexadecimal(vma.end, 8)
-    out.byte(SPACE)
-    out.byte(0x72 if vma.flags & READ else 0x2D)
-    out.byte(0x77 if vma.flags & WRITE else 0x2D)
-    out.byte(0x78 if vma.flags & EXEC else 0x2D)
-    out.byte(0x73 if vma.flags & SHARED else 0x70)
-    out.byte(SPACE)
-    file = vma.file
-    inode = None if file is None else file.inode()
-    if file is None or inode is None:
-        out.add(b"00000000 00:00 0 ")
-        name = area_name(mm, vma)
-        if len(name) > 0:
-            pad(out, start)
-            out.add(name)
-    else:
-        out.hexadecimal(vma.offset, 8)
-        out.byte(SPACE)
-        out.hexadecimal(u64(device_major(inode.superblock.device)), 2)
-        out.byte(0x3A)
-        out.hexadecimal(u64(device_minor(inode.superblock.device)), 2)
-        out.byte(SPACE)
-        out.decimal(inode.number)
-        out.byte(SPACE)
-        path = file.path
-        if path is not None:
-            pad(out, start)
-            out.add(path_text(path, machine.percpu.current().fs.root()))
-    out.byte(NEWLINE)
-
-
-def pad(out: TextBuffer, start: u64) -> None:
-    """Blanks up to the name's column."""
-    while out.length - start < NAME_COLUMN:
-        out.byte(SPACE)
-
-
-def area_name(mm: AddressSpace, vma: Vma) -> Bytes:
-    """[heap], [stack], [vdso], or nothing."""
-    if vma.start <= mm.start_stack < vma.end:
-        return b"[stack]"
-    if vma.start < mm.program_break and vma.end > mm.start_break and mm.start_break != 0:
-        return b"[heap]"
-    if vma.special != 0 and mm.vdso_address != 0:
-        return b"[vdso]" if vma.flags & EXEC else b"[vvar]"
-    return b""
-
-
-def show_smaps(out: TextBuffer, task: Task) -> None:
-    """/proc/PID/smaps: maps with sizes."""
-    mm = foreign.memory_of(task)
-    if mm is None:
-        return
-    with mm.lock.read():
-        for vma in mm.areas:
-            show_area(out, mm, vma)
-            _sizes(out, (vma.end - vma.start) >> 12, pages.count_resident(mm, vma.start, vma.end))
-            out.add(b"VmFlags:")
-            _vm_flags(out, vma.flags)
-            out.byte(NEWLINE)
-
-
-def _vm_flags(out: TextBuffer, flags: u32) -> None:
-    if flags & READ:
-        out.add(b" rd")
-    if flags & WRITE:
-        out.add(b" wr")
-    if flags & EXEC:
-        out.add(b" ex")
-    if flags & SHARED:
-        out.add(b" sh")
-
-
-def _sizes(out: TextBuffer, size: u64, resident: u64) -> None:
+def sizes(out: TextBuffer, size: u64, resident: u64) -> None:
+    """What smaps tells of an area, or smaps_rollup of all: in pages."""
     kib(out, b"Size:           ", size)
     out.add(b"KernelPageSize:        4 kB\nMMUPageSize:           4 kB\n")
     kib(out, b"Rss:            ", resident)
@@ -217,4 +118,4 @@ def show_smaps_rollup(out: TextBuffer, task: Task) -> None:
     if mm is None:
         return
     out.add(b"00000000-7ffffffff000 ---p 00000000 00:00 0                          [rollup]\n")
-    _sizes(out, mm.total_pages, mm.resident_pages())
+    sizes(out, mm.total_pages, mm.resident_pages())
