@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from kaa.host import build, gdb, installing, paths, run
+from kaa.host import build, gdb, installing, run
 from kaa.host.errors import FAILED
 from kaa.host.machine import Machine, Result
 from kaa.host.streams import FdSource
@@ -173,9 +173,10 @@ class Mix:
 
 def show_state(kernel: pathlib.Path, stub: pathlib.Path) -> None:
     """What the machine's processors and tasks do, by gdb."""
-    symbols = kernel.parent / paths.SYMBOLS.relative_to(paths.BUILD).parent / kernel.name
+    debug = kernel.parent / "debug" / kernel.name
     commands = ["thread apply all backtrace 16", "kaa-tasks"]
-    subprocess.run(gdb.gdb_words(symbols if symbols.exists() else kernel, stub, [], commands, batch=True), timeout=120, check=False)
+    words = gdb.gdb_words(debug if debug.exists() else kernel, stub, [], commands, batch=True)
+    subprocess.run(words, timeout=120, check=False)
 
 
 def stress(mix: Mix, kernel: pathlib.Path, options: run.Options) -> Result:
