@@ -56,6 +56,7 @@ SHARING: dict[Any, str] = {
 }
 
 
+SIMPLE: dict[type[Any], Type] = {int: I64, bool: BOOL, bytes: BYTES, str: STR, lang.Trampoline: TRAMPOLINE}
 CALLABLE: tuple[Any, ...] = (vars(collections.abc)["Callable"], vars(typing)["Callable"])  # pyright knows but part
 
 
@@ -75,6 +76,7 @@ class Annotations:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._plain: dict[type[Any], Type | None] = {}  # classes without type parameters
 
     def field(self, node: ast.expr, module: Module, typevars: dict[object, Type]) -> FieldType:
         """The annotation of a field: sharing wrappers are peeled off and recorded."""
@@ -156,15 +158,22 @@ class Annotations:
             return VIEW
         if isinstance(live, typing.NewType):
             return self.of_live(live.__supertype__, typevars)
-        if not isinstance(live, type) or self.program.container(live) is not None:
+        if not isinstance(live, type):
             return None
-        return self._of_class(live, typevars)
+        if live in self._plain:
+            return self._plain[live]
+        found = self._of_class(live, typevars)
+        if not getattr(live, "__parameters__", ()):
+            self._plain[live] = found
+        return found
 
     def _of_class(self, live: type[Any], typevars: dict[object, Type]) -> Type | None:
+        if self.program.container(live) is not None:
+            return None
         width = live.__dict__.get("__kaa_int__")
         if width is not None:
             return IntType(*width)
-        simple = {int: I64, bool: BOOL, bytes: BYTES, str: STR, lang.Trampoline: TRAMPOLINE}.get(live)
+        simple = SIMPLE.get(live)
         if simple is not None:
             return simple
         if issubclass(live, enum.Enum):

@@ -54,10 +54,10 @@ class ArgumentBinding(Operators):
                     self.error(f"takes {len(params)} arguments, {len(arguments)} given", node)
                 name = params[position].name
                 position += 1
+            elif all(p.name != name for p in params):
+                self.error(f"there is no parameter '{name}'", node)
             if name in out:
                 self.error(f"argument '{name}' is given twice", node)
-            if all(p.name != name for p in params):
-                self.error(f"there is no parameter '{name}'", node)
             out[name] = value
         return out
 
@@ -66,8 +66,8 @@ class ArgumentBinding(Operators):
         matched = self._match(params, arguments, node)
         types = {p.name: p.type for p in params}
         out: dict[str, Value] = {}
-        nodes = list(matched.items())
-        for i, (name, a) in enumerate(nodes):
+        given = list(matched.values())
+        for i, (name, a) in enumerate(matched.items(), 1):
             v = a if isinstance(a, Value) else self.expr(a, types[name])
             if isinstance(types[name], IteratorType):
                 out[name] = v
@@ -79,8 +79,7 @@ class ArgumentBinding(Operators):
                 continue
             where = a if isinstance(a, ast.AST) else node
             v = self.coerce(v, types[name], where, f"argument '{name}'")
-            later = [x for _, x in nodes[i + 1 :] if isinstance(x, ast.AST)]
-            if isinstance(v, Var) and not v.temp and any(map(has_walrus, later)):
+            if isinstance(v, Var) and not v.temp and any(isinstance(x, ast.AST) and has_walrus(x) for x in given[i:]):
                 v = self._settled(v, where, None)  # type: ignore[arg-type]
             out[name] = v
         for p in params:

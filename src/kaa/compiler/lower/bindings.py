@@ -63,7 +63,7 @@ def assigned_attributes(nodes: Iterable[ast.stmt]) -> set[str]:
 
 
 def _all(body: Iterable[ast.stmt]) -> frozenset[str]:
-    return NOTHING.union(*(assigned_names(s) for s in body))
+    return NOTHING.union(*filter(None, map(assigned_names, body)))
 
 
 def _blocks(node: ast.stmt) -> list[ast.stmt]:

@@ -74,6 +74,7 @@ class Core:
         self.program: Program = function.program
         self.declared = declared
         self.blocks: list[Block] = []
+        self.block_count = -1
         self.block = self.new_block("entry")
         self.blocks.append(self.block)
         self.reachable = True
@@ -101,7 +102,7 @@ class Core:
     # ---- blocks and instructions -------------------------------------------------------------------------------------
 
     def new_block(self, name: str) -> Block:
-        self.block_count = getattr(self, "block_count", -1) + 1
+        self.block_count += 1
         return Block(f"{name}_{self.block_count}")
 
     def emit(self, instr: ir.Instr) -> None:
@@ -160,7 +161,8 @@ class Core:
 
     def end_statement(self) -> None:
         """Drops the temporaries of the statement that ends here."""
-        self.drop(self.take_temps())
+        if self.temps:
+            self.drop(self.take_temps())
 
     def take_temps(self) -> list[Var]:
         temps, self.temps = self.temps, []
@@ -260,9 +262,10 @@ class Core:
     def coerce(self, value: Value, to: Type, node: ast.AST | None = None, what: str = "") -> Value:
         """`value` as type `to`. Raises CompileError where the language has no such conversion."""
         to = strip(to)
-        value = self.materialise(value, node, to)
+        if isinstance(value, CompileTime):
+            value = self.materialise(value, node, to)
         have = strip(value.type)
-        if have == to and not isinstance(have, LitType):
+        if type(have) is type(to) and have == to and not isinstance(have, LitType):
             return value
         if is_int(have) and is_int(to):
             return self._coerce_int(value, have, to, node)

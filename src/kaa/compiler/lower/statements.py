@@ -20,7 +20,7 @@ class Statements(Protection):
             self.statement(stmt)
 
     def statement(self, node: ast.stmt) -> None:
-        self.at(node)
+        self.line = node.lineno
         method = getattr(self, "stmt_" + type(node).__name__, None)
         if method is None:
             self.error(f"{_plain(node)} cannot be compiled", node)

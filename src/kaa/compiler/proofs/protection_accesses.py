@@ -42,21 +42,7 @@ class Accesses:
 
     def of(self, fn: Function) -> list[Access]:
         """All accesses of a function, those that no statement can be about left out."""
-        tags = self._tags(fn)
-        return list(self._plain(fn)) if not tags else list(self._all(fn, tags))
-
-    # ---- fields without a value of their own inside ------------------------------------------------------------------
-
-    @staticmethod
-    def _plain(fn: Function) -> Iterator[Access]:
-        for block in fn.blocks:
-            for index, instr in enumerate(block.instrs):
-                if isinstance(instr, (ir.Load, ir.Store)):
-                    found = _direct(instr, block, index)
-                    if found is not None:
-                        yield found
-
-    # ---- those with --------------------------------------------------------------------------------------------------
+        return list(self._all(fn, self._tags(fn)))
 
     @staticmethod
     def _tags(fn: Function) -> dict[Var, FieldPlace]:
@@ -84,7 +70,7 @@ class Accesses:
                     found = _direct(instr, block, index)
                     if found is not None:
                         yield found
-                for place, writes in self._uses(instr, tags):
+                for place, writes in self._uses(instr, tags) if tags else ():
                     yield Access(instr, block, index, place, writes, content=True)
             if isinstance(block.end, ir.Return):
                 for value in block.end.values:
