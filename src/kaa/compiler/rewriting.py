@@ -22,6 +22,7 @@ class Rewriting(Ownership):
             self._plain_returns()
             return
         self.temporaries = [v for v in self.vars if v in self.owned and v.temp and not v.keep]
+        self.temporary = sum(1 << self.index[v] for v in self.temporaries)
         states = self._flow()
         for block in self.fn.blocks:
             if block in states:
@@ -154,11 +155,8 @@ class Rewriting(Ownership):
         for d in instr.defs():
             if d in self.index:
                 mask |= 1 << self.index[d]
-        return [
-            v
-            for v in self.temporaries
-            if state[v] != "N" and mask >> self.index[v] & 1 and not after >> self.index[v] & 1
-        ]
+        mask &= self.temporary & ~after
+        return [v for v in self.temporaries if state[v] != "N" and mask >> self.index[v] & 1] if mask else []
 
     @staticmethod
     def _end_temporary(v: Var, state: dict[Var, str], where: Instr | None, out: list[Instr]) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kaa.compiler import ir
 from kaa.compiler.emit import values
@@ -27,6 +27,7 @@ from kaa.compiler.types import (
 )
 
 BINARY = {"and": "&", "or": "|", "xor": "^", "shr": ">>"}
+METHODS = {kind: f"_{kind.__name__}" for kind in (*ir.Instr.__subclasses__(), *ir.RaisingInstr.__subclasses__())}
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 
@@ -42,7 +43,7 @@ class FunctionEmitter:
         self.lines: list[str] = []
         self.declared: dict[str, str] = {}
         self.storage: list[str] = []
-        self.position = ("", 0)
+        self.file, self.line = "", 0  # where the text is
         self.counter = 0
         owned = fn.owned_vars
         self.owned = set(owned)
@@ -72,32 +73,34 @@ class FunctionEmitter:
         return "\n".join([*head, *body, *self.lines, "}"])
 
     def _declare_all(self) -> None:
+        for v in self._locals():
+            if v.name not in self.declared and not v.param:
+                self._declare(v)
+
+    def _locals(self) -> Iterator[Var]:
         for block in self.fn.blocks:
             for instr in block.instrs:
-                for v in instr.defs():
-                    self._declare(v)
+                yield from instr.defs()
                 if instr.handler is not None:
-                    self._declare(instr.handler.var)
+                    yield instr.handler.var
                 for u in instr.uses():
-                    if isinstance(u, Var) and not u.param:
-                        self._declare(u)
+                    if isinstance(u, Var):
+                        yield u
             for u in block.end.uses() if block.end else []:
-                if isinstance(u, Var) and not u.param:
-                    self._declare(u)
+                if isinstance(u, Var):
+                    yield u
 
     def _declare(self, v: Var) -> None:
-        if v.name in self.declared or v.param:
-            return
         zero = ""
         if not v.temp or v in self.owned:
             zero = " = {0}" if isinstance(resolved(v.type), SliceType) else " = 0"
         self.declared[v.name] = f"{ctype(v.type)} {v.name}{zero}"
 
     def _mark(self, instr: Instr) -> None:
-        where = (instr.file or self.fn.filename, instr.line)
-        if where != self.position and instr.line:
-            self.lines.append(f'# {instr.line} "{self.file_name(where[0])}"')
-            self.position = where
+        line, file = instr.line, instr.file or self.fn.filename
+        if line and (line != self.line or file != self.file):
+            self.lines.append(f'# {line} "{self.file_name(file)}"')
+            self.file, self.line = file, line
 
     def out(self, text: str) -> None:
         """Adds a statement. All statements of a Python line stand on one C line: a line marker counts the lines after
@@ -110,13 +113,15 @@ class FunctionEmitter:
     # ---- instructions ------------------------------------------------------------------------------------------------
 
     def _instr(self, instr: Instr) -> None:
-        getattr(self, "_" + type(instr).__name__)(instr)
+        getattr(self, METHODS[type(instr)])(instr)
 
     def _Assign(self, i: ir.Assign) -> None:
         self.out(f"{i.dst.name} = {self._converted(i.src, i.dst.type)};")
 
     def _converted(self, v: ir.Value, to: Type) -> str:
         text = value(v)
+        if v.type is to:
+            return text
         if ctype(v.type) != ctype(to) and not isinstance(resolved(to), SliceType):
             return f"({ctype(to)}){text}"
         return text

@@ -68,6 +68,7 @@ class Emitter:
         self.small: dict[Function, bool] = {}
         self.bodies: dict[tuple[str, Function, tuple[str, ...]], str] = {}
         self.calls: dict[Function, list[Function]] = {}
+        self.prototypes: dict[Function, str] = {}
 
     def file_name(self, path: str) -> str:
         """A source path as it appears in debug information and tracebacks."""
@@ -109,7 +110,7 @@ class Emitter:
                     needs.instr(i)
         text = "\n".join(bodies)
         inline = [self._inline_asm(fn) for fn in sorted(callees, key=lambda f: f.cname) if "asm" in fn.marks]
-        prototypes = sorted({prototype(fn) + ";" for fn in {*fns, *callees} if "asm" not in fn.marks})
+        prototypes = sorted({self._prototype(fn) for fn in {*fns, *callees} if "asm" not in fn.marks})
         prototypes += sorted(f"KAA_COPY {prototype(fn, names[fn])};" for fn in copies)
         head = [f"/* {name}: made by kaa.compiler, not to be edited */", '#include "kaa.h"']
         return "\n".join([*head, *needs.declarations(text), *prototypes, *inline, text, ""])
@@ -121,6 +122,12 @@ class Emitter:
             self.finish(fn)
             self.bodies[key] = FunctionEmitter(fn, self.file_name, names).text()
         return self.bodies[key]
+
+    def _prototype(self, fn: Function) -> str:
+        """The declaration of a function."""
+        if fn not in self.prototypes:
+            self.prototypes[fn] = prototype(fn) + ";"
+        return self.prototypes[fn]
 
     def _callees(self, fn: Function) -> list[Function]:
         """The functions that a function calls by name."""
@@ -279,7 +286,7 @@ class Emitter:
             if fn is None:
                 table.append("0")
             else:
-                prototypes.add(prototype(fn) + ";")
+                prototypes.add(self._prototype(fn))
                 needs.signature(fn)
                 table.append(f"(void *){fn.cname}")
         n = len(self.vtables[info])
@@ -301,7 +308,7 @@ class Emitter:
         found = info.find("__del__")
         if found is not None:
             fn = self.program.function(*found)
-            prototypes.add(prototype(fn) + ";")
+            prototypes.add(self._prototype(fn))
             needs.signature(fn)
             # stored by its own __del__
             kept = f"if (KAA_UNLIKELY(o->h.count != 0x80000000u)) kaa_trap({fn.node.lineno} << 4 | KAA_assert);"
@@ -339,11 +346,11 @@ class Emitter:
     def _thunks(self, prototypes: set[str], needs: Needs) -> str:
         out: list[str] = []
         for name, fn in sorted(self.program.thunks.items()):
-            prototypes.add(prototype(fn) + ";")
+            prototypes.add(self._prototype(fn))
             needs.signature(fn)
             out.append(self._thunk(name, fn))
         for name, fn in sorted(self.program.trampolines.items()):
-            prototypes.add(prototype(fn) + ";")
+            prototypes.add(self._prototype(fn))
             needs.signature(fn)
             for p in fn.signature()[0]:
                 needs.define(p.type)
@@ -406,6 +413,7 @@ class Needs:
         self.emitter = emitter
         self.done: set[str] = set()
         self.seen: set[int] = set()  # the ids of types whose contents are declared
+        self.mentioned: set[int] = set()  # of types that are declared
         self.lines: list[str] = []
         self.forward: set[str] = set()
 
@@ -416,6 +424,9 @@ class Needs:
 
     def mention(self, t: Type) -> None:
         """The type's name is used, not its contents."""
+        if id(t) in self.mentioned:
+            return
+        self.mentioned.add(id(t))
         t = strip(t)
         if isinstance(t, OptionalType):
             t = t.inner
