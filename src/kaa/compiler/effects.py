@@ -99,7 +99,8 @@ class Effects:
     def _held(self, fn: Function) -> list[ClassInfo]:
         """The classes whose instances `fn` may release."""
         found: set[ClassInfo] = set(self.parts[fn][2])
-        for t in {v.type for block in fn.blocks for instr in block.instrs for v in instr.defs()}:
+        types = {id(v.type): v.type for block in fn.blocks for instr in block.instrs for v in instr.defs()}
+        for t in types.values():
             self._add_release(t.element if isinstance(t, ArrayType) else t, found)
         return sorted(found, key=lambda info: info.cname)
 

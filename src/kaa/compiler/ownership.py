@@ -58,25 +58,27 @@ class Ownership:
         self.owned: set[Var] = set(effects.owned.get(fn, ()))
         self.sources: dict[Var, Source] = {}
         self.live_in: dict[Block, int] = {}
+        self.definitions: dict[Var, list[Instr]] = {}  # of counted locals
+        self.made: dict[Instr, int] = {}  # the counted locals that an instruction defines, if any
         self._collect()
 
     # ---- facts -------------------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
         derived_defs: list[tuple[Var, Sequence[Value]]] = []
-        names: dict[Var, list[Instr]] = {}
         for block in self.fn.blocks:
             for instr in block.instrs:
                 for v in instr.defs():
                     if is_counted(v.type):
                         self._number(v)
-                        names.setdefault(v, []).append(instr)
+                        self.definitions.setdefault(v, []).append(instr)
+                        self.made[instr] = self.made.get(instr, 0) | 1 << self.index[v]
                     elif isinstance(strip(v.type), DERIVED):
                         derived_defs.append((v, instr.uses()))
                 derived_defs += kept_views(instr)
                 if isinstance(instr, ir.Drop) and is_counted(instr.var.type):
                     self._number(instr.var)
-        self._find_current(names)
+        self._find_current(self.definitions)
         changed = bool(derived_defs)
         while changed:
             changed = False
@@ -114,11 +116,7 @@ class Ownership:
         """The locals that own."""
         if not self.vars:
             return set()
-        for block in self.fn.blocks:
-            for instr in block.instrs:
-                for v in instr.defs():
-                    if is_counted(v.type) and self.gives_count(instr):
-                        self.owned.add(v)
+        self.owned.update(v for v, instrs in self.definitions.items() if any(map(self.gives_count, instrs)))
         while True:
             self._trace()
             self._liveness()
@@ -160,11 +158,9 @@ class Ownership:
         changed = True
         while changed:
             changed = False
-            for block in self.fn.blocks:
-                for instr in block.instrs:
-                    for v in instr.defs():
-                        if v in self.sources and self._add_source(self.sources[v], instr):
-                            changed = True
+            for v, source in self.sources.items():
+                for instr in self.definitions.get(v, ()):
+                    changed |= self._add_source(source, instr)
 
     def _add_source(self, source: Source, instr: Instr) -> bool:
         places, roots = source.places, len(source.roots)
@@ -206,7 +202,9 @@ class Ownership:
         """The counted locals that these values need alive."""
         mask = 0
         for value in values:
-            for base in self.bases(value):
+            if not isinstance(value, Var):
+                continue
+            for base in (value,) if value in self.index else self.derived.get(value, ()):
                 mask |= 1 << self.index[base]
                 if base in self.sources:
                     for root in self.sources[base].roots:
@@ -216,19 +214,19 @@ class Ownership:
     def _liveness(self) -> None:
         self.gen: dict[Block, int] = {}
         self.kill: dict[Block, int] = {}
-        self.masks: dict[Instr, int] = {}
+        self.masks: dict[Instr, int] = {}  # what an instruction needs alive, if anything
         self.leaves: dict[Block, list[tuple[Block, int]]] = {}  # per block: its handlers, and what was set before each
         for block in self.fn.blocks:
             gen, kill = 0, 0
             leaves: list[tuple[Block, int]] = []
             for instr in block.instrs:
-                mask = self.masks[instr] = self.use_mask(instr.uses())
-                gen |= mask & ~kill
+                mask = self.use_mask(instr.uses())
+                if mask:
+                    self.masks[instr] = mask
+                    gen |= mask & ~kill
                 if instr.handler is not None:
                     leaves.append((instr.handler.block, kill))
-                for v in instr.defs():
-                    if v in self.index:
-                        kill |= 1 << self.index[v]
+                kill |= self.made.get(instr, 0)
             if block.end is not None:
                 gen |= self.use_mask(block.end.uses()) & ~kill
             self.gen[block], self.kill[block], self.leaves[block] = gen, kill, leaves
@@ -260,12 +258,10 @@ class Ownership:
 
     def before(self, instr: Instr, live: int) -> int:
         """Live before an instruction, given what is live after it."""
-        for v in instr.defs():
-            if v in self.index:
-                live &= ~(1 << self.index[v])
+        live &= ~self.made.get(instr, 0)
         if instr.handler is not None:
             live |= self.live_in[instr.handler.block]
-        return live | self.masks[instr]
+        return live | self.masks.get(instr, 0)
 
     # ---- hazards -----------------------------------------------------------------------------------------------------
 
@@ -285,21 +281,19 @@ class Ownership:
                 self._check_ends(live, self.live_in[target], candidates, found)
             for instr in reversed(block.instrs):
                 during = live
+                mask_of = self.masks.get(instr, 0)
                 if isinstance(instr, ir.RaisingInstr):
-                    during |= self.masks[instr]
+                    during |= mask_of
                     if instr.handler is not None:
                         during |= self.live_in[instr.handler.block]
-                        self._check_ends(live | self.masks[instr], self.live_in[instr.handler.block], candidates, found)
+                        self._check_ends(live | mask_of, self.live_in[instr.handler.block], candidates, found)
                 elif any(v.keep for v in instr.defs()):
-                    during |= self.masks[instr]  # what the local held before is released before the instruction
+                    during |= mask_of  # what the local held before is released before the instruction
                 if during & mask:
                     self._check(instr, during & mask, candidates, found)
                 before = self.before(instr, live)
                 if self.lethal:
-                    made = 0
-                    for v in instr.defs():
-                        made |= 1 << self.index[v] if v in self.index else 0
-                    self._check_ends(before | made, live, candidates, found)
+                    self._check_ends(before | self.made.get(instr, 0), live, candidates, found)
                 live = before
         return found
 

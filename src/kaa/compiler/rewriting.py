@@ -21,6 +21,7 @@ class Rewriting(Ownership):
         if not self.vars:
             self._plain_returns()
             return
+        self.lives: dict[Block, list[int]] = {}
         self.temporaries = [v for v in self.vars if v in self.owned and v.temp and not v.keep]
         self.temporary = sum(1 << self.index[v] for v in self.temporaries)
         states = self._flow()
@@ -72,14 +73,15 @@ class Rewriting(Ownership):
         return states
 
     def _lives(self, block: Block) -> list[int]:
-        """What is live after each instruction."""
-        live = self.live_out(block)
-        lives: list[int] = []
-        for instr in reversed(block.instrs):
-            lives.append(live)
-            live = self.before(instr, live)
-        lives.reverse()
-        return lives
+        """What is live after each instruction (as it was before any was inserted)."""
+        if block not in self.lives:
+            live = self.live_out(block)
+            lives = self.lives[block] = []
+            for instr in reversed(block.instrs):
+                lives.append(live)
+                live = self.before(instr, live)
+            lives.reverse()
+        return self.lives[block]
 
     @staticmethod
     def _merge(states: dict[Block, dict[Var, str]], work: list[Block], target: Block, state: dict[Var, str]) -> None:
@@ -151,11 +153,7 @@ class Rewriting(Ownership):
 
     def _ended_temporaries(self, instr: Instr, after: int, state: dict[Var, str]) -> list[Var]:
         """Temporaries whose last use (of themselves or of a view into them) this instruction is."""
-        mask = self.masks.get(instr, 0)
-        for d in instr.defs():
-            if d in self.index:
-                mask |= 1 << self.index[d]
-        mask &= self.temporary & ~after
+        mask = (self.masks.get(instr, 0) | self.made.get(instr, 0)) & self.temporary & ~after
         return [v for v in self.temporaries if state[v] != "N" and mask >> self.index[v] & 1] if mask else []
 
     @staticmethod
