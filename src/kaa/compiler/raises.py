@@ -31,11 +31,13 @@ def infer_raises(program: Program) -> None:
 
 
 def _callers(functions: list[Function]) -> dict[Function | Slot, list[Function]]:
-    """Who calls each function and slot."""
+    """Who calls each function and slot so that its errors may get out."""
     found: dict[Function | Slot, list[Function]] = {}
     for fn in functions:
         for block in fn.blocks:
             for instr in block.instrs:
+                if instr.handler is None:
+                    continue
                 if isinstance(instr, ir.Call):
                     found.setdefault(instr.callee, []).append(fn)
                 elif isinstance(instr, ir.CallVirtual):
