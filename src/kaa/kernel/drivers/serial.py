@@ -56,12 +56,12 @@ class Uart(TtyDriver):
 
     port: Final[u16]
     lock: Final[IrqSpinLock]
-    output: Final[ByteRing]
-    input: Final[ByteRing]
+    output: Guarded[ByteRing, "lock"]
+    input: Guarded[ByteRing, "lock"]
     input_wait: Final[WaitQueue]
     tty: Tty | None = None
-    halted: bool = False
-    enabled: u8 = 0
+    halted: Guarded[bool, "lock"] = False
+    enabled: Guarded[u8, "lock"] = 0
     dropped: Guarded[u64, "lock"] = 0
 
     def __init__(self, port: u16) -> None:
@@ -86,14 +86,15 @@ class Uart(TtyDriver):
 
     def initialise(self) -> None:
         """115200 bits per second, 8N1, FIFOs on, interrupts of the receiver on."""
-        self.set(INTERRUPT_ENABLE, 0)
-        self.set(LINE_CONTROL, DIVISOR_ACCESS)
-        self.set(DATA, 1)
-        self.set(INTERRUPT_ENABLE, 0)
-        self.set(LINE_CONTROL, EIGHT_BITS)
-        self.set(FIFO_CONTROL, FIFO_ON | FIFO_TRIGGER_8)
-        self.set(MODEM_CONTROL, MODEM_READY)
-        self.enable(ENABLE_RECEIVED)
+        with self.lock:
+            self.set(INTERRUPT_ENABLE, 0)
+            self.set(LINE_CONTROL, DIVISOR_ACCESS)
+            self.set(DATA, 1)
+            self.set(INTERRUPT_ENABLE, 0)
+            self.set(LINE_CONTROL, EIGHT_BITS)
+            self.set(FIFO_CONTROL, FIFO_ON | FIFO_TRIGGER_8)
+            self.set(MODEM_CONTROL, MODEM_READY)
+            self.enable(ENABLE_RECEIVED)
 
     def enable(self, interrupts: u8) -> None:
         """Choose which conditions interrupt."""
@@ -122,10 +123,22 @@ class Uart(TtyDriver):
         self.enable(ENABLE_RECEIVED | ENABLE_TRANSMITTER if waiting else ENABLE_RECEIVED)
 
     def room(self) -> usize:
-        return self.output.room()
+        with self.lock:
+            return self.output.room()
 
     def pending(self) -> usize:
-        return self.output.fill()
+        with self.lock:
+            return self.output.fill()
+
+    def sends(self) -> bool:
+        """Whether there is output, and nobody stopped it."""
+        with self.lock:
+            return self.output.fill() > 0 and not self.halted
+
+    def has_input(self) -> bool:
+        """Whether bytes were received that nobody took."""
+        with self.lock:
+            return self.input.fill() > 0
 
     def flush_output(self) -> None:
         with self.lock:
@@ -143,12 +156,13 @@ class Uart(TtyDriver):
 
     def interrupt(self) -> None:
         """Everything that the chip wants."""
-        before = self.output.fill()
         with self.lock:
+            before = self.output.fill()
             while self.get(INTERRUPT_ID) & NOTHING_PENDING == 0:
                 self.receive()
                 self.pump()
-        if self.input.fill() > 0:
+            received = self.input.fill() > 0
+        if received:
             self.input_wait.wake_one()
         tty = self.tty
         if before > 0 and tty is not None:
@@ -205,7 +219,7 @@ def deliver_input(index: u64) -> None:
 def deliver_some(uart: Uart, tty: Tty) -> None:
     """Wait for input, and pass it on as the line discipline has room for it."""
     piece = Array[u8, PIECE]()
-    uart.input_wait.wait_until(lambda: uart.input.fill() > 0)
+    uart.input_wait.wait_until(lambda: uart.has_input())
     count = uart.take_input(piece)
     done: usize = 0
     while done < count:
@@ -245,6 +259,6 @@ def start() -> None:
 def pending() -> bool:
     """Whether bytes wait to be sent."""
     for uart in uarts.chips:
-        if uart is not None and uart.output.fill() > 0 and not uart.halted:
+        if uart is not None and uart.sends():
             return True
     return False

@@ -46,7 +46,7 @@ def quiesce() -> None:
     open (the reader may be slow), the serial lines' for a second."""
     for device in console_nodes.consoles.all:
         for port in device.ports:
-            if port.announced:
+            if port.announced.load_acquire():
                 port.drain()
     deadline = machine.clock.monotonic_ns() + SERIAL_PATIENCE
     while serial.pending() and machine.clock.monotonic_ns() < deadline:

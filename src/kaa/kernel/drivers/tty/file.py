@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.fcntl import O_NOCTTY, O_WRONLY
 from kaa.kernel.abi.poll import POLLERR, POLLHUP, READABLE, WRITABLE
-from kaa.kernel.abi.termios import Control
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers.tty import ioctl, job_control, reading, writing
 from kaa.kernel.fs.file import File
@@ -34,11 +33,11 @@ class TerminalFile(File):
     def __init__(self, path: Path | None, flags: u32, tty: Tty) -> None:
         super().__init__(path, flags)
         self.tty = tty
-        self.generation = tty.generation
+        self.generation = tty.generation.load_acquire()
 
     def hung_up(self) -> bool:
         """Whether the terminal was hung up since this file was opened."""
-        return self.generation != self.tty.generation
+        return self.generation != self.tty.generation.load_acquire()
 
     def own_ioctl(self, tty: Tty, command: u32, argument: u64) -> i64:
         """Requests that only some kind of terminal knows."""
@@ -64,7 +63,7 @@ class TtyFile(TerminalFile):
         if self.hung_up() or buf.remaining() == 0:
             return 0
         job_control.check_read(self.tty)
-        if self.tty.canonical():
+        if self.tty.reads_lines():
             return reading.read_line(self, self.tty, buf)
         return reading.read_raw(self, self.tty, buf)
 
@@ -84,21 +83,11 @@ class TtyFile(TerminalFile):
         if self.hung_up():
             return READABLE | WRITABLE | POLLHUP | POLLERR
         events: u32 = 0
-        if self.enough_input():
+        if tty.enough_input():
             events |= READABLE
         if tty.output_ready():
             events |= WRITABLE
         return events
-
-    def enough_input(self) -> bool:
-        """Whether a read would not wait: a line, or VMIN bytes (one, where VTIME limits the wait)."""
-        tty = self.tty
-        if tty.canonical():
-            return tty.input.lines() > 0
-        wanted = usize(tty.termios.c_cc[Control.VMIN])
-        if wanted == 0 or tty.termios.c_cc[Control.VTIME] != 0:
-            wanted = 1
-        return tty.input.unread() >= wanted
 
     def ioctl(self, command: u32, argument: u64) -> i64:
         if self.hung_up():
@@ -108,7 +97,7 @@ class TtyFile(TerminalFile):
 
 def open_tty(tty: Tty, flags: u32, path: Path | None) -> TtyFile:
     """open(2) of a terminal. Raises OSError(EBUSY) when another has it for itself (TIOCEXCL)."""
-    if tty.exclusive and tty.opens > 0 and not job_control.privileged_task(machine.percpu.current()):
+    if not tty.may_open() and not job_control.privileged_task(machine.percpu.current()):
         raise OSError(errno.EBUSY)
     file = TtyFile(path, flags, tty)
     with tty.lock:

@@ -72,7 +72,7 @@ def get(tty: Tty, command: u32, argument: u64) -> i64:
         case Ioctl.FIONREAD:
             UserPtr[i32](argument).write(i32(reading.readable_bytes(tty)))
         case _:
-            UserPtr[i32](argument).write(i32(tty.termios.c_line))
+            UserPtr[i32](argument).write(i32(settings_of(tty).c_line))
     return 0
 
 
@@ -105,11 +105,11 @@ def rare(file: TerminalFile, tty: Tty, command: u32, argument: u64) -> i64:
     """What few programs ask for."""
     match command:
         case Ioctl.TIOCEXCL:
-            tty.exclusive = True
+            tty.set_exclusive(True)
         case Ioctl.TIOCNXCL:
-            tty.exclusive = False
+            tty.set_exclusive(False)
         case Ioctl.TIOCGEXCL:
-            UserPtr[i32](argument).write(1 if tty.exclusive else 0)
+            UserPtr[i32](argument).write(1 if tty.is_exclusive() else 0)
         case Ioctl.TIOCGDEV:
             UserPtr[u32](argument).write(u32(tty.device))
         case Ioctl.TIOCSETD:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.restart import Restart
 from kaa.kernel.abi.signal import Signal
-from kaa.kernel.abi.termios import Local
 from kaa.kernel.arch import machine
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process import tree
@@ -67,7 +66,7 @@ def check_read(tty: Tty) -> None:
 
 def check_write(tty: Tty) -> None:
     """Before a write: with TOSTOP as `check_change`."""
-    if tty.termios.c_lflag & Local.TOSTOP:
+    if tty.stops_background():
         check_change(tty)
 
 
@@ -243,3 +242,9 @@ def require_controlling(tty: Tty) -> None:
     """Raises OSError(ENOTTY) when it is not the caller's controlling terminal."""
     if not is_controlling(tty):
         raise OSError(errno.ENOTTY)
+
+
+def is_controlling(tty: Tty) -> bool:
+    """Whether it is the caller's controlling terminal."""
+    with tree.lock:
+        return machine.percpu.current().group.tty is tty

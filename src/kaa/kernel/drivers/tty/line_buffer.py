@@ -9,23 +9,16 @@ character is kept as a marked NUL, which reading removes (POSIX, General Termina
 
 from __future__ import annotations
 
-from kaa.lang import Array, Slice, u8, u64, usize, wrapping_sub
+from kaa.lang import Array, Slice, part, u8, u64, usize
 
 LINE_BUFFER_SIZE = 4096
 _MASK = LINE_BUFFER_SIZE - 1
 END_OF_FILE = 0
 
 
-def between(start: usize, end: usize) -> usize:
-    """Bytes from one counter to another. Read without the lock the two may be of different moments: then what was or
-    might have been."""
-    count = wrapping_sub(end, start)
-    return count if count <= LINE_BUFFER_SIZE else usize(0)
-
-
+@part
 class LineBuffer:
-    """Bytes of a terminal that no reader has taken yet. Covered by the terminal's lock; `room`, `lines` and `unread`
-    may be asked without it."""
+    """Bytes of a terminal that no reader has taken yet. Part of the terminal, covered by its lock."""
 
     data: Array[u8, 4096]
     marks: Array[u64, 64]
@@ -52,11 +45,11 @@ class LineBuffer:
 
     def lines(self) -> usize:
         """Bytes in complete lines."""
-        return between(self.tail, self.line_end)
+        return self.line_end - self.tail
 
     def unread(self) -> usize:
         """All bytes that were received and not read."""
-        return between(self.tail, self.head)
+        return self.head - self.tail
 
     def at(self, position: usize) -> u8:
         """The byte at a counter's value between `tail` and `head`."""

@@ -40,7 +40,7 @@ class MasterFile(TerminalFile):
         self.pair = pair
 
     def __del__(self) -> None:
-        self.pair.pty.master_open = False
+        self.pair.pty.close_master()
         pairs.remove(self.pair)
         self.pair.tty.hang_up()
 
@@ -66,7 +66,7 @@ class MasterFile(TerminalFile):
                 break
             buf.copy_out(piece[:count])
             done += count
-            if pty.packet_mode:
+            if pty.in_packet_mode():
                 break
         self.pair.tty.output_drained()
         return done
@@ -110,7 +110,7 @@ class MasterFile(TerminalFile):
         events: u32 = 0
         if pty.has_output():
             events |= READABLE
-        if pty.packet_events != 0:
+        if pty.has_event():
             events |= POLLPRI
         if pty.ended():
             events |= POLLHUP
@@ -121,7 +121,7 @@ class MasterFile(TerminalFile):
     def ioctl(self, command: u32, argument: u64) -> i64:
         match command:
             case Ioctl.FIONREAD:
-                UserPtr[i32](argument).write(i32(self.pair.pty.ring.fill()))
+                UserPtr[i32](argument).write(i32(self.pair.pty.queued()))
             case Ioctl.TIOCGPGRP:
                 UserPtr[i32](argument).write(job_control.foreground_number(self.pair.tty))
             case Ioctl.TIOCGSID:
@@ -138,13 +138,13 @@ class MasterFile(TerminalFile):
             case Ioctl.TIOCGPTN:
                 UserPtr[u32](argument).write(pty.number)
             case Ioctl.TIOCSPTLCK:
-                pty.locked = UserPtr[i32](argument).read() != 0
+                pty.set_locked(UserPtr[i32](argument).read() != 0)
             case Ioctl.TIOCGPTLCK:
-                UserPtr[i32](argument).write(1 if pty.locked else 0)
+                UserPtr[i32](argument).write(1 if pty.is_locked() else 0)
             case Ioctl.TIOCPKT:
                 pty.set_packet_mode(UserPtr[i32](argument).read() != 0)
             case Ioctl.TIOCGPKT:
-                UserPtr[i32](argument).write(1 if pty.packet_mode else 0)
+                UserPtr[i32](argument).write(1 if pty.in_packet_mode() else 0)
             case Ioctl.TIOCGPTPEER:
                 return self.open_peer(u32(argument))
             case Ioctl.TIOCSIG:

@@ -37,15 +37,15 @@ class Pty(TtyDriver):
 
     number: Final[u32]
     lock: Final[SpinLock]
-    ring: Final[ByteRing]
+    ring: Guarded[ByteRing, "lock"]
     master_wait: Final[WaitQueue]
-    locked: bool = True
+    locked: Guarded[bool, "lock"] = True
     """TIOCSPTLCK: the slave cannot be opened yet."""
-    slave_was_open: bool = False
-    slave_open: bool = False
-    master_open: bool = True
-    packet_mode: bool = False
-    packet_events: u8 = 0
+    slave_was_open: Guarded[bool, "lock"] = False
+    slave_open: Guarded[bool, "lock"] = False
+    master_open: Guarded[bool, "lock"] = True
+    packet_mode: Guarded[bool, "lock"] = False
+    packet_events: Guarded[u8, "lock"] = 0
 
     def __init__(self, number: u32) -> None:
         self.number = number
@@ -60,7 +60,13 @@ class Pty(TtyDriver):
         return taken
 
     def room(self) -> usize:
-        return self.ring.room()
+        with self.lock:
+            return self.ring.room()
+
+    def queued(self) -> usize:
+        """Bytes of the slave that wait for the master."""
+        with self.lock:
+            return self.ring.fill()
 
     def flush_output(self) -> None:
         with self.lock:
@@ -75,20 +81,38 @@ class Pty(TtyDriver):
 
     def note(self, event: u8, instead_of: u8) -> None:
         """Packet mode: keep an event for the master's next read."""
-        if self.packet_mode:
-            with self.lock:
-                self.packet_events = (self.packet_events & ~instead_of) | event
-            self.master_wait.wake_all()
+        with self.lock:
+            if not self.packet_mode:
+                return
+            self.packet_events = (self.packet_events & ~instead_of) | event
+        self.master_wait.wake_all()
 
     def opened(self) -> None:
-        if self.locked or not self.master_open:
-            raise OSError(errno.EIO)
-        self.slave_open = True
-        self.slave_was_open = True
+        with self.lock:
+            if self.locked or not self.master_open:
+                raise OSError(errno.EIO)
+            self.slave_open = True
+            self.slave_was_open = True
 
     def closed(self) -> None:
-        self.slave_open = False
+        with self.lock:
+            self.slave_open = False
         self.master_wait.wake_all()
+
+    def close_master(self) -> None:
+        """The master's file is closed: nobody opens the slave any more."""
+        with self.lock:
+            self.master_open = False
+
+    def set_locked(self, locked: bool) -> None:
+        """TIOCSPTLCK."""
+        with self.lock:
+            self.locked = locked
+
+    def is_locked(self) -> bool:
+        """TIOCGPTLCK."""
+        with self.lock:
+            return self.locked
 
     def set_packet_mode(self, on: bool) -> None:
         """TIOCPKT; what happened before it is not told."""
@@ -96,16 +120,28 @@ class Pty(TtyDriver):
             self.packet_mode = on
             self.packet_events = 0
 
+    def in_packet_mode(self) -> bool:
+        """TIOCGPKT."""
+        with self.lock:
+            return self.packet_mode
+
     def input_taken(self) -> None:
         self.master_wait.wake_all()
 
     def has_output(self) -> bool:
         """Whether the master finds something to read."""
-        return self.ring.fill() > 0 or self.packet_events != 0
+        with self.lock:
+            return self.ring.fill() > 0 or self.packet_events != 0
+
+    def has_event(self) -> bool:
+        """Whether packet mode has something to tell."""
+        with self.lock:
+            return self.packet_events != 0
 
     def ended(self) -> bool:
         """Whether nobody has the slave open any more."""
-        return self.slave_was_open and not self.slave_open
+        with self.lock:
+            return self.slave_was_open and not self.slave_open
 
     def take(self, into: Slice[u8]) -> usize:
         """What the slave wrote, for the master; with packet mode one byte that says what follows comes first."""
@@ -133,9 +169,10 @@ class Pair:
         self.uid = credentials.fsuid
         self.gid = credentials.fsgid
         self.pty = Pty(number)
-        self.tty = Tty(self.pty, make_device(SLAVE_MAJOR, number), PTY_SLAVE)
-        self.tty.termios.c_cflag = Mode.B38400 | Mode.CS8 | Mode.CREAD
-        self.tty.winsize = Winsize()
+        tty = Tty(self.pty, make_device(SLAVE_MAJOR, number), PTY_SLAVE)
+        tty.termios.c_cflag = Mode.B38400 | Mode.CS8 | Mode.CREAD
+        tty.winsize = Winsize()
+        self.tty = tty
 
 
 class Pairs:

@@ -65,8 +65,8 @@ def line_piece(tty: Tty, buf: UserBuf) -> tuple[usize, bool]:
 
 def read_raw(file: TtyFile, tty: Tty, buf: UserBuf) -> usize:
     """Non-canonical: what VMIN and VTIME say. Raises BlockingIOError, Restart, OSError(EFAULT)."""
-    minimum = usize(tty.termios.c_cc[Control.VMIN])
-    tenths = u64(tty.termios.c_cc[Control.VTIME])
+    minimum = usize(tty.control(Control.VMIN))
+    tenths = u64(tty.control(Control.VTIME))
     if minimum == 0:
         wait_once(file, tty, tenths)
         return finish(tty, raw_pieces(tty, buf))
@@ -136,4 +136,4 @@ def made_room(tty: Tty) -> None:
 
 def readable_bytes(tty: Tty) -> u32:
     """FIONREAD: what a read could take now."""
-    return u32(tty.input.lines() if tty.canonical() else tty.input.unread())
+    return u32(tty.readable())

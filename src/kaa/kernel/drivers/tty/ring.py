@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ring of 4,096 bytes: what terminals queue, in and out.
 
-`head` and `tail` only grow; their difference is the fill, their low bits the place. The ring has no lock: its
-owner's lock covers it. `fill` and `room` may be asked without it, and then tell what was or might have been.
+`head` and `tail` only grow; their difference is the fill, their low bits the place. A ring is part of its owner, whose
+lock covers it.
 """
 
 from __future__ import annotations
 
-from kaa.lang import Array, Bytes, Slice, u8, usize, wrapping_sub
+from kaa.lang import Array, Bytes, Slice, part, u8, usize
 
 RING_SIZE = 4096
 _MASK = RING_SIZE - 1
 
 
+@part
 class ByteRing:
     """First in, first out, by single bytes or by runs."""
 
@@ -25,8 +26,7 @@ class ByteRing:
 
     def fill(self) -> usize:
         """Bytes that wait."""
-        count = wrapping_sub(self.head, self.tail)
-        return count if count <= RING_SIZE else usize(0)
+        return self.head - self.tail
 
     def room(self) -> usize:
         """Bytes that still fit."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.abi.termios import DISABLED, Input, Local, Mode, Output, Termios, Winsize
+from kaa.kernel.abi.termios import DISABLED, Control, Input, Local, Mode, Output, Termios, Winsize
 from kaa.kernel.drivers.tty import input as input_side
 from kaa.kernel.drivers.tty.driver import TtyDriver
 from kaa.kernel.drivers.tty.line_buffer import LineBuffer
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Bytes, Guarded, copy, u8, u32, u64, usize, wrapping_add
+from kaa.lang import Atomic, Bytes, Guarded, copy, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -39,21 +39,22 @@ class Tty:
     device: Final[u64]
     """Device number, as stat(2)'s st_rdev."""
     kind: Final[u32]
-    termios: Termios
+    termios: Guarded[Termios, "lock"]
     winsize: Guarded[Winsize, "lock"]
-    input: Final[LineBuffer]
+    input: Guarded[LineBuffer, "lock"]
     column: Guarded[u32, "lock"] = 0
     line_column: Guarded[u32, "lock"] = 0
     literal_next: Guarded[bool, "lock"] = False
-    stopped: bool = False
+    stopped: Guarded[bool, "lock"] = False
     raised: Guarded[u32, "lock"] = 0
     """Signal that the character just accepted stands for; `receive` sends it."""
-    writing: bool = False
-    exclusive: bool = False
-    generation: u32 = 0
-    opens: u32 = 0
-    session: Pid | None = None
-    foreground: Pid | None = None
+    writing: Guarded[bool, "lock"] = False
+    exclusive: Guarded[bool, "lock"] = False
+    generation: Atomic[u32]
+    """Written under `lock`."""
+    opens: Guarded[u32, "lock"] = 0
+    session: Guarded[Pid | None, "tree.lock"] = None
+    foreground: Guarded[Pid | None, "tree.lock"] = None
     read_wait: Final[WaitQueue]
     write_wait: Final[WaitQueue]
 
@@ -65,6 +66,7 @@ class Tty:
         self.termios = Termios()
         self.winsize = Winsize()
         self.input = LineBuffer()
+        self.generation = Atomic(0)
         self.read_wait = WaitQueue()
         self.write_wait = WaitQueue()
         self.reset_settings()
@@ -129,15 +131,67 @@ class Tty:
 
     def has_room(self) -> bool:
         """Whether `receive` would take something."""
-        return input_side.has_room(self)
+        with self.lock:
+            return input_side.has_room(self)
+
+    def reads_lines(self) -> bool:
+        """Whether a read that begins now is one of lines."""
+        with self.lock:
+            return self.canonical()
 
     def input_ready(self) -> bool:
         """Whether a read finds something: a line in canonical mode, a byte otherwise."""
-        return self.input.lines() > 0 if self.canonical() else self.input.unread() > 0
+        return self.readable() > 0
+
+    def readable(self) -> usize:
+        """Bytes that a read could take: of complete lines in canonical mode, all otherwise."""
+        with self.lock:
+            return self.input.lines() if self.canonical() else self.input.unread()
+
+    def enough_input(self) -> bool:
+        """Whether a read would not wait: a line, or VMIN bytes (one, where VTIME limits the wait)."""
+        with self.lock:
+            if self.canonical():
+                return self.input.lines() > 0
+            wanted = usize(self.termios.c_cc[Control.VMIN])
+            if wanted == 0 or self.termios.c_cc[Control.VTIME] != 0:
+                wanted = 1
+            return self.input.unread() >= wanted
+
+    def control(self, which: u32) -> u8:
+        """A special character (of `Control`), or VMIN or VTIME."""
+        with self.lock:
+            return self.termios.c_cc[which]
+
+    def stops_background(self) -> bool:
+        """Whether TOSTOP is set."""
+        with self.lock:
+            return self.termios.c_lflag & Local.TOSTOP != 0
+
+    def may_open(self) -> bool:
+        """Whether nobody has the terminal for himself (TIOCEXCL)."""
+        with self.lock:
+            return not self.exclusive or self.opens == 0
+
+    def is_exclusive(self) -> bool:
+        """TIOCGEXCL."""
+        with self.lock:
+            return self.exclusive
+
+    def set_exclusive(self, on: bool) -> None:
+        """TIOCEXCL, TIOCNXCL."""
+        with self.lock:
+            self.exclusive = on
 
     def output_ready(self) -> bool:
         """Whether a write would take something."""
-        return not self.stopped and self.driver.room() > 8
+        with self.lock:
+            return not self.stopped and self.driver.room() > 8
+
+    def is_free(self) -> bool:
+        """Whether nobody writes."""
+        with self.lock:
+            return not self.writing
 
     def output_drained(self) -> None:
         """The driver has room again, or sent everything."""
@@ -187,7 +241,7 @@ class Tty:
         from kaa.kernel.drivers.tty import job_control
 
         with self.lock:
-            self.generation = wrapping_add(self.generation, u32(1))
+            self.generation.fetch_add(1)
             self.input.clear()
             self.stopped = False
             self.reset_settings()

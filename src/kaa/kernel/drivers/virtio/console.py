@@ -37,6 +37,7 @@ class Console(VirtioDriver):
     """Covers `Port.opens` and the order of the messages about it."""
 
     def __init__(self, index: u32, device: VirtioDevice) -> None:
+        super().__init__()
         self.index = index
         self.device = device
         self.ports = []
@@ -55,9 +56,9 @@ class Console(VirtioDriver):
 
     def interrupt(self) -> None:
         for port in self.ports:
-            if port.announced:
+            if port.announced.load_acquire():
                 port.reap()
-            if port.is_console:
+            if port.is_console.load_acquire():
                 console_nodes.drained(port)
         control = self.control
         if control is not None and control.has_message():
@@ -67,9 +68,8 @@ class Console(VirtioDriver):
         """The device runs: hear of its ports, or make the only one a console."""
         control = self.control
         if control is None:
-            self.ports[0].announced = True
-            self.ports[0].host_open = True
-            self.ports[0].was_open = True
+            self.ports[0].announced.store_release(True)
+            self.ports[0].host_changed(True)
             self.make_console(self.ports[0])
             return
         control.start()
@@ -89,7 +89,7 @@ class Console(VirtioDriver):
 
     def handle(self, port: Port, header: ConsoleControl, text: Bytes) -> None:
         """One message about a port. Without memory for it the log says so."""
-        if port.announced:
+        if port.announced.load_acquire():
             port.reap()
         try:
             match header.event:
@@ -98,11 +98,11 @@ class Console(VirtioDriver):
                 case ConsoleEvent.CONSOLE_PORT:
                     self.make_console(port)
                 case ConsoleEvent.PORT_OPEN:
-                    self.host_changed(port, header.value != 0)
+                    port.host_changed(header.value != 0)
                 case ConsoleEvent.PORT_NAME:
                     console_nodes.add_name(self, port, text)
                 case ConsoleEvent.DEVICE_REMOVE:
-                    self.host_changed(port, False)
+                    port.host_changed(False)
                 case ConsoleEvent.RESIZE:
                     console_nodes.resize(self, port, text)
                 case _:
@@ -112,28 +112,21 @@ class Console(VirtioDriver):
 
     def add_port(self, port: Port) -> None:
         """The host announces a port: make its node, say that we are ready for it."""
-        if port.announced:
+        if port.announced.load_acquire():
             return
         console_nodes.add_port(self, port)
-        port.announced = True
+        port.announced.store_release(True)
         self.tell(port, ConsoleEvent.PORT_READY, 1)
 
     def make_console(self, port: Port) -> None:
         """The port is a console: a terminal hvcN."""
-        if port.is_console:
+        if port.is_console.load_acquire():
             return
         port.prepare_console()
         driver = HvcDriver(port)
         console_nodes.add_console(driver)
-        port.is_console = True
+        port.is_console.store_release(True)
         self.opened(port)
-
-    def host_changed(self, port: Port, is_open: bool) -> None:
-        """The host's end was opened or closed."""
-        port.host_open = is_open
-        port.was_open = True
-        port.read_wait.wake_all()
-        port.write_wait.wake_all()
 
     def opened(self, port: Port) -> None:
         """A file of the port is opened; the host hears of the first. Raises MemoryError."""

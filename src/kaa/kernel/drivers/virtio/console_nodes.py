@@ -95,7 +95,7 @@ def open_port(flags: u32, path: Path) -> File:
         raise OSError(errno.ENXIO)
     console = consoles.all[index]
     number = minor % PORTS_PER_CONSOLE
-    if number >= len(console.ports) or console.ports[number].is_console:
+    if number >= len(console.ports) or console.ports[number].is_console.load_acquire():
         raise OSError(errno.ENXIO)
     return open_file(path, flags, console, console.ports[number])
 

@@ -35,15 +35,15 @@ class ControlQueues:
     """Both control queues of a device."""
 
     device: Final[VirtioDevice]
-    receive_queue: Final[VirtQueue]
-    send_queue: Final[VirtQueue]
+    receive_queue: Guarded[VirtQueue, "lock"]
+    send_queue: Guarded[VirtQueue, "lock"]
     received: Final[DmaBuffer]
     sent: Final[DmaBuffer]
     lock: Final[IrqSpinLock]
     wait: Final[WaitQueue]
     slot_of: Guarded[Array[u32, QUEUE_SIZE], "lock"]
     """Receive slot by head."""
-    lengths: Array[u32, QUEUE_SIZE]
+    lengths: Guarded[Array[u32, QUEUE_SIZE], "lock"]
     """Bytes of the message in each receive slot."""
 
     def __init__(self, device: VirtioDevice) -> None:
@@ -60,7 +60,9 @@ class ControlQueues:
 
     def start(self) -> None:
         """Give the device all receive slots."""
-        for slot in range(self.receive_queue.size):
+        with self.lock:
+            slots = self.receive_queue.size
+        for slot in range(slots):
             self.recycle(i64(slot))
 
     def recycle(self, slot: i64) -> None:
@@ -75,7 +77,8 @@ class ControlQueues:
 
     def has_message(self) -> bool:
         """Whether the device has used a receive slot."""
-        return self.receive_queue.has_used()
+        with self.lock:
+            return self.receive_queue.has_used()
 
     def take(self) -> i64:
         """The slot of the next message, or NO_SLOT. Messages too short to have a header are dropped."""
@@ -100,18 +103,23 @@ class ControlQueues:
     def text(self, slot: i64) -> Bytes:
         """What follows the fixed part."""
         start = usize(slot) * RECEIVE_SLOT
-        return self.received.bytes()[
-            start + HEADER : start + min(usize(self.lengths[usize(slot)]), usize(RECEIVE_SLOT))
-        ]
+        with self.lock:
+            length = min(usize(self.lengths[usize(slot)]), usize(RECEIVE_SLOT))
+        return self.received.bytes()[start + HEADER : start + length]
 
     def send(self, port: u32, event: u32, value: u32) -> None:
         """Send a message; when the device takes none for PATIENCE it is dropped, and the log says so."""
         deadline = machine.clock.monotonic_ns() + PATIENCE
         while not self.try_send(port, event, value):
-            if self.send_queue.broken or machine.clock.monotonic_ns() > deadline:
+            if self.is_broken() or machine.clock.monotonic_ns() > deadline:
                 log.error(f"virtio-console: event {event} for port {port} is not taken")
                 return
             core.yield_now()
+
+    def is_broken(self) -> bool:
+        """Whether nothing can be sent any more."""
+        with self.lock:
+            return self.send_queue.broken
 
     def try_send(self, port: u32, event: u32, value: u32) -> bool:
         """Send a message if there is room. One at a time: they are rare."""

@@ -17,14 +17,16 @@ from kaa.kernel.arch import machine
 from kaa.kernel.drivers.virtio.dma import DmaBuffer
 from kaa.kernel.drivers.virtio.queue import VirtQueue, ring_bytes
 from kaa.kernel.drivers.virtio.transport import Transport
-from kaa.lang import Array, u32, u64
+from kaa.kernel.locking import rcu
+from kaa.kernel.locking.mutex import Mutex
+from kaa.lang import Array, Guarded, Rcu, RcuHead, u32, u64
 
 USED_ALIGN = 64
 """Alignment of used rings, and of queues within a page."""
 PAGE_SIZE = 4096
 
 
-class VirtioDriver:
+class VirtioDriver(RcuHead):
     """What runs a device. Both methods run in an interrupt: they take IRQ spin locks, wake threads, nothing more."""
 
     def interrupt(self) -> None:
@@ -39,16 +41,19 @@ class VirtioDevice:
 
     transport: Final[Transport]
     kind: Final[u32]
-    features: u64 = 0
-    driver: VirtioDriver | None = None
-    ring_memory: list[DmaBuffer]
-    ring_left: u64 = 0
+    lock: Final[Mutex]
+    """Held while a driver probes."""
+    features: Guarded[u64, "lock"] = 0
+    driver: Rcu[VirtioDriver | None] = None
+    ring_memory: Guarded[list[DmaBuffer], "lock"]
+    ring_left: Guarded[u64, "lock"] = 0
     """Bytes left in the newest of `ring_memory`."""
     next_on_line: VirtioDevice | None = None
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.kind = transport.kind()
+        self.lock = Mutex("virtio device")
         self.ring_memory = []
 
     def has(self, feature: u64) -> bool:
@@ -178,11 +183,12 @@ def interrupt(vector: u32) -> None:
     device = lines.by_vector[vector]
     while device is not None:
         cause = device.transport.acknowledge()
-        driver = device.driver
-        if driver is not None and cause & Interrupt.QUEUE:
-            driver.interrupt()
-        if driver is not None and cause & Interrupt.CONFIG:
-            driver.config_changed()
+        with rcu.read():
+            driver = device.driver
+            if driver is not None and cause & Interrupt.QUEUE:
+                driver.interrupt()
+            if driver is not None and cause & Interrupt.CONFIG:
+                driver.config_changed()
         device = device.next_on_line
 
 
@@ -202,18 +208,21 @@ def start_driver(device: VirtioDevice) -> bool:
 
 
 def probe_with(device: VirtioDevice, entry: DriverEntry) -> bool:
-    """Steps 1 to 8 of §3.1.1. The driver itself calls `device.start()` when its queues are ready."""
+    """Steps 1 to 8 of §3.1.1. The driver itself calls `device.start()` when its queues are ready. What the device used
+    before interrupts find the driver is taken at the end."""
     try:
         device.reset()
         device.add_status(Status.ACKNOWLEDGE)
         device.add_status(Status.DRIVER)
-        device.negotiate(entry.features)
-        device.driver = entry.probe(device)
+        with device.lock:
+            device.negotiate(entry.features)
+            driver = entry.probe(device)
+            device.driver = driver
+        driver.interrupt()
+        return True
     except OSError as error:
         log.error(f"virtio: device kind {device.kind} does not start: error {error.errno}")
     except MemoryError:
         log.error(f"virtio: no memory for device kind {device.kind}")
-    if device.driver is None:
-        device.fail()
-        return False
-    return True
+    device.fail()
+    return False

@@ -21,7 +21,7 @@ from kaa.kernel.fs.file import File
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, u32, usize
+from kaa.lang import Array, Bytes, Guarded, u32, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
@@ -39,16 +39,17 @@ class Entropy(VirtioDriver):
     """One device."""
 
     device: Final[VirtioDevice]
-    queue: Final[VirtQueue]
+    queue: Guarded[VirtQueue, "queue_lock"]
     buffer: Final[DmaBuffer]
     lock: Final[Mutex]
     queue_lock: Final[IrqSpinLock]
     wait: Final[WaitQueue]
-    filled: usize = 0
-    used: usize = 0
-    asked: bool = False
+    filled: Guarded[usize, "queue_lock"] = 0
+    used: Guarded[usize, "queue_lock"] = 0
+    asked: Guarded[bool, "queue_lock"] = False
 
     def __init__(self, device: VirtioDevice) -> None:
+        super().__init__()
         self.device = device
         self.queue = device.queue(0, 8)
         self.buffer = DmaBuffer(0)
@@ -82,7 +83,13 @@ class Entropy(VirtioDriver):
 
     def ready(self) -> bool:
         """Whether there are bytes, or never will be."""
-        return (not self.asked and self.used < self.filled) or self.queue.broken
+        with self.queue_lock:
+            return (not self.asked and self.used < self.filled) or self.queue.broken
+
+    def is_broken(self) -> bool:
+        """Whether the device lied, and gives no more bytes."""
+        with self.queue_lock:
+            return self.queue.broken
 
     def peek(self, limit: usize) -> Bytes:
         """Bytes not yet handed out, at most `limit`; for the holder of `lock`."""
@@ -90,6 +97,11 @@ class Entropy(VirtioDriver):
             count = usize(0) if self.asked else min(limit, self.filled - self.used)
             start = self.used
         return self.buffer.bytes()[start : start + count]
+
+    def hand_out(self, count: usize) -> None:
+        """`count` of the bytes that `peek` showed are used; for the holder of `lock`."""
+        with self.queue_lock:
+            self.used += count
 
 
 class Devices:
@@ -121,7 +133,7 @@ class HwrngFile(File):
             if self.nonblocking():
                 raise BlockingIOError
             entropy.wait.wait_interruptible(lambda: entropy.ready())
-        if entropy.queue.broken:
+        if entropy.is_broken():
             raise OSError(errno.EIO)
 
 
@@ -130,7 +142,7 @@ def hand_out(entropy: Entropy, buf: UserBuf) -> usize:
     with entropy.lock:
         data = entropy.peek(buf.remaining())
         buf.copy_out(data)
-        entropy.used += usize(len(data))
+        entropy.hand_out(usize(len(data)))
         return usize(len(data))
 
 
@@ -161,4 +173,4 @@ def seed(entropy: Entropy) -> None:
 
     data = entropy.peek(SEED_SIZE)
     random.mix(data)
-    entropy.used += usize(len(data))
+    entropy.hand_out(usize(len(data)))

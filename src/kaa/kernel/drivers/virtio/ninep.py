@@ -18,7 +18,7 @@ from kaa.kernel.fs.ninep.channel import Channel, channels
 from kaa.kernel.fs.ninep.request import Request
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Guarded, u8, u32, usize
+from kaa.lang import Array, Atomic, Guarded, u8, u32, usize
 
 QUEUE_SIZE = 128
 TAG_MAX = 64
@@ -28,18 +28,24 @@ class VirtioChannel(Channel):
     """One device."""
 
     device: Final[VirtioDevice]
-    queue: Final[VirtQueue]
+    queue: Guarded[VirtQueue, "lock"]
+    longest: Final[u32]
+    """Descriptors of the queue."""
     lock: Final[IrqSpinLock]
     by_head: Guarded[list[Request | None], "lock"]
     """The request whose chain starts with this descriptor."""
-    finished: Request | None = None
+    finished: Guarded[Request | None, "lock"] = None
     """Requests without a waiter that are done."""
+    any_finished: Atomic[bool]
+    """Whether there are such: what every new request asks, without the lock."""
     room_wait: Final[WaitQueue]
 
     def __init__(self, tag: bytes, device: VirtioDevice, queue: VirtQueue) -> None:
         super().__init__(tag)
         self.device = device
         self.queue = queue
+        self.longest = queue.size
+        self.any_finished = Atomic(False)
         self.lock = IrqSpinLock("virtio-9p")
         self.room_wait = WaitQueue()
         self.by_head = []
@@ -47,11 +53,16 @@ class VirtioChannel(Channel):
             self.by_head.append(None)
 
     def segment_limit(self) -> u32:
-        return self.queue.size
+        return self.longest
 
     def submit(self, request: Request) -> None:
         while not self.try_submit(request):
-            self.room_wait.wait_until(lambda: self.queue.room() >= request.segment_count or self.queue.broken)
+            self.room_wait.wait_until(lambda: self.may_submit(request))
+
+    def may_submit(self, request: Request) -> bool:
+        """Whether `try_submit` would do something."""
+        with self.lock:
+            return self.queue.broken or self.queue.room() >= request.segment_count
 
     def try_submit(self, request: Request) -> bool:
         """Put the request into the ring; False when there is no room now. A broken device fails it at once."""
@@ -71,24 +82,27 @@ class VirtioChannel(Channel):
         if request.unattended:
             request.next = self.finished
             self.finished = request
+            self.any_finished.store_relaxed(True)
         elif self.queue.broken:
             request.abort()
         else:
             request.complete(written)
 
     def collect(self) -> Request | None:
-        return self._collect() if self._has_finished() else None
-
-    def _has_finished(self) -> bool:
-        return self.finished is not None
-
-    def _collect(self) -> Request | None:
+        if not self.any_finished.load_relaxed():
+            return None
         with self.lock:
-            request = self.finished
-            if request is not None:
-                self.finished = request.next
-                request.next = None
-            return request
+            request = self.take_finished()
+        return request
+
+    def take_finished(self) -> Request | None:
+        """One of those without a waiter. `lock` is held."""
+        request = self.finished
+        if request is not None:
+            self.finished = request.next
+            self.any_finished.store_relaxed(request.next is not None)
+            request.next = None
+        return request
 
     def reap(self) -> None:
         """Take what the device has used. Runs in the interrupt."""
@@ -120,6 +134,7 @@ class NinepDriver(VirtioDriver):
     channel: Final[VirtioChannel]
 
     def __init__(self, channel: VirtioChannel) -> None:
+        super().__init__()
         self.channel = channel
 
     def interrupt(self) -> None:

@@ -19,7 +19,7 @@ from kaa.kernel.drivers.virtio.queue import NOTHING, VirtQueue
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, Slice, recursive, u8, u32, usize
+from kaa.lang import Array, Atomic, Bytes, Guarded, Slice, part, recursive, u8, u32, usize
 
 PAGE_SIZE = 4096
 RECEIVE_BUFFERS = 8
@@ -30,8 +30,10 @@ SEND_BUFFERS = 4
 """Of each size."""
 
 
+@part
 class PortBuffer:
-    """A buffer of a port, with the device, in a list, or being filled."""
+    """A buffer of a port, with the device, in a list, or being filled. One that is in no list belongs to whoever took
+    it out; the oldest of the received ones to the holder of `read_turn`."""
 
     memory: Final[DmaBuffer]
     size_class: Final[u32]
@@ -47,31 +49,33 @@ class PortBuffer:
 
 
 class Port:
-    """One port. `host_open` and `was_open` are written by the console's thread."""
+    """One port."""
 
     number: Final[u32]
     device: Final[VirtioDevice]
-    receive_queue: Final[VirtQueue]
-    send_queue: Final[VirtQueue]
+    receive_queue: Guarded[VirtQueue, "lock"]
+    send_queue: Guarded[VirtQueue, "lock"]
     lock: Final[IrqSpinLock]
     read_turn: Final[Mutex]
     read_wait: Final[WaitQueue]
     write_wait: Final[WaitQueue]
-    receiving: list[PortBuffer | None]
+    receiving: Guarded[list[PortBuffer | None], "lock"]
     """By head of the receive queue."""
-    sending: list[PortBuffer | None]
+    sending: Guarded[list[PortBuffer | None], "lock"]
     """By head of the send queue."""
-    first: PortBuffer | None = None
-    last: PortBuffer | None = None
+    first: Guarded[PortBuffer | None, "lock"] = None
+    last: Guarded[PortBuffer | None, "lock"] = None
     """Received and unread, oldest first."""
-    free_send: Array[PortBuffer | None, 2]
-    made_send: Array[u32, 2]
-    receive_started: bool = False
-    announced: bool = False
-    is_console: bool = False
-    host_open: bool = False
-    was_open: bool = False
-    opens: u32 = 0
+    free_send: Guarded[Array[PortBuffer | None, 2], "lock"]
+    made_send: Guarded[Array[u32, 2], "lock"]
+    receive_started: Guarded[bool, "lock"] = False
+    announced: Atomic[bool]
+    """The host told of it: the interrupt looks at its queues."""
+    is_console: Atomic[bool]
+    """A terminal sits on it."""
+    host_open: Guarded[bool, "lock"] = False
+    was_open: Guarded[bool, "lock"] = False
+    opens: Guarded[u32, "Console.lock"] = 0
 
     def __init__(self, number: u32, device: VirtioDevice, receive_queue: VirtQueue, send_queue: VirtQueue) -> None:
         self.number = number
@@ -90,26 +94,36 @@ class Port:
             self.sending.append(None)
         self.free_send = Array[PortBuffer | None, 2]()
         self.made_send = Array[u32, 2]()
+        self.announced = Atomic(False)
+        self.is_console = Atomic(False)
         send_queue.interrupts_off()
 
     # Receiving.
 
     def start_receiving(self) -> None:
         """Give the device its first buffers. Raises MemoryError when there is not even one."""
-        if self.receive_started:
-            return
-        self.receive_started = True
-        for number in range(min(u32(RECEIVE_BUFFERS), self.receive_queue.size)):
+        with self.lock:
+            if self.receive_started:
+                return
+            self.receive_started = True
+            count = min(u32(RECEIVE_BUFFERS), self.receive_queue.size)
+        for number in range(count):
             try:
                 buffer = PortBuffer(0, SMALL)
             except MemoryError:
                 if number == 0:
-                    self.receive_started = False
+                    self.receive_not_started()
                     raise
                 break
             with self.lock:
                 self.offer(buffer)
-        self.device.kick(self.receive_queue)
+        with self.lock:
+            self.device.kick(self.receive_queue)
+
+    def receive_not_started(self) -> None:
+        """The next open may find memory."""
+        with self.lock:
+            self.receive_started = False
 
     def offer(self, buffer: PortBuffer) -> None:
         """Give a buffer to the device to fill. `lock` is held."""
@@ -160,23 +174,47 @@ class Port:
 
     def has_input(self) -> bool:
         """Whether there is something to read."""
-        return self.first is not None
+        with self.lock:
+            return self.first is not None
+
+    def host_changed(self, is_open: bool) -> None:
+        """The host's end was opened or closed."""
+        with self.lock:
+            self.host_open = is_open
+            self.was_open = True
+        self.read_wait.wake_all()
+        self.write_wait.wake_all()
 
     def ended(self) -> bool:
         """Whether the host's end was open and is closed, or the device is broken."""
+        with self.lock:
+            return self.host_is_gone()
+
+    def host_is_gone(self) -> bool:
+        """As `ended`. `lock` is held."""
         return (self.was_open and not self.host_open) or self.receive_queue.broken
+
+    def refuses(self) -> bool:
+        """Whether nothing that is written will arrive."""
+        with self.lock:
+            return self.host_is_gone() or self.send_queue.broken
 
     def oldest(self) -> PortBuffer | None:
         """The buffer to read from; for the holder of `read_turn`."""
         with self.lock:
-            return self.first
+            buffer = self.first_received()
+        return buffer
+
+    def first_received(self) -> PortBuffer | None:
+        """As `oldest`. `lock` is held."""
+        return self.first
 
     def consume(self, buffer: PortBuffer, count: usize) -> None:
         """`count` bytes of the oldest buffer were read; an empty one goes back to the device."""
-        buffer.taken += count
-        if buffer.taken < buffer.used:
-            return
         with self.lock:
+            buffer.taken += count
+            if buffer.taken < buffer.used:
+                return
             following = buffer.next
             self.first = following
             if following is None:
@@ -206,16 +244,22 @@ class Port:
         """A buffer to fill, large if `wanted` asks for it; None when all are in flight. Raises MemoryError."""
         size_class: u32 = LARGE if wanted > PAGE_SIZE else SMALL
         with self.lock:
-            self.reap_sent()
-            buffer = self.free_send[size_class]
+            buffer = self.take_free(size_class)
             if buffer is not None:
-                self.free_send[size_class] = buffer.next
-                buffer.next = None
                 return buffer
             if self.made_send[size_class] == SEND_BUFFERS:
                 return None
             self.made_send[size_class] += 1
         return self.make_send_buffer(size_class)
+
+    def take_free(self, size_class: u32) -> PortBuffer | None:
+        """A buffer of this size that is not in flight. `lock` is held."""
+        self.reap_sent()
+        buffer = self.free_send[size_class]
+        if buffer is not None:
+            self.free_send[size_class] = buffer.next
+            buffer.next = None
+        return buffer
 
     @recursive(2, "only the large class asks again, and for a small one")
     def make_send_buffer(self, size_class: u32) -> PortBuffer | None:
@@ -225,9 +269,10 @@ class Port:
         except MemoryError:
             with self.lock:
                 self.made_send[size_class] -= 1
+                others = self.made_send[SMALL] > 0
             if size_class == LARGE:
                 return self.send_buffer(PAGE_SIZE)
-            if self.made_send[SMALL] > 0:
+            if others:
                 return None
             raise
 
@@ -254,12 +299,26 @@ class Port:
     def can_send(self) -> bool:
         """Whether a buffer is to be had; if not, asks for an interrupt when one is."""
         with self.lock:
+            return self.find_free()
+
+    def can_write(self) -> bool:
+        """Whether the host's end is open and a buffer is to be had; if none is, asks for an interrupt."""
+        with self.lock:
+            return self.host_open and self.find_free()
+
+    def host_is_open(self) -> bool:
+        """Whether somebody may receive what is written."""
+        with self.lock:
+            return self.host_open
+
+    def find_free(self) -> bool:
+        """As `can_send`. `lock` is held."""
+        self.reap_sent()
+        if self.any_free():
+            return True
+        if self.send_queue.interrupts_on():
             self.reap_sent()
-            if self.any_free():
-                return True
-            if self.send_queue.interrupts_on():
-                self.reap_sent()
-            return self.any_free()
+        return self.any_free()
 
     def any_free(self) -> bool:
         """Whether `send_buffer` would give a small buffer. `lock` is held."""
@@ -287,17 +346,15 @@ class Port:
                     raise
                 break
             self.give_back(buffer)
-        self.made_send[SMALL] = SEND_BUFFERS
+        with self.lock:
+            self.made_send[SMALL] = SEND_BUFFERS
 
     def put_now(self, data: Bytes) -> usize:
         """Send up to a page of kernel bytes without sleeping or allocating; how many. Only after `prepare_console`."""
         with self.lock:
-            self.reap_sent()
-            buffer = self.free_send[SMALL]
-            if buffer is None:
-                return 0
-            self.free_send[SMALL] = buffer.next
-            buffer.next = None
+            buffer = self.take_free(SMALL)
+        if buffer is None:
+            return 0
         count = min(usize(len(data)), usize(PAGE_SIZE))
         contents(buffer)[:count].copy_from(data[:count])
         self.send(buffer, count)

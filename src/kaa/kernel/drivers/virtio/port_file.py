@@ -82,10 +82,10 @@ class PortFile(File):
     def write_buffer(self, buf: UserBuf) -> usize:
         """One buffer's worth; 0 when we had to wait for a buffer. Raises BrokenPipeError, BlockingIOError, Restart."""
         port = self.port
-        if port.ended() or port.send_queue.broken:
+        if port.refuses():
             send.send_kernel(machine.percpu.current(), Signal.SIGPIPE)
             raise BrokenPipeError
-        buffer = port.send_buffer(buf.remaining()) if port.host_open else None
+        buffer = port.send_buffer(buf.remaining()) if port.host_is_open() else None
         if buffer is None:
             self.wait_sendable()
             return 0
@@ -103,7 +103,7 @@ class PortFile(File):
         port = self.port
         if self.nonblocking():
             raise BlockingIOError
-        port.write_wait.wait_interruptible(lambda: port.ended() or (port.host_open and port.can_send()))
+        port.write_wait.wait_interruptible(lambda: port.ended() or port.can_write())
 
     def poll(self, table: PollTable | None) -> u32:
         port = self.port
@@ -115,7 +115,7 @@ class PortFile(File):
             events |= READABLE
         if port.ended():
             events |= POLLHUP | POLLERR
-        elif port.host_open and port.can_send():
+        elif port.can_write():
             events |= WRITABLE
         return events
 

@@ -5,7 +5,8 @@ Everything that decides what memory we touch is kept in private arrays beside th
 the device, how their descriptors are linked, how many bytes the device may have written. A used element that does not
 fit these records marks the queue `broken`; nothing is ever taken from it again.
 
-Not locked here: the driver's lock covers each call. Uses raw addresses because the rings are shared with a device.
+A queue is part of its driver, whose lock covers each call. Uses raw addresses because the rings are shared with a
+device.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 from kaa.kernel.abi.virtio import NO_INTERRUPT, NO_NOTIFY, Descriptor, DescriptorFlag, UsedElement
 from kaa.kernel.drivers.virtio.dma import Segment
-from kaa.lang import Slice, i64, u16, u32, u64, usize, wrapping_add
+from kaa.lang import Slice, i64, part, u16, u32, u64, usize, wrapping_add
 from kaa.lang.unsafe import Ptr, compiler_barrier, fence, volatile_load, volatile_store
 
 NOTHING = -1
@@ -32,6 +33,7 @@ def used_offset(size: u32, used_align: u64) -> u64:
     return (end + used_align - 1) // used_align * used_align
 
 
+@part
 class VirtQueue:
     """One queue. `memory` (physical and direct-map address) is zeroed, and lives as long as the device."""
 

@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Bytes, u32
+from kaa.lang import Bytes, Guarded, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.request import Request
@@ -18,7 +18,7 @@ class Channel:
 
     tag: Final[bytes]
     """The mount tag: what mount(2) calls the source."""
-    in_use: bool = False
+    in_use: Guarded[bool, "Channels.lock"] = False
 
     def __init__(self, tag: bytes) -> None:
         self.tag = tag
@@ -57,6 +57,11 @@ class Channels:
                     channel.in_use = True
                     return channel
         raise FileNotFoundError
+
+    def give_back(self, channel: Channel) -> None:
+        """Another mount may use it."""
+        with self.lock:
+            channel.in_use = False
 
 
 channels = Channels()

@@ -71,10 +71,8 @@ class Client:
     def try_take(self) -> Request | None:
         """A free request, from the pool or new; None when we must wait."""
         with self.lock:
-            request = self.pool
+            request = self.take_spare()
             if request is not None:
-                self.pool = request.next
-                request.next = None
                 return request
             if self.tags == ALL_TAGS:
                 return None
@@ -84,6 +82,14 @@ class Client:
             return Request(u16(tag))
         except MemoryError:
             return self.without_memory(tag)
+
+    def take_spare(self) -> Request | None:
+        """One from the pool. `lock` is held."""
+        request = self.pool
+        if request is not None:
+            self.pool = request.next
+            request.next = None
+        return request
 
     def without_memory(self, tag: u32) -> Request | None:
         """No memory for a new request: wait for another's if others will come back."""
@@ -113,7 +119,7 @@ class Client:
 
     def send_clunk(self) -> bool:
         """Clunk one buried fid without waiting; False when there is none, or no request for it."""
-        if self.fids.dead == fids.NONE:
+        if self.fids.dead.load_relaxed() == fids.NONE:
             return False
         try:
             request = self.try_take()
@@ -137,7 +143,7 @@ class Client:
         """Send a request and wait for its reply, signals or not. Raises the error it brings, OSError(EIO)."""
         request.seal(payload)
         self.channel.submit(request)
-        request.wait.wait_until(lambda: request.done)
+        request.wait.wait_until(lambda: request.done.load_acquire())
         request.check()
 
     def call_interruptible(self, request: Request, payload: u32 = 0) -> None:
@@ -145,7 +151,7 @@ class Client:
         request.seal(payload)
         self.channel.submit(request)
         try:
-            request.wait.wait_interruptible(lambda: request.done)
+            request.wait.wait_interruptible(lambda: request.done.load_acquire())
         except OSError:
             self.flush(request)
             if request.written == 0 and not request.failed:
@@ -159,8 +165,8 @@ class Client:
             flushing.put16(request.tag)
             flushing.seal(0)
             self.channel.submit(flushing)
-            flushing.wait.wait_until(lambda: flushing.done)
-        request.wait.wait_until(lambda: request.done)
+            flushing.wait.wait_until(lambda: flushing.done.load_acquire())
+        request.wait.wait_until(lambda: request.done.load_acquire())
 
     def start(self, user: Bytes, tree: Bytes, uid: u32) -> Fid:
         """version(5) and attach(5): agree on the protocol and `msize`; the root's fid."""

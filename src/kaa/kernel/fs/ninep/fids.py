@@ -11,7 +11,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Array, Guarded, u32
+from kaa.lang import Array, Atomic, Guarded, part, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.client import Client
@@ -21,6 +21,7 @@ BLOCK = 256
 BLOCKS = 256
 
 
+@part
 class FidBlock:
     """The links of 256 numbers in a row."""
 
@@ -38,11 +39,13 @@ class FidTable:
     count: Guarded[u32, "lock"] = 0
     """Numbers there are: all below have a link."""
     free: Guarded[u32, "lock"] = NONE
-    dead: u32 = NONE
+    dead: Atomic[u32]
+    """Written under `lock`; every new request asks without it whether there are any."""
 
     def __init__(self) -> None:
         self.lock = IrqSpinLock("fids")
         self.blocks = Array[FidBlock | None, BLOCKS]()
+        self.dead = Atomic(NONE)
 
     def link(self, number: u32) -> u32:
         """What follows `number` in its list."""
@@ -90,15 +93,15 @@ class FidTable:
     def bury(self, number: u32) -> None:
         """The fid is no longer used here, but the server still knows it."""
         with self.lock:
-            self.set_link(number, self.dead)
-            self.dead = number
+            self.set_link(number, self.dead.load_relaxed())
+            self.dead.store_relaxed(number)
 
     def exhume(self) -> u32:
         """A number that must be clunked, or NONE."""
         with self.lock:
-            number = self.dead
+            number = self.dead.load_relaxed()
             if number != NONE:
-                self.dead = self.link(number)
+                self.dead.store_relaxed(self.link(number))
             return number
 
     def free_number(self, number: u32) -> None:
@@ -115,9 +118,10 @@ class Fid:
     number: Final[u32]
     known: bool = False
     """Whether the server knows the number: set by the request that introduces it."""
-    opened: bool = False
+    opened: Atomic[bool]
 
     def __init__(self, client: Client, number: u32) -> None:
+        self.opened = Atomic(False)
         self.client = client
         self.number = number
 

@@ -95,7 +95,7 @@ class NinepFile(SeekableFile):
     def send(self, bounce: DmaBuffer, offset: u64, count: usize) -> usize:
         """Twrite until the server has all of the buffer, or takes no more; how much it has."""
         node = self.node
-        writer = node.writer
+        writer = node.opened_writer()
         if writer is None:
             raise OSError(errno.EBADF)
         limit = node.mounted.client.write_limit()
@@ -148,6 +148,6 @@ class NinepFile(SeekableFile):
     def fsync(self) -> None:
         node = self.node
         node.page_cache().write_back(0, u64(1) << 32)
-        writer = node.writer
+        writer = node.opened_writer()
         if writer is not None:
             operations.fsync(node.mounted.client, writer)

@@ -26,7 +26,7 @@ from kaa.kernel.fs.inode import (
 from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
 from kaa.kernel.fs.special import open_special
-from kaa.lang import i64, u32, u64
+from kaa.lang import Guarded, i64, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -43,7 +43,7 @@ class NinepInode(Inode):
 
     mounted: Final[NinepSuperBlock]
     fid: Final[Fid]
-    slot: InodeSlot | None = None
+    slot: Guarded[InodeSlot | None, "InodeTable.lock"] = None
     version: u32 = 0
     """The qid's: another one means other content."""
     server_blocks: u64 = 0
@@ -102,14 +102,11 @@ class NinepInode(Inode):
 
 
 class NinepSymlink(NinepInode):
-    """A symbolic link; its target is asked for once. `target` is set under `lock`, once."""
+    """A symbolic link; its target is asked for once."""
 
-    target: bytes | None = None
+    target: Guarded[bytes | None, "lock"] = None
 
     def readlink(self) -> bytes:
-        target = self.target
-        if target is not None:
-            return target
         with self.lock:
             target = self.target
             if target is None:

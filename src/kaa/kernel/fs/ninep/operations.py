@@ -169,7 +169,7 @@ def open_(client: Client, fid: Fid, flags: u32) -> None:
         request.put32(fid.number)
         request.put32(flags)
         client.call_interruptible(request)
-    fid.opened = True
+    fid.opened.store_relaxed(True)
 
 
 def create(client: Client, fid: Fid, name: Bytes, flags: u32, mode: u32, gid: u32) -> None:
@@ -181,7 +181,7 @@ def create(client: Client, fid: Fid, name: Bytes, flags: u32, mode: u32, gid: u3
         request.put32(mode)
         request.put32(gid)
         client.call(request)
-    fid.opened = True
+    fid.opened.store_relaxed(True)
 
 
 def mkdir(client: Client, parent: Fid, name: Bytes, mode: u32, gid: u32) -> None:

@@ -65,8 +65,8 @@ class Window:
         self.count = before + 1
         while index + (self.count - before) < end and self.claim(cache, self.start + self.count, self.count):
             self.count += 1
-        inode.window = self.count
-        inode.next_page = self.start + self.count
+        inode.window.store_relaxed(self.count)
+        inode.next_page.store_relaxed(self.start + self.count)
 
     def claim(self, cache: PageCache, index: u64, slot: u32) -> bool:
         """A new page at `index`, noted in a slot; False when there is one already, or no memory for one."""
@@ -118,8 +118,8 @@ def limits(inode: NinepRegular, index: u64) -> tuple[u64, u64]:
         return index, index + 1
     if total <= min(SMALL_FILE, most):
         return u64(0), total
-    if index == inode.next_page and index > 0:
-        return index, min(index + min(u64(inode.window) * 2, most), total)
+    if index == inode.next_page.load_relaxed() and index > 0:
+        return index, min(index + min(u64(inode.window.load_relaxed()) * 2, most), total)
     piece = max(min(most, FIRST_WINDOW), u64(1))
     first = index // piece * piece
     return first, min(first + piece, total)
@@ -145,7 +145,7 @@ def write(inode: NinepRegular, index: u64, pfn: u64) -> None:
     start = index * PAGE_SIZE
     if start >= inode.size:
         return
-    writer = inode.writer
+    writer = inode.opened_writer()
     if writer is None:
         raise OSError(errno.EIO)
     left = u32(min(inode.size - start, u64(PAGE_SIZE)))

@@ -18,7 +18,7 @@ from kaa.kernel.fs.ninep.inode import NinepInode
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm.page_cache import PageCache
-from kaa.lang import u32, u64
+from kaa.lang import Atomic, Guarded, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -28,29 +28,32 @@ if TYPE_CHECKING:
 
 
 class NinepRegular(NinepInode):
-    """A regular file. `reader` and `writer` are set under `opening`, once: a page fault may come here, and so the
-    inode's own lock, under which user memory is copied, would not do."""
+    """A regular file. `reader` and `writer` are set once, under a lock of their own, `opening`: a page fault may come
+    here, and so the inode's own lock, under which user memory is copied, would not do."""
 
     opening: Final[Mutex]
 
-    reader: Fid | None = None
-    writer: Fid | None = None
-    next_page: u64 = 0
+    reader: Guarded[Fid | None, "opening"] = None
+    writer: Guarded[Fid | None, "opening"] = None
+    next_page: Atomic[u64]
     """Where sequential reading would go on."""
-    window: u32 = 0
+    window: Atomic[u32]
     """Pages that the last read-ahead brought."""
 
     def __init__(self, superblock: NinepSuperBlock, fid: Fid, attributes: Attributes) -> None:
         super().__init__(superblock, fid, attributes)
         self.opening = Mutex("9p opening")
+        self.next_page = Atomic(0)
+        self.window = Atomic(0)
         cache = PageCache(self)
         cache.backed = True
         self.cache = cache
 
     def take_opened(self, fid: Fid) -> None:
         """A fid that creating the file has opened for reading and writing."""
-        self.reader = fid
-        self.writer = fid
+        with self.opening:
+            self.reader = fid
+            self.writer = fid
 
     def open(self, flags: u32, path: Path) -> File:
         from kaa.kernel.fs.ninep.files import NinepFile
@@ -66,9 +69,6 @@ class NinepRegular(NinepInode):
 
     def reading_fid(self) -> Fid:
         """The fid to read with; opened on first use."""
-        reader = self.reader
-        if reader is not None:
-            return reader
         with self.opening:
             reader = self.reader
             if reader is None:
@@ -79,21 +79,23 @@ class NinepRegular(NinepInode):
     def open_for_reading(self) -> Fid:
         """The file's own fid, or a fresh one, opened for reading."""
         fid = self.fid if self.mounted.opens_in_place() else self.clone()
-        if not fid.opened:
+        if not fid.opened.load_relaxed():
             operations.open_(self.mounted.client, fid, OpenFlag.RDONLY)
         return fid
 
     def writing_fid(self) -> Fid:
         """The fid to write with: for both directions if the server lets us."""
-        writer = self.writer
-        if writer is not None:
-            return writer
         with self.opening:
             writer = self.writer
             if writer is None:
                 writer = self.open_for_writing()
                 self.writer = writer
         return writer
+
+    def opened_writer(self) -> Fid | None:
+        """The fid to write with, if the file was ever opened for writing."""
+        with self.opening:
+            return self.writer
 
     def open_for_writing(self) -> Fid:
         """A fresh fid, opened for reading and writing or else only for writing."""

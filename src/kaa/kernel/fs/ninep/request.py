@@ -5,8 +5,8 @@ Both messages live in one buffer of two pages, so that a request can be reused w
 the request, `get*` read the reply and fail with EIO beyond its end. Data goes straight to or from page frames, as
 further segments behind the message (virtio: read by the device if the request carries it, written if the reply does).
 
-A request belongs to whoever took it from the client's pool; between `Channel.submit` and completion also to the
-channel.
+A request belongs to whoever took it from the client's pool; from `Channel.submit` until it is `done` to the channel,
+whose lock covers it then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from kaa.kernel.abi.ninep import HEADER, Message
 from kaa.kernel.drivers.virtio.dma import DmaBuffer, Segment
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, i64, u8, u16, u32, u64, usize
+from kaa.lang import Array, Atomic, Bytes, i64, part, u8, u16, u32, u64, usize
 
 SEND_SIZE = 4608
 """Room for the largest request: Tsymlink with a target of 4095 bytes."""
@@ -27,6 +27,7 @@ SEGMENTS = 126
 DATA_SEGMENTS = SEGMENTS - 2
 
 
+@part
 class Request:
     """See the module's docstring."""
 
@@ -45,7 +46,8 @@ class Request:
     reply_room: u32 = 0
     """Bytes of the reply that go to the buffer; 0: as many as there is room for."""
     kind: u32 = 0
-    done: bool = False
+    done: Atomic[bool]
+    """Set when all else is: the waiter goes on."""
     failed: bool = False
     unattended: bool = False
     """Nobody waits for the reply; the channel keeps the finished request for the client to collect."""
@@ -61,6 +63,7 @@ class Request:
         self.buffer = DmaBuffer(1)
         self.segments = Array[Segment, SEGMENTS]()
         self.wait = WaitQueue()
+        self.done = Atomic(False)
 
     def start(self, kind: u32) -> None:
         """Begin a request of type `kind`."""
@@ -70,7 +73,7 @@ class Request:
         self.segment_count = 2
         self.outputs = 1
         self.reply_room = 0
-        self.done = False
+        self.done.store_relaxed(False)
         self.failed = False
         self.unattended = False
         self.written = 0
@@ -164,13 +167,13 @@ class Request:
     def complete(self, written: u32) -> None:
         """The reply is here. Called by the channel, maybe in an interrupt."""
         self.written = written
-        self.done = True
+        self.done.store_release(True)
         self.wait.wake_all()
 
     def abort(self) -> None:
         """There will be no reply: the device is broken."""
         self.failed = True
-        self.done = True
+        self.done.store_release(True)
         self.wait.wake_all()
 
     def check(self) -> None:

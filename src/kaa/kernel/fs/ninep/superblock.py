@@ -163,7 +163,7 @@ class NinepSuperBlock(SuperBlock):
 
     def shutdown(self) -> None:
         super().shutdown()
-        self.client.channel.in_use = False
+        channels.give_back(self.client.channel)
 
 
 @filesystem("9p")
@@ -186,4 +186,4 @@ def mount_ninep(source: bytes, flags: u64, data: bytes) -> SuperBlock:
         return superblock
     finally:
         if not mounted:
-            channel.in_use = False
+            channels.give_back(channel)

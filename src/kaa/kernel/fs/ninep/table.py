@@ -26,7 +26,7 @@ class InodeSlot:
 
     key: Final[u64]
     inode: Final[weakref.ref[NinepInode]]
-    next: InodeSlot | None = None
+    next: Guarded[InodeSlot | None, "InodeTable.lock"] = None
 
     def __init__(self, key: u64, inode: NinepInode) -> None:
         self.key = key
@@ -58,9 +58,9 @@ class InodeTable:
     def add(self, inode: NinepInode) -> None:
         """Enter a new inode. Raises MemoryError."""
         slot = InodeSlot(inode.number, inode)
-        inode.slot = slot
         bucket = slot.key % BUCKETS
         with self.lock:
+            inode.slot = slot
             slot.next = self.buckets[bucket]
             self.buckets[bucket] = slot
 
