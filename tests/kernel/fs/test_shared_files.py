@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaa.kernel.drivers.tty.line_buffer import LINE_BUFFER_SIZE, LineBuffer
-from kaa.kernel.drivers.tty.ring import RING_SIZE
-from kaa.kernel.drivers.tty.ring import ByteRing as TtyRing
 from kaa.kernel.fs import kernel_io
 from kaa.kernel.fs.calls import names
 from kaa.kernel.fs.dentry import cache
@@ -200,11 +197,6 @@ def test_positions_of_different_moments_give_a_number_in_range(head: int, tail: 
     ring = ByteRing()
     ring.head, ring.tail = u64(head), u64(tail)
     assert 0 <= ring.used() <= CAPACITY
-    terminal, line = TtyRing(), LineBuffer()
-    terminal.head, terminal.tail = head, tail
-    assert 0 <= terminal.fill() <= RING_SIZE and terminal.room() == RING_SIZE - terminal.fill()
-    line.head, line.tail, line.line_end = head, tail, (head + tail) // 2
-    assert 0 <= line.room() <= LINE_BUFFER_SIZE and 0 <= line.lines() <= LINE_BUFFER_SIZE
 
 
 @pytest.mark.parametrize("text", [b"99999999999999999g", b"18446744073709551615", b"99999999999999%", b"9" * 20 + b"k"])
