@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Guarded, u32
+from kaa.lang import Atomic, Guarded, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
@@ -21,14 +21,14 @@ class FsContext:
     lock: Final[SpinLock]
     root_path: Guarded[Path, "lock"]
     cwd_path: Guarded[Path, "lock"]
-    umask: u32
+    umask: Atomic[u32]
     """A word of its own: whoever sets it last wins."""
 
     def __init__(self, root: Path, cwd: Path, umask: u32) -> None:
         self.lock = SpinLock("fs context")
         self.root_path = root
         self.cwd_path = cwd
-        self.umask = umask
+        self.umask = Atomic(umask)
 
     def root(self) -> Path:
         """Where absolute paths start."""
@@ -63,4 +63,4 @@ class FsContext:
 
     def fork(self) -> FsContext:
         """A copy for a child that does not share."""
-        return FsContext(self.root(), self.cwd(), self.umask)
+        return FsContext(self.root(), self.cwd(), self.umask.load_relaxed())

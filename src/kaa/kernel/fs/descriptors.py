@@ -218,7 +218,7 @@ def close_file(file: File) -> None:
     from kaa.kernel.fs import locks
 
     inode = file.inode()
-    if inode is not None and inode.locks is not None:
+    if inode is not None and inode.has_locks.load_acquire():
         locks.release_process_locks(inode, machine.percpu.current().tgid)
     file.flush()
 

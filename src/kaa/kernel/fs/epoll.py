@@ -29,7 +29,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import Bytes, Guarded, i32, inline, recursive, sizeof, trusted, u32, u64
+from kaa.lang import Atomic, Bytes, Guarded, guarded, i32, inline, recursive, sizeof, trusted, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -42,11 +42,11 @@ END = 2
 
 
 class EpollWaiter(Waiter):
-    """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.leave`
+    """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.step_off`
     breaks."""
 
-    item: EpollItem | None
-    held: WaitQueue
+    item: Final[EpollItem]
+    held: Final[WaitQueue]
 
     def __init__(self, item: EpollItem, queue: WaitQueue) -> None:
         super().__init__(None)
@@ -55,28 +55,27 @@ class EpollWaiter(Waiter):
 
     def notify(self) -> None:
         """The file may have become ready."""
-        item = self.item
-        if item is not None:
-            item.owner.mark_ready(item)
+        self.item.owner.mark_ready(self.item)
 
 
+@guarded("EpollSet.lock")
 class EpollItem:
-    """One descriptor in the set. Fields without a word about locks are under the set's `lock`."""
+    """One descriptor in the set: under the set's `lock`, but for the ready list."""
 
     owner: Final[EpollSet]
     fd: Final[i32]
     file: Final[weakref.ref[File]]
-    events: u32
-    """Also read by `mark_ready`, as a word."""
+    events: Guarded[Atomic[u32], "EpollSet.lock"]
+    """Also read by `mark_ready`."""
     data: u64
     waiters: list[EpollWaiter]
     next: EpollItem | None = None
     """Of the same descriptor number."""
     generation: u32 = 0
     """The file's when the item went on its queues."""
-    next_ready: EpollItem | None = None
-    queued: bool = False
-    gone: bool = False
+    next_ready: Guarded[EpollItem | None, "EpollSet.ready_lock"] = None
+    queued: Guarded[Atomic[bool], "EpollSet.ready_lock"]
+    gone: Guarded[Atomic[bool], "EpollSet.lock"]
     reported: u64 = 0
     """In which call of `collect` it was last."""
 
@@ -84,36 +83,44 @@ class EpollItem:
         self.owner = owner
         self.fd = fd
         self.file = weakref.ref(file)
-        self.events = events
+        self.events = Atomic(events)
         self.data = data
         self.waiters = []
+        self.queued = Atomic(False)
+        self.gone = Atomic(False)
+
+    def wanted(self) -> u32:
+        """The events that are reported."""
+        return self.events.load_relaxed() & (0xFFFFFFFF - PRIVATE_BITS)
 
     def leave(self) -> None:
         """Off all queues for good: nothing will be notified any more."""
-        self.gone = True
+        self.gone.store_relaxed(True)
         self.step_off()
 
     def step_off(self) -> None:
         """Off all queues. Once a queue let the waiter go, no `notify` of it is under way."""
         for waiter in self.waiters:
             waiter.held.remove(waiter)
-            waiter.item = None
         self.waiters.clear()
 
 
 class EpollTable(PollTable):
     """What a file's `poll` registers an item with."""
 
-    item: EpollItem
+    item: Final[EpollItem]
+    waiters: list[EpollWaiter]
+    """For the item, which keeps them."""
 
     def __init__(self, item: EpollItem) -> None:
         super().__init__()
         self.item = item
+        self.waiters = []
 
     def add(self, queue: WaitQueue) -> None:
         """Stand on the queue for as long as the item is in the set."""
         waiter = EpollWaiter(self.item, queue)
-        self.item.waiters.append(waiter)
+        self.waiters.append(waiter)
         queue.add(waiter)
 
 
@@ -124,13 +131,12 @@ class EpollSet:
     ready_lock: Final[IrqSpinLock]
     items: Guarded[dict[i32, EpollItem], "lock"]
     """The first item of each number."""
-    first: EpollItem | None = None
-    last: EpollItem | None = None
-    """Changed under `ready_lock`; an item leaves the list only under `lock` too, so who holds that may look at the
-    first."""
+    first: Guarded[EpollItem | None, "ready_lock"] = None
+    """An item leaves the list only under `lock` too: the first stays so for who holds that."""
+    last: Guarded[EpollItem | None, "ready_lock"] = None
     waiting: Final[WaitQueue]
-    holders: list[weakref.ref[EpollItem]]
-    """The items by which this set is in others; under epoll_nesting.nesting."""
+    holders: Guarded[list[weakref.ref[EpollItem]], "epoll_nesting.nesting"]
+    """The items by which this set is in others."""
     calls: Guarded[u64, "lock"] = 0
     """Of `collect`."""
 
@@ -146,13 +152,13 @@ class EpollSet:
     def mark_ready(self, item: EpollItem) -> None:
         """To the end of the ready list, unless it is there; wakes who waits. Safe in interrupts."""
         with self.ready_lock:
-            if item.queued or item.gone or item.events & (0xFFFFFFFF - PRIVATE_BITS) == 0:
+            if item.queued.load_relaxed() or item.gone.load_relaxed() or item.wanted() == 0:
                 return
             self._append(item)
         self.waiting.wake_all()
 
     def _append(self, item: EpollItem) -> None:
-        item.queued = True
+        item.queued.store_relaxed(True)
         item.next_ready = None
         last = self.last
         if last is None:
@@ -170,18 +176,30 @@ class EpollSet:
                 if self.first is None:
                     self.last = None
                 item.next_ready = None
-                item.queued = False
+                item.queued.store_relaxed(False)
             return item
 
     def put_back(self, item: EpollItem) -> None:
         """A level-triggered item that still has something."""
         with self.ready_lock:
-            if not item.queued and not item.gone:
+            if not item.queued.load_relaxed() and not item.gone.load_relaxed():
                 self._append(item)
+
+    def _rotate(self, item: EpollItem) -> None:
+        """The first item, which still has something, goes behind the others."""
+        with self.ready_lock:
+            if item is self.first and item.next_ready is not None:
+                self.first = item.next_ready
+                self._append(item)
+
+    def _first_ready(self) -> EpollItem | None:
+        with self.ready_lock:
+            return self.first
 
     def has_ready(self) -> bool:
         """Whether anything may be ready."""
-        return self.first is not None
+        with self.ready_lock:
+            return self.first is not None
 
     def add(self, fd: i32, file: File, events: u32, data: u64) -> EpollItem:
         """EPOLL_CTL_ADD. Raises FileExistsError, MemoryError."""
@@ -192,7 +210,7 @@ class EpollSet:
             item.next = self.items.get(fd)
             self.items[fd] = item
             try:
-                if self._register(item, file) & item.events:
+                if self._register(item, file) & item.events.load_relaxed():
                     self.mark_ready(item)
             except MemoryError:
                 self._drop(item)
@@ -204,7 +222,10 @@ class EpollSet:
         table = EpollTable(item)
         table.file = file
         item.generation = file.poll_generation
-        return file.poll(table)
+        try:
+            return file.poll(table)
+        finally:
+            item.waiters = table.waiters
 
     def _find(self, fd: i32, file: File) -> EpollItem | None:
         """The item of this number and file; those whose file is gone are dropped on the way."""
@@ -223,11 +244,11 @@ class EpollSet:
         """EPOLL_CTL_MOD. Raises FileNotFoundError; OSError(EINVAL) for an exclusive item."""
         with self.lock:
             item = self._known(fd, file)
-            if (item.events | events) & EPOLLEXCLUSIVE:
+            if (item.events.load_relaxed() | events) & EPOLLEXCLUSIVE:
                 raise OSError(errno.EINVAL)
-            item.events = events | POLLERR | POLLHUP
+            item.events.store_relaxed(events | POLLERR | POLLHUP)
             item.data = data
-            if file.poll(None) & item.events:
+            if file.poll(None) & item.events.load_relaxed():
                 self.mark_ready(item)
 
     def remove(self, fd: i32, file: File) -> None:
@@ -245,7 +266,7 @@ class EpollSet:
         item.leave()
         self._unchain(item)
         with self.ready_lock:
-            if item.queued:
+            if item.queued.load_relaxed():
                 self._cut(item)
 
     def _unchain(self, item: EpollItem) -> None:
@@ -276,7 +297,7 @@ class EpollSet:
         if self.last is item:
             self.last = before
         item.next_ready = None
-        item.queued = False
+        item.queued.store_relaxed(False)
 
     def collect(self, buf: UserBuf, maximum: u64) -> i32:
         """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be."""
@@ -295,16 +316,16 @@ class EpollSet:
         """Ask the first item of the list; copy its event out if it has one. A level-triggered item stays on the list
         while it has something; an edge-triggered one leaves before it is asked, so that an edge from then on brings it
         back. END: the list is empty, or has gone round."""
-        item = self.first
+        item = self._first_ready()
         if item is None or item.reported == self.calls:
             return u32(END)
         file = item.file()
         if file is None:
             self._drop(item)
             return u32(NOTHING)
-        if item.events & (EPOLLET | EPOLLONESHOT):
+        if item.events.load_relaxed() & (EPOLLET | EPOLLONESHOT):
             self.take_first()
-        events = self._ask(item, file) & item.events & (0xFFFFFFFF - PRIVATE_BITS)
+        events = self._ask(item, file) & item.wanted()
         if events == 0:
             return self._quiet(item, file)
         event = EpollEvent(events, item.data)
@@ -317,11 +338,10 @@ class EpollSet:
                 raise
             return u32(END)
         item.reported = self.calls
-        if item.events & EPOLLONESHOT:
-            item.events = item.events & PRIVATE_BITS
-        elif item.queued and item.next_ready is not None:
-            self.take_first()
-            self.put_back(item)
+        if item.events.load_relaxed() & EPOLLONESHOT:
+            item.events.fetch_and(PRIVATE_BITS)
+        else:
+            self._rotate(item)
         return u32(REPORTED)
 
     def _ask(self, item: EpollItem, file: File) -> u32:
@@ -338,9 +358,9 @@ class EpollSet:
 
     def _quiet(self, item: EpollItem, file: File) -> u32:
         """The item has nothing: off the list; and asked once more, for what came while it was still on it."""
-        if self.first is item:
+        if self._first_ready() is item:
             self.take_first()
-        if file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS):
+        if file.poll(None) & item.wanted():
             self.put_back(item)
         return u32(NOTHING)
 
@@ -399,9 +419,9 @@ class EpollFile(File):
             for first in self.set.items.values():
                 item: EpollItem | None = first
                 while item is not None:
-                    if item.queued:
+                    if item.queued.load_relaxed():
                         file = item.file()
-                        if file is not None and file.poll(None) & item.events & (0xFFFFFFFF - PRIVATE_BITS):
+                        if file is not None and file.poll(None) & item.wanted():
                             return True
                     item = item.next
         return False

@@ -69,7 +69,7 @@ def depth_above(bottom: EpollSet, level: u32) -> u32:
     highest: u32 = u32(0)
     for holder in bottom.holders:
         item = holder()
-        if item is not None and not item.gone:
+        if item is not None and not item.gone.load_relaxed():
             highest = max(highest, depth_above(item.owner, level + 1))
     return min(highest, u32(DEPTH)) + 1
 
@@ -79,7 +79,7 @@ def forget_gone(inner: EpollSet) -> None:
     index: u64 = u64(0)
     while index < len(inner.holders):
         item = inner.holders[index]()
-        if item is None or item.gone:
+        if item is None or item.gone.load_relaxed():
             inner.holders.pop(index)
         else:
             index += 1

@@ -31,7 +31,7 @@ from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.superblock import find_type
 from kaa.kernel.fs.text import join
 from kaa.kernel.fs.tmpfs.inode import TmpfsRegular
-from kaa.kernel.fs.tmpfs.superblock import new_tmpfs
+from kaa.kernel.fs.tmpfs.superblock import Options, new_tmpfs
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
@@ -173,8 +173,8 @@ class HiddenTmpfs:
         with self.lock:
             mount = self.mount
             if mount is None:
-                superblock = new_tmpfs(find_type(b"tmpfs"), TMPFS_MAGIC, 0, b"")
-                root = superblock.root
+                superblock = new_tmpfs(find_type(b"tmpfs"), TMPFS_MAGIC, 0, Options())
+                root = superblock.root_inode()
                 assert root is not None
                 mount = Mount(superblock, Dentry(b"", 0, None, root), b"tmpfs", 0)
                 self.mount = mount
@@ -200,7 +200,8 @@ def memfd_create(name: UserString, flags: u32) -> i32:
     inode = superblock.temporary(S_IFREG | mode)
     assert isinstance(inode, TmpfsRegular)
     if flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) == 0:
-        inode.seals = u32(F_SEAL_SEAL)
+        with inode.lock:
+            inode.seals = u32(F_SEAL_SEAL)
     dentry = Dentry(join(b"memfd:", text), 0, mount.root, inode)
     dentry.dead = True
     file = inode.open(O_RDWR | O_LARGEFILE, Path(mount, dentry))

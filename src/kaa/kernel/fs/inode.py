@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Bytes, Guarded, i64, struct, u32, u64
+from kaa.lang import Atomic, Bytes, Guarded, i64, struct, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -70,7 +70,8 @@ class Inode:
     changed: i64
     born: i64
     cache: PageCache | None = None
-    locks: LockList | None = None
+    locks: Guarded[LockList | None, "lock"] = None
+    has_locks: Atomic[bool]
     pipe: Guarded[Pipe | None, "fifo.fifos"] = None
     """Of a FIFO, while anyone has it open."""
     removed: Guarded[bool, "lock"] = False
@@ -81,6 +82,7 @@ class Inode:
         self.number = number
         self.lock = Mutex("inode")
         self.mode = mode
+        self.has_locks = Atomic(False)
         self.nlink = 1
         self.uid = 0
         self.gid = 0

@@ -6,6 +6,7 @@ merged. A waiter looks again whenever anything is released. Deadlock among POSIX
 for whom.
 
 Lock: `lock` of the list, a mutex; the list lives as long as the inode, whose `locks` is set once, under its lock.
+`Inode.has_locks` tells without it whether it was: what every close(2) asks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.fcntl import F_RDLCK, F_WRLCK, MAX_FILE_SIZE
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Guarded, i32, u32, u64, usize
+from kaa.lang import Atomic, Guarded, i32, part, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -27,6 +28,7 @@ FLOCK = 2
 END = MAX_FILE_SIZE
 
 
+@part
 class Lock:
     """[start, end] inclusive. `owner` is a process id (POSIX) or a number of the open file."""
 
@@ -60,14 +62,14 @@ class LockList:
     lock: Final[Mutex]
     released: Final[WaitQueue]
     held: Guarded[list[Lock], "lock"]
-    generation: u64
+    generation: Guarded[Atomic[u64], "lock"]
     """Counts releases: what waiters watch."""
 
     def __init__(self) -> None:
         self.lock = Mutex("file locks")
         self.released = WaitQueue("file locks")
         self.held = []
-        self.generation = 0
+        self.generation = Atomic(0)
 
     def blocker(self, wanted: Lock) -> Lock | None:
         """Of the locks that stand in the way the one that starts first."""
@@ -119,7 +121,7 @@ class LockList:
 
     def told(self) -> None:
         """Wake waiters."""
-        self.generation += 1
+        self.generation.fetch_add(1)
         self.released.wake_all()
 
     def without(self, kind: u32, owner: u64, start: u64, end: u64) -> list[Lock]:
@@ -213,7 +215,16 @@ def locks_of(inode: Inode) -> LockList:
         if locks is None:
             locks = LockList()
             inode.locks = locks
+            inode.has_locks.store_release(True)
         return locks
+
+
+def known_locks(inode: Inode) -> LockList | None:
+    """The inode's list, if anybody ever asked for a lock."""
+    if not inode.has_locks.load_acquire():
+        return None
+    with inode.lock:
+        return inode.locks
 
 
 def acquire(inode: Inode, wanted: Lock, waits: bool) -> None:
@@ -226,23 +237,23 @@ def acquire(inode: Inode, wanted: Lock, waits: bool) -> None:
             if blocker is None:
                 locks.set(wanted)
                 return
-            seen = locks.generation
+            seen = locks.generation.load_relaxed()
             holder = blocker.pid
         if not waits:
             raise BlockingIOError
         if wanted.kind == POSIX:
             wait = graph.add(wanted.pid, holder)
             try:
-                locks.released.wait_interruptible(lambda: locks.generation != seen)
+                locks.released.wait_interruptible(lambda: locks.generation.load_acquire() != seen)
             finally:
                 graph.remove(wait)
         else:
-            locks.released.wait_interruptible(lambda: locks.generation != seen)
+            locks.released.wait_interruptible(lambda: locks.generation.load_acquire() != seen)
 
 
 def release(inode: Inode, kind: u32, owner: u64, start: u64, end: u64) -> None:
     """Give a range back; nothing happens if it is not held."""
-    locks = inode.locks
+    locks = known_locks(inode)
     if locks is not None:
         with locks.lock:
             locks.clear(kind, owner, start, end)
@@ -250,7 +261,7 @@ def release(inode: Inode, kind: u32, owner: u64, start: u64, end: u64) -> None:
 
 def release_process_locks(inode: Inode, pid: i32) -> None:
     """A process closed some descriptor of the file: all its record locks on it go (POSIX)."""
-    locks = inode.locks
+    locks = known_locks(inode)
     if locks is not None:
         with locks.lock:
             if locks.owns_any(POSIX, u64(pid)):

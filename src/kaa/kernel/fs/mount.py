@@ -169,7 +169,7 @@ table = MountTable()
 
 def new_mount(superblock: SuperBlock, source: bytes, flags: u64) -> Mount:
     """An unattached mount of a whole file system. Raises MemoryError."""
-    root = superblock.root
+    root = superblock.root_inode()
     assert root is not None
     return Mount(superblock, Dentry(b"/", 0, None, root), source, flags)
 

@@ -25,7 +25,7 @@ def mount_new(kind: Bytes, source: bytes, at: Path, flags: u64, data: bytes) -> 
 
 def attach_superblock(superblock: SuperBlock, source: bytes, at: Path, flags: u64) -> None:
     """Cover `at` with a whole file system."""
-    root = superblock.root
+    root = superblock.root_inode()
     assert root is not None
     if root.is_directory() != at.inode().is_directory():
         raise NotADirectoryError

@@ -123,7 +123,7 @@ def _create(walk: Walk, child: Dentry, flags: u32, mode: u32) -> File:
             dentry = find_or_load(parent, walk.component(), walk.hash)
         if dentry.inode is None:
             require(directory, WRITE | EXEC, walk.who)
-            masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask)
+            masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
             inode = directory.create(dentry.name, S_IFREG | masked)
             cache.instantiate(dentry, inode)
             created = True
@@ -147,7 +147,7 @@ def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
         raise NotADirectoryError
     require_writable(walk.mount)
     require(directory, WRITE | EXEC, walk.who)
-    masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask)
+    masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
     inode = directory.temporary(S_IFREG | masked)
     dentry = Dentry(b"#temporary", 0, walk.dentry, inode)
     dentry.dead = True

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.statfs import Statfs
-from kaa.lang import Atomic, Bytes, u32, u64
+from kaa.kernel.locking.spinlock import SpinLock
+from kaa.lang import Atomic, Bytes, Guarded, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -42,7 +43,8 @@ class SuperBlock:
     magic: u64
     flags: u64
     block_size: u32 = 4096
-    root: Inode | None = None
+    root_lock: Final[SpinLock]
+    root: Guarded[Inode | None, "root_lock"] = None
     mounts: Atomic[u32]
     caches_names: bool = True
     """Whether looked-up names may stay in the dentry cache; False where files come and go by themselves (procfs)."""
@@ -55,6 +57,23 @@ class SuperBlock:
         self.magic = magic
         self.flags = flags
         self.mounts = Atomic(0)
+        self.root_lock = SpinLock("superblock")
+
+    def root_inode(self) -> Inode | None:
+        """Of what is mounted; None before there is one, and after the last mount."""
+        with self.root_lock:
+            return self.root
+
+    def set_root(self, root: Inode | None) -> None:
+        """Say what is mounted."""
+        self._exchange_root(root)
+
+    def _exchange_root(self, root: Inode | None) -> Inode | None:
+        """Gives the one before, to be dropped after the lock."""
+        with self.root_lock:
+            old = self.root
+            self.root = root
+            return old
 
     def statfs(self, into: Statfs) -> None:
         """statfs(2): fill in counts; type, block size and name length are there already."""
@@ -71,7 +90,7 @@ class SuperBlock:
 
     def shutdown(self) -> None:
         """The last mount is gone: let go of the root. Overriders call this too."""
-        self.root = None
+        self.set_root(None)
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import Array, Bytes, i64, u8, u32, u64, usize
+from kaa.lang import Array, Bytes, i64, part, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.user import UserBuf
@@ -15,6 +15,7 @@ CHUNK = 2000
 """Bytes per piece: two pieces with their headers share a page of the slab."""
 
 
+@part
 class TextChunk:
     """One piece of a text."""
 
@@ -26,8 +27,9 @@ class TextChunk:
         self.used = 0
 
 
+@part
 class TextBuffer:
-    """Append-only text. Each append can raise MemoryError."""
+    """Append-only text. Each append can raise MemoryError. Part of what keeps it."""
 
     chunks: list[TextChunk]
     length: usize

@@ -217,7 +217,7 @@ def prepare(request: Request) -> None:
     open_stream(request.streams[1], O_RDWR if request.is_terminal else O_WRONLY, request)
     open_stream(request.streams[2], O_RDWR if request.is_terminal else O_WRONLY, request)
     task.credentials = request.credentials()
-    task.fs.umask = request.umask
+    task.fs.umask.store_relaxed(request.umask)
     try:
         task.fs.set_cwd(kernel_io.find(request.cwd))
     except OSError as error:

@@ -156,5 +156,5 @@ def mount_devpts(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """mount(2)."""
     superblock = Devpts(find_type(b"devpts"), flags)
     superblock.parse(data)
-    superblock.root = DevptsRoot(superblock)
+    superblock.set_root(DevptsRoot(superblock))
     return superblock

@@ -293,7 +293,4 @@ def ftruncate(fd: Fd, length: i64) -> None:
 @syscall(x86_64=95, arm64=166)
 def umask(mask: u32) -> u32:
     """umask(2): permission bits that new files do not get; gives the old ones."""
-    fs = machine.percpu.current().fs
-    old = fs.umask
-    fs.umask = mask & 0o777
-    return old
+    return machine.percpu.current().fs.umask.exchange(mask & 0o777)

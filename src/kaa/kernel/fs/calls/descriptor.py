@@ -181,7 +181,8 @@ def _seals(file: File, command: u32, argument: u64) -> i64:
     if not isinstance(inode, TmpfsRegular):
         raise OSError(errno.EINVAL)
     if command == F_GET_SEALS:
-        return i64(inode.seals)
+        with inode.lock:
+            return i64(inode.seals)
     if not file.writable():
         raise OSError(errno.EPERM)
     if argument & 0xFFFFFFE0:

@@ -43,7 +43,7 @@ LINK_MAX = 65000
 
 def umasked(mode: u32) -> u32:
     """Permission bits of a new file."""
-    return mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask)
+    return mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
 
 
 def vacant(walk: Walk) -> Dentry:

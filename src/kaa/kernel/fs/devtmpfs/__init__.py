@@ -16,9 +16,9 @@ from kaa.kernel.abi.statfs import TMPFS_MAGIC
 from kaa.kernel.drivers.char.registry import registry
 from kaa.kernel.fs.superblock import FileSystemType, SuperBlock, filesystem, find_type
 from kaa.kernel.fs.tmpfs.inode import TmpfsDirectory, TmpfsSpecial, TmpfsSymlink
-from kaa.kernel.fs.tmpfs.superblock import Tmpfs
+from kaa.kernel.fs.tmpfs.superblock import Options, Tmpfs
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Bytes, u32, u64, usize
+from kaa.lang import Bytes, Guarded, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.char.registry import CharDevice
@@ -66,14 +66,13 @@ class DevTmpfs(Tmpfs):
     """The instance. `lock` is held while nodes are made."""
 
     lock: Final[Mutex]
-    seen: usize
+    seen: Guarded[usize, "lock"]
     """Devices of the registry that have had their node."""
 
     def __init__(self, kind: FileSystemType, flags: u64) -> None:
-        super().__init__(kind, TMPFS_MAGIC, flags)
+        super().__init__(kind, TMPFS_MAGIC, flags, Options(mode=0o755))
         self.lock = Mutex("devtmpfs")
         self.seen = 0
-        self.mode = 0o755
         self.revalidates = True
 
     def populate(self) -> None:
@@ -84,7 +83,7 @@ class DevTmpfs(Tmpfs):
                 self.seen += 1
 
     def _node(self, device: CharDevice) -> None:
-        root = self.root
+        root = self.root_inode()
         assert isinstance(root, DevDirectory)
         split = device.name.find(0x2F)
         with root.lock:
@@ -103,10 +102,15 @@ class Only:
     """The one instance, set once."""
 
     lock: Final[Mutex]
-    instance: DevTmpfs | None = None
+    instance: Guarded[DevTmpfs | None, "lock"] = None
 
     def __init__(self) -> None:
         self.lock = Mutex("the devtmpfs")
+
+    def known(self) -> DevTmpfs | None:
+        """The instance, if it was ever mounted."""
+        with self.lock:
+            return self.instance
 
 
 only = Only()
@@ -114,7 +118,7 @@ only = Only()
 
 def device_came() -> None:
     """The registry has another device."""
-    instance = only.instance
+    instance = only.known()
     if instance is not None:
         instance.populate()
 
@@ -129,12 +133,18 @@ def mount_devtmpfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     with only.lock:
         instance = only.instance
         if instance is None:
-            instance = DevTmpfs(find_type(b"devtmpfs"), flags)
-            root = DevDirectory(instance, S_IFDIR | 0o755)
-            instance.root = root
-            _standard_names(instance, root)
+            instance = _make(flags)
             only.instance = instance
     instance.populate()
+    return instance
+
+
+def _make(flags: u64) -> DevTmpfs:
+    instance = DevTmpfs(find_type(b"devtmpfs"), flags)
+    root = DevDirectory(instance, S_IFDIR | 0o755)
+    with root.lock:
+        _standard_names(instance, root)
+    instance.set_root(root)
     return instance
 
 

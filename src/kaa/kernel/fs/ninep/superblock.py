@@ -136,7 +136,7 @@ class NinepSuperBlock(SuperBlock):
                 return NinepSpecial(self, fid, attributes)
 
     def statfs(self, into: Statfs) -> None:
-        root = self.root
+        root = self.root_inode()
         if not isinstance(root, NinepInode):
             return
         answer = ServerStatfs()
@@ -181,7 +181,7 @@ def mount_ninep(source: bytes, flags: u64, data: bytes) -> SuperBlock:
         attributes = Attributes()
         operations.getattr_(client, fid, attributes)
         require(attributes.mode & S_IFMT == S_IFDIR)
-        superblock.root = superblock.inode_for(fid, attributes)
+        superblock.set_root(superblock.inode_for(fid, attributes))
         mounted = True
         return superblock
     finally:

@@ -129,5 +129,5 @@ def mount_proc(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """Options (hidepid, gid…) are taken and have no effect: every process sees all."""
     superblock = SuperBlock(find_type(b"proc"), PROC_SUPER_MAGIC, flags)
     superblock.caches_names = False
-    superblock.root = ProcRoot(superblock, tree.root)
+    superblock.set_root(ProcRoot(superblock, tree.root))
     return superblock

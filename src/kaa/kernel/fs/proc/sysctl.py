@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
 from kaa.kernel.lib import random
+from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm import overcommit
 from kaa.kernel.process import usage
-from kaa.lang import Array, Bytes, u8, u64
+from kaa.lang import Array, Bytes, Guarded, u8, u64
 
 
 def show_ostype(out: TextBuffer) -> None:
@@ -102,11 +104,21 @@ def write_uuid(out: TextBuffer, raw: Array[u8, 16]) -> None:
 class BootId:
     """The identity of this boot; made when first asked for."""
 
-    raw: Array[u8, 16]
-    made: bool = False
+    lock: Final[Mutex]
+    raw: Guarded[Array[u8, 16], "lock"]
+    made: Guarded[bool, "lock"] = False
 
     def __init__(self) -> None:
+        self.lock = Mutex("boot id")
         self.raw = Array[u8, 16]()
+
+    def read(self, into: Array[u8, 16]) -> None:
+        """A copy of it."""
+        with self.lock:
+            if not self.made:
+                random.fill(self.raw[:])
+                self.made = True
+            into[:].copy_from(self.raw[:])
 
 
 boot_id = BootId()
@@ -114,11 +126,8 @@ boot_id = BootId()
 
 def show_boot_id(out: TextBuffer) -> None:
     """kernel/random/boot_id."""
-    if not boot_id.made:
-        random.fill(boot_id.raw[:])
-        boot_id.made = True
     copy = Array[u8, 16]()
-    copy[:].copy_from(boot_id.raw[:])
+    boot_id.read(copy)
     write_uuid(out, copy)
 
 

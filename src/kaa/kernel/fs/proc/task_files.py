@@ -77,7 +77,7 @@ def show_status(out: TextBuffer, task: Task) -> None:
     out.add(program_name(task))
     if not task.is_kernel_thread():
         out.add(b"\nUmask:\t0")
-        out.octal(u64(foreign.directories_of(task).umask), 3)
+        out.octal(u64(foreign.directories_of(task).umask.load_relaxed()), 3)
     out.add(b"\nState:\t")
     out.add(state_name(accounting.state_letter(task)))
     out.byte(NEWLINE)

@@ -55,5 +55,5 @@ tree.file("kernel/mm/transparent_hugepage/enabled", show_no_huge_pages)
 def mount_sysfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """One instance per mount; all the same."""
     superblock = SuperBlock(find_type(b"sysfs"), SYSFS_MAGIC, flags)
-    superblock.root = NodeInode(superblock, tree.root)
+    superblock.set_root(NodeInode(superblock, tree.root))
     return superblock

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.lang import Bytes, inline, u64, usize
+from kaa.lang import Bytes, inline, part, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -19,6 +19,7 @@ FIRST_COOKIE = 2
 """0 is ".", 1 is ".."."""
 
 
+@part
 class Entry:
     """A name and its inode; None once removed."""
 
@@ -32,8 +33,9 @@ class Entry:
         self.inode = inode
 
 
+@part
 class EntryList:
-    """By name, and in order of cookies."""
+    """By name, and in order of cookies. Part of its directory."""
 
     names: dict[bytes, Entry]
     order: list[Entry]

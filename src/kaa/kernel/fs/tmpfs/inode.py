@@ -109,7 +109,8 @@ def check_xattr_name(name: Bytes) -> None:
 class TmpfsDirectory(TmpfsInode):
     """A directory: entries by name and in order."""
 
-    entries: Final[EntryList]
+    entries: Guarded[EntryList, "Inode.lock"]
+    """Under its own lock; renaming holds those of both directories, and of a directory that it replaces."""
 
     def __init__(self, superblock: Tmpfs, mode: u32) -> None:
         super().__init__(superblock, mode)
@@ -263,8 +264,8 @@ class TmpfsSpecial(TmpfsInode):
 class TmpfsRegular(TmpfsInode):
     """A regular file: its pages are `cache`, where absent ones are holes."""
 
-    seals: u32 = 0
-    """F_SEAL_ bits (memfd_create(2)); changed under `lock`."""
+    seals: Guarded[u32, "lock"] = 0
+    """F_SEAL_ bits (memfd_create(2))."""
     charged_pages: Atomic[u64]
     """What of the instance's pages is used here: as many as the cache has, but for pages on their way in or out."""
 

@@ -8,14 +8,14 @@ uid, gid).
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.stat import S_IFDIR
 from kaa.kernel.abi.statfs import RAMFS_MAGIC, TMPFS_MAGIC, Statfs
 from kaa.kernel.fs.superblock import FileSystemType, SuperBlock, filesystem, find_type
 from kaa.kernel.fs.text import parse_number
 from kaa.kernel.mm import buddy
-from kaa.lang import Atomic, Bytes, i64, u32, u64, usize
+from kaa.lang import Atomic, Bytes, i64, struct, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.text import TextBuffer
@@ -25,86 +25,15 @@ LARGEST = 1 << 50
 """What a size option says at most, whatever it says: sums with it do not overflow."""
 
 
-class Tmpfs(SuperBlock):
-    """Limits (0: none) and use, in pages and inodes."""
+@struct
+class Options:
+    """What mount(2)'s data says (tmpfs(5))."""
 
-    page_limit: u64
-    inode_limit: u64
-    pages: Atomic[u64]
-    inodes: Atomic[u64]
-    numbers: Atomic[u64]
-    mode: u32
-    uid: u32
-    gid: u32
-
-    def __init__(self, kind: FileSystemType, magic: u64, flags: u64) -> None:
-        super().__init__(kind, magic, flags)
-        self.page_limit = 0
-        self.inode_limit = 0
-        self.pages = Atomic(0)
-        self.inodes = Atomic(0)
-        self.numbers = Atomic(1)
-        self.mode = 0o1777
-        self.uid = 0
-        self.gid = 0
-
-    def next_number(self) -> u64:
-        """A fresh inode number."""
-        return self.numbers.fetch_add(1)
-
-    def charge_page(self) -> None:
-        """One more page is used. Raises OSError(ENOSPC)."""
-        if self.pages.fetch_add(1) >= self.page_limit and self.page_limit != 0:
-            self.pages.fetch_sub(1)
-            raise OSError(errno.ENOSPC)
-
-    def require_pages(self, count: u64) -> None:
-        """Whether so many could be had now. Raises OSError(ENOSPC)."""
-        if self.page_limit != 0 and count > self.page_limit - min(self.pages.load(), self.page_limit):
-            raise OSError(errno.ENOSPC)
-
-    def uncharge_pages(self, count: u64) -> None:
-        """That many are free again."""
-        self.pages.fetch_sub(count)
-
-    def charge_inode(self) -> None:
-        """One more inode. Raises OSError(ENOSPC)."""
-        if self.inodes.fetch_add(1) >= self.inode_limit and self.inode_limit != 0:
-            self.inodes.fetch_sub(1)
-            raise OSError(errno.ENOSPC)
-
-    def uncharge_inode(self) -> None:
-        """One less."""
-        self.inodes.fetch_sub(1)
-
-    def statfs(self, into: Statfs) -> None:
-        """Limits and what is left."""
-        used = self.pages.load()
-        into.f_blocks = i64(self.page_limit)
-        into.f_bfree = i64(self.page_limit - min(used, self.page_limit))
-        into.f_bavail = into.f_bfree
-        inodes = self.inodes.load()
-        into.f_files = i64(self.inode_limit)
-        into.f_ffree = i64(self.inode_limit - min(inodes, self.inode_limit))
-
-    def remount(self, flags: u64, data: Bytes) -> None:
-        """Flags, and limits that are not below what is used."""
-        old = self.page_limit
-        self.parse(data)
-        if self.page_limit != 0 and self.page_limit < self.pages.load():
-            self.page_limit = old
-            raise OSError(errno.EINVAL)
-        self.flags = flags
-
-    def options(self, out: TextBuffer) -> None:
-        """As tmpfs(5) writes them."""
-        if self.page_limit != 0:
-            out.add(b",size=")
-            out.decimal(self.page_limit * 4)
-            out.byte(0x6B)
-        if self.mode != 0o1777:
-            out.add(b",mode=")
-            out.octal(u64(self.mode))
+    page_limit: u64 = 0
+    inode_limit: u64 = 0
+    mode: u32 = 0o1777
+    uid: u32 = 0
+    gid: u32 = 0
 
     def parse(self, data: Bytes) -> None:
         """Take comma-separated options in. Raises OSError(EINVAL) for one that is unknown or malformed."""
@@ -120,7 +49,7 @@ class Tmpfs(SuperBlock):
     def _option(self, option: Bytes) -> None:
         split = option.find(0x3D)
         if split < 0:
-            self._word(option)
+            _check_word(option)
             return
         name = option[0:split]
         value = option[split + 1 :]
@@ -139,9 +68,94 @@ class Tmpfs(SuperBlock):
         elif name != b"huge" and name != b"mpol":
             raise OSError(errno.EINVAL)
 
-    def _word(self, option: Bytes) -> None:
-        if option != b"inode64" and option != b"inode32" and option != b"noswap":
+
+def _check_word(option: Bytes) -> None:
+    if option != b"inode64" and option != b"inode32" and option != b"noswap":
+        raise OSError(errno.EINVAL)
+
+
+class Tmpfs(SuperBlock):
+    """Limits (0: none) and use, in pages and inodes."""
+
+    page_limit: Atomic[u64]
+    inode_limit: Atomic[u64]
+    pages: Atomic[u64]
+    inodes: Atomic[u64]
+    numbers: Atomic[u64]
+    mode: Final[u32]
+    """Of the root directory at first."""
+
+    def __init__(self, kind: FileSystemType, magic: u64, flags: u64, options: Options) -> None:
+        super().__init__(kind, magic, flags)
+        self.page_limit = Atomic(options.page_limit)
+        self.inode_limit = Atomic(options.inode_limit)
+        self.pages = Atomic(0)
+        self.inodes = Atomic(0)
+        self.numbers = Atomic(1)
+        self.mode = options.mode
+
+    def next_number(self) -> u64:
+        """A fresh inode number."""
+        return self.numbers.fetch_add(1)
+
+    def charge_page(self) -> None:
+        """One more page is used. Raises OSError(ENOSPC)."""
+        limit = self.page_limit.load_relaxed()
+        if self.pages.fetch_add(1) >= limit and limit != 0:
+            self.pages.fetch_sub(1)
+            raise OSError(errno.ENOSPC)
+
+    def require_pages(self, count: u64) -> None:
+        """Whether so many could be had now. Raises OSError(ENOSPC)."""
+        limit = self.page_limit.load_relaxed()
+        if limit != 0 and count > limit - min(self.pages.load(), limit):
+            raise OSError(errno.ENOSPC)
+
+    def uncharge_pages(self, count: u64) -> None:
+        """That many are free again."""
+        self.pages.fetch_sub(count)
+
+    def charge_inode(self) -> None:
+        """One more inode. Raises OSError(ENOSPC)."""
+        limit = self.inode_limit.load_relaxed()
+        if self.inodes.fetch_add(1) >= limit and limit != 0:
+            self.inodes.fetch_sub(1)
+            raise OSError(errno.ENOSPC)
+
+    def uncharge_inode(self) -> None:
+        """One less."""
+        self.inodes.fetch_sub(1)
+
+    def statfs(self, into: Statfs) -> None:
+        """Limits and what is left."""
+        pages = self.page_limit.load_relaxed()
+        into.f_blocks = i64(pages)
+        into.f_bfree = i64(pages - min(self.pages.load(), pages))
+        into.f_bavail = into.f_bfree
+        inodes = self.inode_limit.load_relaxed()
+        into.f_files = i64(inodes)
+        into.f_ffree = i64(inodes - min(self.inodes.load(), inodes))
+
+    def remount(self, flags: u64, data: Bytes) -> None:
+        """Flags, and limits that are not below what is used."""
+        options = Options(self.page_limit.load_relaxed(), self.inode_limit.load_relaxed())
+        options.parse(data)
+        if options.page_limit != 0 and options.page_limit < self.pages.load():
             raise OSError(errno.EINVAL)
+        self.page_limit.store_relaxed(options.page_limit)
+        self.inode_limit.store_relaxed(options.inode_limit)
+        self.flags = flags
+
+    def options(self, out: TextBuffer) -> None:
+        """As tmpfs(5) writes them."""
+        limit = self.page_limit.load_relaxed()
+        if limit != 0:
+            out.add(b",size=")
+            out.decimal(limit * 4)
+            out.byte(0x6B)
+        if self.mode != 0o1777:
+            out.add(b",mode=")
+            out.octal(u64(self.mode))
 
 
 def parse_size(text: Bytes) -> u64:
@@ -171,34 +185,35 @@ def total_memory() -> u64:
     return u64(buddy.total_pages()) * PAGE
 
 
-def new_tmpfs(kind: FileSystemType, magic: u64, flags: u64, data: Bytes) -> Tmpfs:
+def new_tmpfs(kind: FileSystemType, magic: u64, flags: u64, options: Options) -> Tmpfs:
     """An empty instance with its root directory."""
     from kaa.kernel.fs.tmpfs import inode as inodes
 
-    superblock = Tmpfs(kind, magic, flags)
-    superblock.parse(data)
-    root = inodes.TmpfsDirectory(superblock, S_IFDIR | superblock.mode)
-    root.uid = superblock.uid
-    root.gid = superblock.gid
-    superblock.root = root
+    superblock = Tmpfs(kind, magic, flags, options)
+    root = inodes.TmpfsDirectory(superblock, S_IFDIR | options.mode)
+    root.uid = options.uid
+    root.gid = options.gid
+    superblock.set_root(root)
     return superblock
 
 
 @filesystem("tmpfs")
 def mount_tmpfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """Half of memory, unless options say otherwise (tmpfs(5))."""
-    superblock = new_tmpfs(find_type(b"tmpfs"), TMPFS_MAGIC, flags, data)
-    if superblock.page_limit == 0 and not data.startswith(b"size=0"):
-        superblock.page_limit = u64(buddy.total_pages()) // 2
-    if superblock.inode_limit == 0:
-        superblock.inode_limit = u64(buddy.total_pages()) // 2
-    return superblock
+    options = Options()
+    options.parse(data)
+    if options.page_limit == 0 and not data.startswith(b"size=0"):
+        options.page_limit = u64(buddy.total_pages()) // 2
+    if options.inode_limit == 0:
+        options.inode_limit = u64(buddy.total_pages()) // 2
+    return new_tmpfs(find_type(b"tmpfs"), TMPFS_MAGIC, flags, options)
 
 
 @filesystem("ramfs")
 def mount_ramfs(source: bytes, flags: u64, data: bytes) -> SuperBlock:
     """No limits; a mode may be given."""
-    superblock = new_tmpfs(find_type(b"ramfs"), RAMFS_MAGIC, flags, data)
-    superblock.page_limit = 0
-    superblock.inode_limit = 0
-    return superblock
+    options = Options()
+    options.parse(data)
+    options.page_limit = 0
+    options.inode_limit = 0
+    return new_tmpfs(find_type(b"ramfs"), RAMFS_MAGIC, flags, options)
