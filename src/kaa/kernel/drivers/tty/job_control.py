@@ -242,9 +242,3 @@ def require_controlling(tty: Tty) -> None:
     """Raises OSError(ENOTTY) when it is not the caller's controlling terminal."""
     if not is_controlling(tty):
         raise OSError(errno.ENOTTY)
-
-
-def is_controlling(tty: Tty) -> bool:
-    """Whether it is the caller's controlling terminal."""
-    with tree.lock:
-        return machine.percpu.current().group.tty is tty
