@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm import buddy
-from kaa.lang import Array, Atomic, Bytes, Guarded, inline, u32, u64, wrapping_add, wrapping_mul
+from kaa.lang import Array, Atomic, Bytes, Guarded, Relaxed, inline, u32, u64, wrapping_add, wrapping_mul
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -39,23 +39,24 @@ MOST = 20000
 class Dentry:
     """One name in one directory. See the module's docstring for what guards the fields."""
 
-    name: bytes
-    hash: u32
-    parent: Dentry | None
+    name: Guarded[bytes, "DentryCache.lock & Inode.lock"]
+    """This and the next two: a rename holds the locks of both directories too."""
+    hash: Guarded[u32, "DentryCache.lock & Inode.lock"]
+    parent: Guarded[Dentry | None, "DentryCache.lock & Inode.lock"]
     inode: Inode | None
-    next: Dentry | None = None
+    next: Guarded[Dentry | None, "DentryCache.lock"] = None
     serial: Final[u32]
     pins: Atomic[u32]
     """Paths and mounts that hold it: never evicted while there are any."""
     children: Atomic[u32]
-    mounts: u32 = 0
+    mounts: Guarded[Relaxed[u32], "DentryCache.lock"] = 0
     """How many mounts sit on it, in whatever mount it is seen through."""
-    hashed: bool = False
-    dead: bool = False
+    hashed: Guarded[Relaxed[bool], "DentryCache.lock"] = False
+    dead: Guarded[Relaxed[bool], "DentryCache.lock"] = False
     """Its name was taken away by unlink, rmdir or a rename over it."""
-    evicted: bool = False
+    evicted: Guarded[Relaxed[bool], "DentryCache.lock"] = False
     """Taken out of the cache though its name is there still: see `settle`."""
-    recent: bool = True
+    recent: Guarded[bool, "DentryCache.lock"] = True
 
     def __init__(self, name: bytes, hash_: u32, parent: Dentry | None, inode: Inode | None) -> None:
         self.name = name
@@ -98,8 +99,9 @@ class DentryCache:
 
     lock: Final[SpinLock]
     buckets: Guarded[Array[Dentry | None, BUCKETS], "lock"]
-    count: u32
-    limit: u32
+    count: Guarded[Relaxed[u32], "lock"]
+    limit: Relaxed[u32]
+    """0 until the first insertion asks."""
     hand: Guarded[u32, "lock"]
     serial: Atomic[u32]
 
@@ -245,79 +247,71 @@ class DentryCache:
             self._link(other)
 
     def shrink(self, wanted: u32) -> u32:
-        """Evict up to `wanted` unused dentries by second chance (clock), some buckets at a time. Returns how many.
-        Takes the lock."""
+        """Evict up to `wanted` unused dentries by second chance (clock). Returns how many. Takes the lock."""
         freed: u32 = u32(0)
-        for _ in range(2 * BUCKETS // STRIDE):
-            freed += self._shrink_some(wanted - freed)
-            if freed >= wanted:
-                break
+        looked: u32 = u32(0)
+        while freed < wanted and looked < 2 * BUCKETS:
+            victim, buckets = self._evict_one()
+            looked += buckets
+            if victim is not None:
+                freed += 1
         return freed
 
-    def _shrink_some(self, wanted: u32) -> u32:
-        """The next STRIDE buckets, or fewer when enough are found. A pin that came while the entry was taken out keeps
-        it: who pins looks at `evicted` afterwards (settle)."""
-        victims: Dentry | None = None
-        freed: u32 = u32(0)
+    def _evict_one(self) -> tuple[Dentry | None, u32]:
+        """A victim from the next STRIDE buckets, at most one of each, and how many were looked at. It is dropped by the
+        caller, without the lock; who stands at it may have put it back by then (settle)."""
         with self.lock:
-            for _ in range(STRIDE):
-                entry = self.buckets[self.hand]
-                while entry is not None and freed < wanted:
-                    following = entry.next
-                    if entry.recent:
-                        entry.recent = False
-                    elif evictable(entry):
-                        entry.evicted = True
-                        self._unlink(entry)
-                        if entry.pins.fetch_add(0) != 0 or entry.children.load() != 0:
-                            entry.evicted = False
-                            self._link(entry)
-                        else:
-                            entry.next = victims
-                            victims = entry
-                            freed += 1
-                    entry = following
-                if freed >= wanted:
-                    break
-                self.hand = (self.hand + 1) % BUCKETS
-        drop_chain(victims)
-        return freed
+            for number in range(STRIDE):
+                index = self.hand
+                self.hand = (index + 1) % BUCKETS
+                victim = self._victim_in(index)
+                if victim is not None:
+                    return victim, u32(number + 1)
+        return None, u32(STRIDE)
+
+    def _victim_in(self, index: u32) -> Dentry | None:
+        """Take out the first entry of a chain that is neither recent nor in use; those before it are recent no more. A
+        pin that came while the entry was taken out keeps it: who pins looks at `evicted` afterwards (settle)."""
+        entry = self.buckets[index]
+        while entry is not None:
+            if entry.recent:
+                entry.recent = False
+            elif evictable(entry):
+                entry.evicted = True
+                if entry.pins.fetch_add(0) == 0 and entry.children.load() == 0:
+                    self._unlink(entry)
+                    return entry
+                entry.evicted = False
+            entry = entry.next
+        return None
 
     def prune(self, parent: Dentry) -> None:
         """A directory is gone: so are the names in it, which can only be negative ones."""
-        if parent.children.load_relaxed() == 0:
-            return
-        victims: Dentry | None = None
-        with self.lock:
-            for index in range(BUCKETS):
-                entry = self.buckets[index]
-                while entry is not None:
-                    following = entry.next
-                    if entry.parent is parent:
-                        self._unlink(entry)
-                        entry.next = victims
-                        victims = entry
-                    entry = following
-        drop_chain(victims)
+        if parent.children.load_relaxed() != 0:
+            self._clear(parent, None)
 
     def purge(self, superblock: SuperBlock) -> None:
-        """Take out every dentry of a file system that goes away, children before parents."""
-        found = True
-        while found:
-            found = False
-            victims: Dentry | None = None
-            with self.lock:
-                for index in range(BUCKETS):
-                    entry = self.buckets[index]
-                    while entry is not None:
-                        following = entry.next
-                        if belongs(entry, superblock):
-                            self._unlink(entry)
-                            entry.next = victims
-                            victims = entry
-                            found = True
-                        entry = following
-            drop_chain(victims)
+        """Take out every dentry of a file system that goes away."""
+        self._clear(None, superblock)
+
+    def _clear(self, parent: Dentry | None, superblock: SuperBlock | None) -> None:
+        """Take out the names in one directory, or those of one file system, and drop each without the lock."""
+        at: u32 = u32(0)
+        while at < BUCKETS:
+            _, at = self._take_one(at, parent, superblock)
+
+    def _take_one(self, start: u32, parent: Dentry | None, superblock: SuperBlock | None) -> tuple[Dentry | None, u32]:
+        """The first of them in the STRIDE buckets from `start` on, taken out; and the bucket from which to go on."""
+        end = min(start + STRIDE, u32(BUCKETS))
+        with self.lock:
+            for index in range(start, end):
+                entry = self.buckets[index]
+                while entry is not None:
+                    if entry.parent is parent if superblock is None else belongs(entry, superblock):
+                        self._unlink(entry)
+                        return entry, u32(index)
+                    entry = entry.next
+        return None, end
 
 
 def evictable(dentry: Dentry) -> bool:
@@ -335,15 +329,6 @@ def belongs(dentry: Dentry, superblock: SuperBlock) -> bool:
         return False
     above = parent.inode
     return above is not None and above.superblock is superblock
-
-
-def drop_chain(victims: Dentry | None) -> None:
-    """Let go of evicted dentries one by one; their links are cut so that none keeps the next alive."""
-    entry = victims
-    while entry is not None:
-        following = entry.next
-        entry.next = None
-        entry = following
 
 
 cache = DentryCache()

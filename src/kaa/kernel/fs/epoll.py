@@ -23,13 +23,25 @@ from kaa.kernel.abi.epoll import EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, PRIVATE_
 from kaa.kernel.abi.poll import POLLERR, POLLHUP, READABLE
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.anonymous import anonymous_files, new_inode
+from kaa.kernel.fs.epoll_item import EpollItem, EpollTable
 from kaa.kernel.fs.file import File
 from kaa.kernel.fs.poll import PollTable
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
+from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import Atomic, Bytes, Guarded, guarded, i32, inline, recursive, sizeof, trusted, u32, u64
+from kaa.lang import (
+    Bytes,
+    Guarded,
+    i32,
+    inline,
+    recursive,
+    sizeof,
+    trusted,
+    u32,
+    u64,
+    wrapping_sub,
+)
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -39,89 +51,6 @@ if TYPE_CHECKING:
 NOTHING = 0
 REPORTED = 1
 END = 2
-
-
-class EpollWaiter(Waiter):
-    """An item's place on one queue of its file. `item` makes a ring with the item's list, which `EpollItem.step_off`
-    breaks."""
-
-    item: Final[EpollItem]
-    held: Final[WaitQueue]
-
-    def __init__(self, item: EpollItem, queue: WaitQueue) -> None:
-        super().__init__(None)
-        self.item = item
-        self.held = queue
-
-    def notify(self) -> None:
-        """The file may have become ready."""
-        self.item.owner.mark_ready(self.item)
-
-
-@guarded("EpollSet.lock")
-class EpollItem:
-    """One descriptor in the set: under the set's `lock`, but for the ready list."""
-
-    owner: Final[EpollSet]
-    fd: Final[i32]
-    file: Final[weakref.ref[File]]
-    events: Guarded[Atomic[u32], "EpollSet.lock"]
-    """Also read by `mark_ready`."""
-    data: u64
-    waiters: list[EpollWaiter]
-    next: EpollItem | None = None
-    """Of the same descriptor number."""
-    generation: u32 = 0
-    """The file's when the item went on its queues."""
-    next_ready: Guarded[EpollItem | None, "EpollSet.ready_lock"] = None
-    queued: Guarded[Atomic[bool], "EpollSet.ready_lock"]
-    gone: Guarded[Atomic[bool], "EpollSet.lock"]
-    reported: u64 = 0
-    """In which call of `collect` it was last."""
-
-    def __init__(self, owner: EpollSet, fd: i32, file: File, events: u32, data: u64) -> None:
-        self.owner = owner
-        self.fd = fd
-        self.file = weakref.ref(file)
-        self.events = Atomic(events)
-        self.data = data
-        self.waiters = []
-        self.queued = Atomic(False)
-        self.gone = Atomic(False)
-
-    def wanted(self) -> u32:
-        """The events that are reported."""
-        return self.events.load_relaxed() & (0xFFFFFFFF - PRIVATE_BITS)
-
-    def leave(self) -> None:
-        """Off all queues for good: nothing will be notified any more."""
-        self.gone.store_relaxed(True)
-        self.step_off()
-
-    def step_off(self) -> None:
-        """Off all queues. Once a queue let the waiter go, no `notify` of it is under way."""
-        for waiter in self.waiters:
-            waiter.held.remove(waiter)
-        self.waiters.clear()
-
-
-class EpollTable(PollTable):
-    """What a file's `poll` registers an item with."""
-
-    item: Final[EpollItem]
-    waiters: list[EpollWaiter]
-    """For the item, which keeps them."""
-
-    def __init__(self, item: EpollItem) -> None:
-        super().__init__()
-        self.item = item
-        self.waiters = []
-
-    def add(self, queue: WaitQueue) -> None:
-        """Stand on the queue for as long as the item is in the set."""
-        waiter = EpollWaiter(self.item, queue)
-        self.waiters.append(waiter)
-        queue.add(waiter)
 
 
 class EpollSet:
@@ -221,7 +150,7 @@ class EpollSet:
         """Put the item on the file's queues; the events that hold now."""
         table = EpollTable(item)
         table.file = file
-        item.generation = file.poll_generation
+        item.generation = file.poll_generation.load_acquire()
         try:
             return file.poll(table)
         finally:
@@ -346,13 +275,13 @@ class EpollSet:
 
     def _ask(self, item: EpollItem, file: File) -> u32:
         """The file's events now; on its new queues first, where it has others than when the item was added."""
-        if file.poll_generation == item.generation:
+        if file.poll_generation.load_acquire() == item.generation:
             return file.poll(None)
         item.step_off()
         try:
             return self._register(item, file)
         except MemoryError:
-            item.generation = file.poll_generation - 1 if file.poll_generation > 0 else u32(1)
+            item.generation = wrapping_sub(file.poll_generation.load_relaxed(), u32(1))
             self.put_back(item)
             raise
 

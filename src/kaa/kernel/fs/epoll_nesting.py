@@ -20,7 +20,8 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.lang import i32, recursive, u32, u64
 
 if TYPE_CHECKING:
-    from kaa.kernel.fs.epoll import EpollItem, EpollSet
+    from kaa.kernel.fs.epoll import EpollSet
+    from kaa.kernel.fs.epoll_item import EpollItem
 
 DEPTH = 5
 """Sets in a chain."""

@@ -197,7 +197,8 @@ def memfd_create(name: UserString, flags: u32) -> i32:
     superblock = mount.root.inode
     assert superblock is not None
     mode = u32(0o666) if flags & MFD_NOEXEC_SEAL else u32(0o777)
-    inode = superblock.temporary(S_IFREG | mode)
+    with superblock.lock:
+        inode = superblock.temporary(S_IFREG | mode)
     assert isinstance(inode, TmpfsRegular)
     if flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) == 0:
         with inode.lock:

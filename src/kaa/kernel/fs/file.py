@@ -22,7 +22,7 @@ from kaa.kernel.abi.poll import READABLE, WRITABLE
 from kaa.kernel.fs import lock_calls
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Atomic, Bytes, i32, i64, inline, u32, u64, usize
+from kaa.lang import Atomic, Bytes, Guarded, Relaxed, i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -40,13 +40,14 @@ class File:
     """An open file of any kind."""
 
     path: Final[Path | None]
-    flags: u32
-    position: u64
-    owner: i32 = 0
-    owner_signal: i32 = 0
+    flags: Guarded[Relaxed[u32], "file.flag_changes"]
+    position: Guarded[u64, "SeekableFile.position_lock"]
+    """Of those that have one."""
+    owner: Relaxed[i32] = 0
+    owner_signal: Relaxed[i32] = 0
     lock_owner: Atomic[u64]
     """Its number as an owner of flock and OFD locks; 0 while it never had one."""
-    poll_generation: u32 = 0
+    poll_generation: Atomic[u32]
     """Counts changes of the queues that `poll` stands on (a socket that connects): who stood on the old ones registers
     anew."""
 
@@ -55,6 +56,7 @@ class File:
         self.flags = flags
         self.position = 0
         self.lock_owner = Atomic(0)
+        self.poll_generation = Atomic(0)
 
     def __del__(self) -> None:
         if self.lock_owner.load_relaxed() != 0:

@@ -170,10 +170,11 @@ class Unpacker:
         from kaa.kernel.fs import namei
 
         inode: Inode = namei.lookup(kernel_io.start(), name, 0).inode()
-        if not inode.is_symlink():
-            inode.mode = (inode.mode & S_IFMT) | (entry.mode & PERMISSIONS)
-        inode.uid = entry.uid
-        inode.gid = entry.gid
+        with inode.lock:
+            if not inode.is_symlink():
+                inode.mode = (inode.mode & S_IFMT) | (entry.mode & PERMISSIONS)
+            inode.uid = entry.uid
+            inode.gid = entry.gid
         inode.modified = entry.modified
         inode.accessed = entry.modified
 

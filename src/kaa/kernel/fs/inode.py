@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Atomic, Bytes, Guarded, i64, struct, u32, u64
+from kaa.lang import Atomic, Bytes, Guarded, Relaxed, i64, struct, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -59,15 +59,16 @@ class Inode:
     superblock: Final[SuperBlock]
     number: Final[u64]
     lock: Final[Mutex]
-    mode: u32
-    nlink: u32
-    uid: u32
-    gid: u32
+    mode: Guarded[Relaxed[u32], "Inode.lock"]
+    """This, the next three and `size` change under `lock`; while nobody else knows the inode, under its directory's."""
+    nlink: Guarded[Relaxed[u32], "Inode.lock"]
+    uid: Guarded[Relaxed[u32], "Inode.lock"]
+    gid: Guarded[Relaxed[u32], "Inode.lock"]
     rdev: u64
-    size: u64
-    accessed: i64
-    modified: i64
-    changed: i64
+    size: Guarded[Relaxed[u64], "Inode.lock"]
+    accessed: Relaxed[i64]
+    modified: Relaxed[i64]
+    changed: Relaxed[i64]
     born: i64
     cache: PageCache | None = None
     locks: Guarded[LockList | None, "lock"] = None

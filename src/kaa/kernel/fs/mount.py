@@ -17,7 +17,7 @@ from kaa.kernel.abi.mount import MS_RDONLY, PER_MOUNT
 from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.kernel.fs.path import Path
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Atomic, u32, u64
+from kaa.lang import Atomic, Guarded, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.superblock import SuperBlock
@@ -31,11 +31,11 @@ class Mount:
     source: Final[bytes]
     number: Final[u32]
     flags: u64
-    parent: Mount | None = None
-    point: Dentry | None = None
+    parent: Guarded[Mount | None, "DentryCache.lock & MountTable.change"] = None
+    point: Guarded[Dentry | None, "DentryCache.lock & MountTable.change"] = None
     users: Atomic[u32]
     """Paths that are in it (open files, working directories, walks)."""
-    children: u32 = 0
+    children: Guarded[u32, "DentryCache.lock & MountTable.change"] = 0
 
     def __init__(self, superblock: SuperBlock, root: Dentry, source: bytes, flags: u64) -> None:
         self.superblock = superblock
@@ -62,7 +62,7 @@ class MountTable:
     """All attached mounts, oldest first."""
 
     change: Final[Mutex]
-    mounts: list[Mount]
+    mounts: Guarded[list[Mount], "DentryCache.lock & change"]
     root: Mount | None = None
     numbers: Atomic[u32]
 

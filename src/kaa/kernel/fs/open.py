@@ -148,7 +148,8 @@ def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
     require_writable(walk.mount)
     require(directory, WRITE | EXEC, walk.who)
     masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
-    inode = directory.temporary(S_IFREG | masked)
+    with directory.lock:
+        inode = directory.temporary(S_IFREG | masked)
     dentry = Dentry(b"#temporary", 0, walk.dentry, inode)
     dentry.dead = True
     walk.dentry = dentry

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from kaa.kernel.fs.dentry import cache
+from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.lang import Array, Bytes, u8, usize
 
 if TYPE_CHECKING:
@@ -66,6 +66,21 @@ def climb(path: Path, root: Path, text: BackwardText) -> bool:
             text.prepend(dentry.name)
             text.prepend(b"/")
             dentry = parent
+
+
+def climb_within(dentry: Dentry, text: BackwardText) -> None:
+    """Write the way to a name from the root of its file system, whatever is mounted."""
+    before = text.start
+    with cache.lock:
+        at: Dentry | None = dentry
+        while at is not None:
+            above = at.parent
+            if above is not None:
+                text.prepend(at.name)
+                text.prepend(b"/")
+            at = above
+    if text.start == before:
+        text.prepend(b"/")
 
 
 def path_text(path: Path, root: Path) -> bytes:

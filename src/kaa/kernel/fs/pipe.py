@@ -24,7 +24,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm import buddy, frame
 from kaa.kernel.signal import send
-from kaa.lang import Atomic, Guarded, u32, u64, usize
+from kaa.lang import Atomic, Guarded, Relaxed, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.poll import PollTable
@@ -45,11 +45,11 @@ class Pipe:
     writable: Final[WaitQueue]
     frames: Guarded[list[u64], "lock"]
     """Frame of each page of the ring; 0 where none was needed yet."""
-    capacity: usize = 0
+    capacity: Guarded[Relaxed[usize], "lock"] = 0
     """0 until the constructor has all it needs."""
     head: Guarded[usize, "lock"]
     """Position of the oldest byte."""
-    used: usize
+    used: Guarded[Relaxed[usize], "lock"]
     readers: Atomic[u32]
     writers: Atomic[u32]
     opened_readers: Atomic[u32]
@@ -223,8 +223,8 @@ class Pipe:
 
     def room(self) -> usize:
         """Bytes that fit, for those who look without the lock: the two words may be of different moments."""
-        used = self.used
-        return self.capacity - min(used, self.capacity)
+        capacity = self.capacity
+        return capacity - min(self.used, capacity)
 
     def poll_read(self, table: PollTable | None) -> u32:
         """Events of the reading end."""

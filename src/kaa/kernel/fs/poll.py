@@ -34,12 +34,12 @@ class PollEntry(Waiter):
         super().__init__(task)
         self.held = queue
         self.file = file
-        self.generation = 0 if file is None else file.poll_generation
+        self.generation = u32(0) if file is None else file.poll_generation.load_acquire()
 
     def stale(self) -> bool:
         """Whether the file has other queues by now."""
         file = self.file
-        return file is not None and file.poll_generation != self.generation
+        return file is not None and file.poll_generation.load_acquire() != self.generation
 
 
 class PollTable:

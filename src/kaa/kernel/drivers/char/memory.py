@@ -11,7 +11,7 @@ from kaa.kernel.abi.ioctl import RNDADDENTROPY, RNDADDTOENTCNT, RNDGETENTCNT, RN
 from kaa.kernel.abi.poll import READABLE, WRITABLE
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers.char.registry import register
-from kaa.kernel.fs.file import File
+from kaa.kernel.fs.file import File, SeekableFile
 from kaa.kernel.lib import random
 from kaa.kernel.mm.user import UserPtr
 from kaa.lang import Array, i32, i64, u8, u32, u64, usize
@@ -118,15 +118,23 @@ class RandomFile(File):
         raise OSError(errno.EINVAL)
 
 
-class KmsgFile(File):
+class KmsgFile(SeekableFile):
     """The kernel's log as text; a write is a line in it."""
 
     def __init__(self, path: Path | None, flags: u32) -> None:
         super().__init__(path, flags)
         self.position = log.oldest()
 
+    def seekable(self) -> bool:
+        """Only to its ends."""
+        return False
+
     def read(self, buf: UserBuf) -> usize:
         """What was logged since; EAGAIN at the end, as nothing ever waits here."""
+        with self.position_lock:
+            return self._read(buf)
+
+    def _read(self, buf: UserBuf) -> usize:
         if self.position < log.oldest():
             self.position = log.oldest()
         stage = Array[u8, STAGE]()
@@ -156,12 +164,14 @@ class KmsgFile(File):
 
     def seek(self, offset: i64, whence: u32) -> u64:
         """SEEK_SET 0: the oldest line; SEEK_END: only what comes."""
-        self.position = log.newest() if whence == 2 else log.oldest()
+        with self.position_lock:
+            self.position = log.newest() if whence == 2 else log.oldest()
         return u64(0)
 
     def poll(self, table: PollTable | None) -> u32:
         """Readable while something is left."""
-        return u32(READABLE | WRITABLE) if self.position < log.newest() else u32(WRITABLE)
+        with self.position_lock:
+            return u32(READABLE | WRITABLE) if self.position < log.newest() else u32(WRITABLE)
 
 
 def open_null(flags: u32, path: Path) -> File:

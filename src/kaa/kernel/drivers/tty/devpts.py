@@ -15,7 +15,7 @@ from kaa.kernel.abi.stat import S_IFCHR, S_IFDIR, make_device
 from kaa.kernel.abi.statfs import DEVPTS_SUPER_MAGIC
 from kaa.kernel.drivers.tty.ptmx import open_slave
 from kaa.kernel.drivers.tty.pty import PTY_LIMIT, pairs
-from kaa.kernel.fs.file import File
+from kaa.kernel.fs.file import File, SeekableFile
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.fs.special import open_special
 from kaa.kernel.fs.superblock import FileSystemType, SuperBlock, filesystem, find_type
@@ -102,14 +102,13 @@ class DevptsNode(Inode):
         return open_slave(flags, path)
 
 
-class DevptsDirectoryFile(File):
+class DevptsDirectoryFile(SeekableFile):
     """The open directory: positions 0 to 2 are ".", ".." and ptmx, the slaves follow by number."""
 
     def readdir(self, sink: DirSink) -> None:
-        while self.position < FIRST_SLAVE + PTY_LIMIT:
-            if not self.emit(sink, u32(self.position)):
-                return
-            self.position += 1
+        with self.position_lock:
+            while self.position < FIRST_SLAVE + PTY_LIMIT and self.emit(sink, u32(self.position)):
+                self.position += 1
 
     def emit(self, sink: DirSink, position: u32) -> bool:
         """The entry at a position, if there is one; False when the sink had no room."""
@@ -132,11 +131,9 @@ class DevptsDirectoryFile(File):
     def seek(self, offset: i64, whence: u32) -> u64:
         if whence != 0 or offset < 0:
             raise OSError(errno.EINVAL)
-        self.position = u64(offset)
-        return self.position
-
-    def seekable(self) -> bool:
-        return True
+        with self.position_lock:
+            self.position = u64(offset)
+        return u64(offset)
 
 
 def slave_number(name: Bytes) -> u32:

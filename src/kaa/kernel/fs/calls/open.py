@@ -52,7 +52,7 @@ def _open(dirfd: i32, name: UserString, flags: u32, mode: u32, restrictions: u32
     files.require_room()
     kept = flags & KEPT_BY_PATH if flags & O_PATH else flags
     file = opening.open_at(start_of(dirfd, text), text, kept, mode, restrictions)
-    file.flags = file.flags & (0xFFFFFFFF - NOT_KEPT)
+    file.change_flags(u32(NOT_KEPT), u32(0))
     return files.install(file, flags & O_CLOEXEC != 0)
 
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.fcntl import NAME_MAX, SEEK_CUR, SEEK_SET
 from kaa.kernel.abi.ninep import QID_SIZE
 from kaa.kernel.drivers.virtio.dma import DmaBuffer
-from kaa.kernel.fs.file import File
+from kaa.kernel.fs.file import SeekableFile
 from kaa.kernel.fs.ninep import operations
-from kaa.kernel.locking.mutex import Mutex
 from kaa.lang import Bytes, Guarded, i64, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -30,31 +29,29 @@ ENTRY_HEAD = QID_SIZE + 8 + 1 + 2
 UNKNOWN = 0xFFFFFFFFFFFFFFFF
 
 
-class NinepDirectoryFile(File):
-    """An open directory with its own opened fid. `lock` covers the buffer and the position."""
+class NinepDirectoryFile(SeekableFile):
+    """An open directory with its own opened fid. `position_lock` covers the buffer too."""
 
     node: Final[NinepDirectory]
     fid: Final[Fid]
-    lock: Final[Mutex]
-    buffer: Guarded[DmaBuffer | None, "lock"] = None
-    used: Guarded[usize, "lock"] = 0
+    buffer: Guarded[DmaBuffer | None, "position_lock"] = None
+    used: Guarded[usize, "position_lock"] = 0
     """Bytes of entries in the buffer."""
-    at: Guarded[usize, "lock"] = 0
+    at: Guarded[usize, "position_lock"] = 0
     """Where the next entry starts in it."""
-    next_position: Guarded[u64, "lock"] = UNKNOWN
+    next_position: Guarded[u64, "position_lock"] = UNKNOWN
     """The position that `at` stands for."""
 
-    end_position: Guarded[u64, "lock"] = UNKNOWN
+    end_position: Guarded[u64, "position_lock"] = UNKNOWN
     """Where the server said that there is no more."""
 
     def __init__(self, path: Path, flags: u32, node: NinepDirectory, fid: Fid) -> None:
         super().__init__(path, flags)
         self.node = node
         self.fid = fid
-        self.lock = Mutex("9p directory")
 
     def readdir(self, sink: DirSink) -> None:
-        with self.lock:
+        with self.position_lock:
             while True:
                 if self.position != self.next_position or self.at == self.used:
                     if not self.fetch():
@@ -103,7 +100,7 @@ class NinepDirectoryFile(File):
         return True
 
     def seek(self, offset: i64, whence: u32) -> u64:
-        with self.lock:
+        with self.position_lock:
             if whence == SEEK_CUR and offset == 0:
                 return self.position
             if whence != SEEK_SET or offset < 0:
@@ -111,9 +108,6 @@ class NinepDirectoryFile(File):
             self.position = u64(offset)
             self.end_position = UNKNOWN
             return self.position
-
-    def seekable(self) -> bool:
-        return True
 
     def fsync(self) -> None:
         """Nothing is kept back here."""

@@ -26,7 +26,7 @@ from kaa.kernel.fs.inode import (
 from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
 from kaa.kernel.fs.special import open_special
-from kaa.lang import Guarded, i64, u32, u64
+from kaa.lang import Guarded, Relaxed, i64, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -44,15 +44,17 @@ class NinepInode(Inode):
     mounted: Final[NinepSuperBlock]
     fid: Final[Fid]
     slot: Guarded[InodeSlot | None, "InodeTable.lock"] = None
-    version: u32 = 0
+    version: Guarded[Relaxed[u32], "lock"] = 0
     """The qid's: another one means other content."""
-    server_blocks: u64 = 0
+    server_blocks: Guarded[Relaxed[u64], "lock"] = 0
 
     def __init__(self, superblock: NinepSuperBlock, fid: Fid, attributes: Attributes) -> None:
         super().__init__(superblock, attributes.qid.path, attributes.mode)
         self.mounted = superblock
         self.fid = fid
+        self.rdev = attributes.rdev
         self.take_attributes(attributes)
+        self.born = self.changed
 
     def __del__(self) -> None:
         slot = self.slot
@@ -65,13 +67,11 @@ class NinepInode(Inode):
         self.uid = attributes.uid
         self.gid = attributes.gid
         self.nlink = u32(attributes.nlink)
-        self.rdev = attributes.rdev
         self.size = min(attributes.size, u64(MAX_FILE_SIZE))
         self.server_blocks = attributes.blocks
         self.accessed = nanoseconds(attributes.accessed, attributes.accessed_ns)
         self.modified = nanoseconds(attributes.modified, attributes.modified_ns)
         self.changed = nanoseconds(attributes.changed, attributes.changed_ns)
-        self.born = self.changed
         self.version = attributes.qid.version
 
     def getattr(self) -> None:
@@ -81,8 +81,9 @@ class NinepInode(Inode):
     def refresh(self) -> None:
         """Ask the server for the attributes."""
         attributes = Attributes()
-        operations.getattr_(self.mounted.client, self.fid, attributes)
-        self.take_attributes(attributes)
+        with self.lock:
+            operations.getattr_(self.mounted.client, self.fid, attributes)
+            self.take_attributes(attributes)
 
     def setattr(self, change: Change) -> None:
         new = NewAttributes()

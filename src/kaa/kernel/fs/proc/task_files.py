@@ -11,7 +11,7 @@ from kaa.kernel.abi.mount import MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.mount import table
 from kaa.kernel.fs.path import Path
-from kaa.kernel.fs.path_text import BackwardText, climb
+from kaa.kernel.fs.path_text import BackwardText, climb, climb_within
 from kaa.kernel.fs.proc import task_scheduling
 from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
@@ -336,13 +336,8 @@ def show_mountinfo(out: TextBuffer, task: Task) -> None:
 
 def _root_of(out: TextBuffer, mount: Mount) -> None:
     """Which part of the file system the mount shows."""
-    if mount.root.parent is None:
-        out.byte(0x2F)
-        return
     text = BackwardText()
-    climb(Path(mount, mount.root), Path(mount, mount.root), text)
-    text.prepend(mount.root.name)
-    text.prepend(b"/")
+    climb_within(mount.root, text)
     out.add(text.to_bytes())
 
 

@@ -191,8 +191,9 @@ def new_tmpfs(kind: FileSystemType, magic: u64, flags: u64, options: Options) ->
 
     superblock = Tmpfs(kind, magic, flags, options)
     root = inodes.TmpfsDirectory(superblock, S_IFDIR | options.mode)
-    root.uid = options.uid
-    root.gid = options.gid
+    with root.lock:
+        root.uid = options.uid
+        root.gid = options.gid
     superblock.set_root(root)
     return superblock
 

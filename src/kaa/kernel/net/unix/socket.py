@@ -26,7 +26,7 @@ from kaa.kernel.net.pieces import single
 from kaa.kernel.net.unix import names, transfer
 from kaa.kernel.net.unix.identity import Identity
 from kaa.kernel.net.unix.inbox import DEFAULT_BUFFER, Inbox
-from kaa.lang import Bytes, Guarded, i32, i64, inline, u32, u64, usize, wrapping_add
+from kaa.lang import Bytes, Guarded, i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -140,7 +140,7 @@ class UnixSocket(File):
 
     def tell_change(self) -> None:
         """Other queues than before tell of this socket: who polls it looks again."""
-        self.poll_generation = wrapping_add(self.poll_generation, u32(1))
+        self.poll_generation.fetch_add(1)
         changes = self.changes
         if changes is not None:
             changes.wake_all()
