@@ -147,7 +147,7 @@ def foreign(other: Task) -> bool:
         pass
     return root.first is None
 """)
-    insert_counts(program)
+    analyse(program).finish_all()
     assert not instructions(function(program, "own"), ir.Retain)
     assert instructions(function(program, "foreign"), ir.Retain)
 
@@ -285,7 +285,7 @@ def show(inode: Inode, mode: u32) -> u32:
     inode.mode = mode
     return old
 """)
-    insert_counts(program)
+    analyse(program).finish_all()
     text = "\n".join(Emitter(program, str(tmp_path)).files().values()).split("__show(")[-1]
     assert text.count("__atomic_load_n(&") == 1 and text.count("__atomic_store_n(&") == 2
 

@@ -14,6 +14,7 @@ from kaa.compiler.errors import CompileError, refusals
 from kaa.compiler.parallel import ALONE, Pair, together
 from kaa.compiler.program import Program
 from kaa.compiler.raises import infer_raises
+from kaa.compiler.remade import check_remade
 from kaa.compiler.rewriting import Counts
 from kaa.compiler.toolchain import Unit
 from kaa.compiler.views import check_views
@@ -55,11 +56,11 @@ def lower(
 
 
 def analyse(program: Program, pair: Pair = ALONE) -> Counts:
-    """Definite assignment, raises and ownership; what remains is to let the result `finish` each function. Raises
-    Refused."""
+    """Definite assignment, places made anew, raises and ownership; what remains is to let the result `finish` each
+    function. Raises Refused."""
     functions = [f for f in program.functions.values() if f.blocks]
     mine = pair.mine(functions)
-    _refuse(pair.exchange(refusals(mine, check_assigned)))
+    _refuse(pair.exchange([*refusals(mine, check_assigned), *refusals(mine, check_remade)]))
     infer_raises(program)
     counts = Counts(program, pair)
     counts.classify()

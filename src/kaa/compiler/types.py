@@ -5,7 +5,7 @@ integer whose width the function has not said yet."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ class LitType(Type):
 
     def __str__(self) -> str:
         return "int"
+
+
+@cache
+def lit_type(value: int) -> LitType:
+    """The type of a constant, made once."""
+    return LitType(value)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ from kaa.compiler.types import (
     Type,
     is_int,
     join,
+    lit_type,
     nonnull,
+    stored_c,
     strip,
 )
 
@@ -90,7 +92,7 @@ class Expressions(Core):
         if isinstance(value, bool):
             return Const(BOOL, value)
         if isinstance(value, int):
-            return Const(LitType(int(value)), int(value))
+            return Const(lit_type(int(value)), int(value))
         if isinstance(value, (bytes, str)):
             return Live(value)
         self.error(f"a {type(value).__name__} constant cannot be compiled", node)
@@ -442,7 +444,7 @@ class Expressions(Core):
             base, t = view, SliceType(t.element)
         if not isinstance(t, SliceType):
             self.error(f"{t} cannot be sliced", node)
-        size = ir.Symbol(U64, f"sizeof({_element_c(t.element)})")
+        size = ir.Symbol(U64, f"sizeof({stored_c(t.element)})")
         length = self.view_length(base)
         low = self._bound(s.lower, length) if s.lower is not None else None
         high = self._bound(s.upper, length) if s.upper is not None else None
@@ -574,12 +576,6 @@ class Expressions(Core):
 
     def assign(self, target: ast.expr, value: Value, node: ast.AST) -> None:
         raise NotImplementedError
-
-
-def _element_c(t: Type) -> str:
-    from kaa.compiler.types import stored_c
-
-    return stored_c(t)
 
 
 def _hashable(obj: object) -> bool:
