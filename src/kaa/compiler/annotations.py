@@ -233,6 +233,8 @@ class Annotations:
 
     def constant(self, node: ast.expr, module: Module) -> int:
         """An integer constant expression in an annotation (an array's length)."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return node.value
         try:
             code = compile(ast.Expression(node), module.filename, "eval")
             return int(eval(code, module.live.__dict__))  # noqa: S307 - the program's own constants

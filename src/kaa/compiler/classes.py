@@ -250,13 +250,18 @@ class ClassInfo:
 
     def overridden_below(self, name: str) -> bool:
         """True if some imported subclass overrides method `name`."""
-        stack = list(self.py.__subclasses__())
-        while stack:
-            sub = stack.pop()
-            if name in sub.__dict__ and isinstance(unwrap(sub.__dict__[name]), pytypes.FunctionType):
-                return True
-            stack += sub.__subclasses__()
-        return False
+        return any(
+            name in sub.__dict__ and isinstance(unwrap(sub.__dict__[name]), pytypes.FunctionType)
+            for sub in self._below
+        )
+
+    @functools.cached_property
+    def _below(self) -> list[type]:
+        """All imported subclasses, those of subclasses too."""
+        found = list(self.py.__subclasses__())
+        for sub in found:
+            found += sub.__subclasses__()
+        return found
 
     def has_subclasses(self) -> bool:
         return bool(self.py.__subclasses__())

@@ -43,8 +43,10 @@ class Buffer:
         assert 0 <= offset and offset + len(data) <= len(self.data), "access beyond the end of a buffer"
         self.data[offset : offset + len(data)] = data
         if self.objects:
-            for stale in [at for at in self.objects if offset - SLOT_SIZE < at < offset + len(data)]:
-                del self.objects[stale]
+            span = range(offset - SLOT_SIZE + 1, offset + len(data))
+            for at in span if len(span) < len(self.objects) else list(self.objects):
+                if at in span:
+                    self.objects.pop(at, None)
 
     def load_object(self, offset: int) -> object:
         return self.objects.get(offset)
