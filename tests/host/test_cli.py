@@ -29,7 +29,7 @@ from kaa.host.errors import Refusal
     (["run", "--cpus", "0", "ls"], 2, "a number from 1 to 64"),
     (["run", "--cpus", "65", "ls"], 2, "a number from 1 to 64"),
     (["run", "--cpus", "two", "ls"], 2, "valid integer"),
-    (["bench", "weather"], 2, "choose language, linux or scaling"),
+    (["bench", "weather"], 2, "choose language, linux, scaling or stress"),
     (["frobnicate"], 2, "no such command"),
 ])
 def test_one_sentence(words: list[str], status: int, say: str, capsys: pytest.CaptureFixture[str]) -> None:
