@@ -16,12 +16,11 @@ Numbers: the x86-64 column is the one in the System V ABI's Linux binding, arm64
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from kaa.lang import Array, Trampoline, cold, i32, i64, u64
+from kaa.lang import Array, Trampoline, cold, i32, i64
 
 Fd = i32
 """A file descriptor as the caller passes it; the descriptor table judges it."""
@@ -80,54 +79,13 @@ def _claim(number: int, function: Callable[..., Any]) -> None:
 _claimed: dict[int, str] = {}
 
 
-UNKNOWN_LIMIT: Final = 256
-
-
-class UnknownCalls:
-    """Which (call, program) pairs were told of already: one log line each, and an end to them."""
-
-    seen: dict[u64, bool]
-
-    def __init__(self) -> None:
-        self.seen = {}
-
-    def first_time(self, number: u64, name_hash: u64) -> bool:
-        """Whether this pair is new. Full, or no memory to remember it: no, for a log must not be flooded."""
-        key = (name_hash << 16) | (number & 0xFFFF)
-        if key in self.seen or len(self.seen) >= UNKNOWN_LIMIT:
-            return False
-        try:
-            self.seen[key] = True
-        except MemoryError:
-            return False
-        return True
-
-
-unknown_calls = UnknownCalls()
-
-
-@cold
-def unknown(nr: u64) -> i64:
-    """A call that this kernel does not have: -ENOSYS, and one log line for each call and program."""
-    from kaa.kernel import log
-    from kaa.kernel.arch import machine
-    from kaa.kernel.process import task as tasks
-
-    name = tasks.program_name(machine.percpu.current())
-    name_hash: u64 = u64(5381)
-    for character in name:
-        name_hash = ((name_hash << 5) ^ (name_hash >> 27) ^ character) & 0xFFFF_FFFF_FFFF
-    if unknown_calls.first_time(nr, name_hash & 0xFFFF_FFFF):
-        log.info(f"{name}: system call {nr} is not implemented")
-    return i64(-errno.ENOSYS)
-
-
 @cold
 def _absent() -> i64:
+    from kaa.kernel.abi import unknown_calls
     from kaa.kernel.arch import machine
 
     registers = machine.context.user_registers(machine.percpu.current())
-    return unknown(registers.orig_rax)
+    return unknown_calls.refuse(registers.orig_rax)
 
 
 TABLE: Array[Trampoline, TABLE_SIZE] = Array[Trampoline, TABLE_SIZE]()

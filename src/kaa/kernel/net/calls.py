@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 
 from kaa.kernel import log
+from kaa.kernel.abi import unknown_calls
 from kaa.kernel.abi.socket import (
     AF_UNIX,
     AF_UNSPEC,
@@ -16,7 +17,7 @@ from kaa.kernel.abi.socket import (
     SOCK_TYPE_MASK,
     SUN_PATH_OFFSET,
 )
-from kaa.kernel.abi.syscall import Fd, syscall, unknown_calls
+from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.net.address import give_name, read_family, read_name
@@ -45,7 +46,7 @@ def refuse_family(family: i32) -> None:
     hash_: u64 = u64(u32(family))
     for character in name:
         hash_ = (hash_ * 31 + character) & 0xFFFF_FFFF
-    if unknown_calls.first_time(u64(FAMILY_KEY), hash_):
+    if unknown_calls.told.first_time(u64(FAMILY_KEY), hash_):
         log.info(f"{name}: sockets of family {family} are not implemented")
     raise OSError(errno.EAFNOSUPPORT)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from kaa.kernel.abi import syscall as calls
+from kaa.kernel.abi import unknown_calls
 from kaa.kernel.arch.x86_64 import irq, percpu, traps
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.kernel.arch.x86_64.stacks import TASK_STACK, TRAP_FRAME
@@ -20,7 +21,7 @@ def system_call(regs: Registers) -> None:
     if number < TABLE_SIZE:
         result = calls.TABLE[number](regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9)
     else:
-        result = calls.unknown(number)
+        result = unknown_calls.refuse(number)
     regs.rax = u64(result)
     irq.disable()
     if percpu.current().work.load() != 0 or percpu.need_resched():
