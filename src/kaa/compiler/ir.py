@@ -529,17 +529,18 @@ class Unreachable(Terminator):
 class Block:
     """Instructions that run in a row, then one terminator."""
 
-    __slots__ = ("name", "instrs", "end", "cold")
+    __slots__ = ("name", "instrs", "raising", "end", "cold")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.instrs: list[Instr] = []
+        self.raising: list[Instr] = []  # those that were lowered with a handler
         self.end: Terminator | None = None
         self.cold = False
 
     def successors(self) -> list[Block]:
         """Where control may go from here, handlers included."""
-        out = [i.handler.block for i in self.instrs if i.handler is not None]
+        out = [i.handler.block for i in self.raising if i.handler is not None]
         return out + (self.end.targets() if self.end is not None else [])
 
 

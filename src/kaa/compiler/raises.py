@@ -35,9 +35,7 @@ def _callers(functions: list[Function]) -> dict[Function | Slot, list[Function]]
     found: dict[Function | Slot, list[Function]] = {}
     for fn in functions:
         for block in fn.blocks:
-            for instr in block.instrs:
-                if instr.handler is None:
-                    continue
+            for instr in block.raising:
                 if isinstance(instr, ir.Call):
                     found.setdefault(instr.callee, []).append(fn)
                 elif isinstance(instr, ir.CallVirtual):
@@ -70,7 +68,7 @@ def _lets_out(fn: Function) -> bool:
         seen.add(id(b))
         if isinstance(b.end, ir.RaiseOut):
             return True
-        stack += [i.handler.block for i in b.instrs if i.handler is not None and can_raise(i)]
+        stack += [i.handler.block for i in b.raising if i.handler is not None and can_raise(i)]
         assert b.end is not None
         stack += b.end.targets()
     return False
@@ -85,7 +83,7 @@ def prune(fn: Function) -> None:
         if id(b) in seen:
             continue
         seen.add(id(b))
-        for i in b.instrs:
+        for i in b.raising:
             if i.handler is None:
                 continue
             if can_raise(i):

@@ -115,6 +115,8 @@ class Core:
             instr.dst.fresh = True
         if self.reachable:
             self.block.instrs.append(instr)
+            if instr.handler is not None:
+                self.block.raising.append(instr)
 
     def end(self, terminator: ir.Terminator) -> None:
         """Ends the current block; what follows is unreachable until a block is placed."""
