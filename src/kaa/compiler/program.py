@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import abc
+import ast
 import collections
 import errno
 import functools
@@ -128,6 +129,11 @@ class Function:
         if self.node.returns is None or self.is_generator:
             return out, VOID
         return out, resolve(self.node.returns, self.module, self.typevars)
+
+    @functools.cached_property
+    def body(self) -> list[ast.stmt]:
+        """Its statements, without the docstring."""
+        return self.node.body[1:] if ast.get_docstring(self.node, clean=False) is not None else self.node.body
 
     @functools.cached_property
     def generic(self) -> bool:

@@ -43,7 +43,8 @@ class FunctionEmitter:
         self.lines: list[str] = []
         self.declared: dict[str, str] = {}
         self.storage: list[str] = []
-        self.file, self.line = "", 0  # where the text is
+        self.file: str = ""  # where the text is
+        self.line: int = 0
         self.counter = 0
         owned = fn.owned_vars
         self.owned = set(owned)

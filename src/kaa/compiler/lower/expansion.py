@@ -40,8 +40,9 @@ class Expansion(ArgumentBinding):
             self.error(f"{fn.name} is expanded inside itself: @inline functions and generators cannot recurse", node)
         path = (*self.frame.path, getattr(node, "lineno", 0), getattr(node, "col_offset", 0), id(fn.node))
         frame = Frame(fn.module, fn.filename, fn.typevars, fn.owner, fn.node, path)
-        frame.assigned = assigned_names(fn.node) - set(values)
-        rebound = assigned_names(fn.node) & set(values)
+        assigned = assigned_names(fn.node)
+        frame.assigned = assigned - values.keys()
+        rebound = assigned & values.keys()
         for name, value in values.items():
             if name in rebound and not isinstance(value, CompileTime):
                 v = self.local(name, self._own_type(frame, name, value))
@@ -77,7 +78,7 @@ class Expansion(ArgumentBinding):
     def expand(self, fn: Function, values: dict[str, Value], node: ast.AST) -> Value:
         """The body of an @inline function, here."""
         frame = self.enter_frame(fn, values, node)
-        body = [s for s in fn.node.body if not _docstring(s)]
+        body = fn.body
         outer, self.frame = self.frame, frame
         line, file = self.line, self.file
         self.file = fn.filename
@@ -94,7 +95,7 @@ class Expansion(ArgumentBinding):
             out = self._expand_body(frame, body, result)
         self.end_locals(frame, values)
         self.temps = temps + self.temps
-        self.facts = {k: v for k, v in facts.items() if self.facts.get(k) == v}
+        self.facts = {k: v for k, v in facts.items() if (now := self.facts.get(k)) is v or now == v}
         self.inline_stack.pop()
         self.frame, self.line, self.file, self.site = outer, line, file, site
         return out
@@ -159,7 +160,3 @@ class Expansion(ArgumentBinding):
 
     def statements(self, body: list[ast.stmt]) -> None:
         raise NotImplementedError
-
-
-def _docstring(s: ast.stmt) -> bool:
-    return isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) and isinstance(s.value.value, str)

@@ -373,7 +373,7 @@ class Loops(Methods):
         end = Cleanup(lambda: self.end_locals(frame, g.arguments), None, frame)
         self.cleanups = [*self.cleanups, end]
         frame.result_depth = len(self.cleanups)
-        self.statements([s for s in fn.node.body if not _docstring(s)])
+        self.statements(fn.body)
         self.cleanups = self.cleanups[:-1]
         if self.reachable or frame.result_used:
             self.place_block(frame.result_block)
@@ -561,7 +561,3 @@ class Loops(Methods):
         self.place_block(done)
         self.frame = outer
         return out
-
-
-def _docstring(s: ast.stmt) -> bool:
-    return isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) and isinstance(s.value.value, str)

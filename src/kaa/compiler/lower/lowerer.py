@@ -42,7 +42,7 @@ class Lowerer(Text):
         if fn.kind == "classmethod" and fn.owner is not None:
             self.frame.names[fn.node.args.args[0].arg] = Live(fn.owner.py, typed=fn.owner.type)
         fn.result_place = Var("p_result", result, param=True) if isinstance(result, PLACES) else None  # type: ignore[attr-defined]
-        self.statements([s for s in fn.node.body if not _docstring(s)])
+        self.statements(fn.body)
         if self.reachable:
             self._fall_off(result)
         if self.fail is not None:
@@ -82,10 +82,6 @@ class Lowerer(Text):
                 b.end = ir.Unreachable()
             stack += b.successors()
         return [b for b in dict.fromkeys(self.blocks) if id(b) in seen]
-
-
-def _docstring(s: ast.stmt) -> bool:
-    return isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) and isinstance(s.value.value, str)
 
 
 def lower_function(fn: Function) -> None:
