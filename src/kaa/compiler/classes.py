@@ -30,7 +30,7 @@ from kaa.compiler.types import (
     nonnull,
     strip,
 )
-from kaa.lang import RcuHead
+from kaa.lang import LateEnd, RcuHead
 
 if TYPE_CHECKING:
     from kaa.compiler.program import Program
@@ -65,6 +65,8 @@ class ClassInfo:
         self.program = program
         self.py = py
         self.args = args
+        self.ends_late = issubclass(py, LateEnd)
+        """Its end is put off where nobody may sleep."""
         self.is_struct = "__kaa_struct__" in py.__dict__
         self.packed = bool(py.__dict__.get("__kaa_struct__", {}).get("packed"))
         shown = ", ".join(a.name for a in args)

@@ -51,7 +51,7 @@ from kaa.lang.proofs import (
     sleepable,
     trusted,
 )
-from kaa.lang.rcu import RcuHead
+from kaa.lang.rcu import LateEnd, RcuHead
 from kaa.lang.sequences import Array, Bytes, Slice
 from kaa.lang.sharing import (
     Atomic,
@@ -74,7 +74,7 @@ from kaa.lang.trampoline import Trampoline
 __all__ = [
     "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Relaxed", "Slice",
     "Trampoline",
-    "RcuHead", "ZERO",
+    "LateEnd", "RcuHead", "ZERO",
     "acquires", "calls_addresses", "entry_point", "fatal", "fault_handler", "faults_unless_atomic", "handling",
     "interrupts", "lock", "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires",
     "sleepable", "trusted",

@@ -31,3 +31,9 @@ class RcuHead:
 
     def __init__(self) -> None:
         self.rcu_retired = Atomic(0)
+
+
+class LateEnd(RcuHead):
+    """Base of classes whose end may sleep. Where nobody may sleep when the last reference goes (a spinlock is held, an
+    interrupt is handled, …), the object is retired as a whole and ends a little later, in a thread. Elsewhere (and
+    under CPython) it ends at once, as any."""

@@ -30,6 +30,7 @@ void kaa_object_free(u64 cls, u64 object);
 u64 kaa_buffer_alloc(u64 size);
 void kaa_buffer_free(u64 address, u64 size);
 void kaa_retire(u64 object);
+bool kaa_end_later(u64 object);
 
 enum { KAA_overflow, KAA_index, KAA_none, KAA_divide, KAA_assert, KAA_unreachable, KAA_narrow, KAA_unhandled, KAA_match, KAA_empty, KAA_shift };
 #ifdef KAA_UNCHECKED

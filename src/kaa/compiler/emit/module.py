@@ -300,6 +300,8 @@ class Emitter:
     def _destructor(self, info: ClassInfo, prototypes: set[str], needs: Needs) -> str:
         """Runs __del__, releases the fields, frees. A chain through a field of the class's own type is a loop."""
         lines = [f"KAA_DROP void kd_{info.cname}(void *p_)", "{", f"    struct {info.cname} *o = p_;"]
+        if info.ends_late:
+            lines.append("    if (kaa_end_later((u64)o)) return;")
         chain = next(
             (f for f in info.fields.values() if not f.unowned and nonnull(strip(f.type)) == ClassType(info)), None
         )

@@ -15,7 +15,7 @@ from kaa.compiler.proofs.findings import Findings
 from kaa.compiler.proofs.graph import Node, Site
 from kaa.compiler.proofs.held import State
 from kaa.compiler.proofs.locks import CONTEXT_NAMES, HANDLER, IRQ, bits
-from kaa.compiler.proofs.paths import Paths, error_at, sleeps_itself, where
+from kaa.compiler.proofs.paths import Paths, called, error_at, sleeps_itself, where
 from kaa.compiler.proofs.summary import Summaries
 from kaa.lang.proofs import EntryPoint
 
@@ -42,10 +42,27 @@ class ContextProof:
             for site, state in points:
                 if state.held or state.contexts():
                     self._check(node, site, state)
+                    self._check_put_off(node, site, state)
                 if site.event is not None and site.event.what == ("interrupts", "on"):
                     self._check_enabling(node, site, state)
         self._entries()
         self._interrupt_safety()
+
+    # ---- ends that are put off ---------------------------------------------------------------------------------------
+
+    def _check_put_off(self, node: Node, site: Site, state: State) -> None:
+        """Putting an object's end off takes locks: they are not held where that may happen."""
+        later = self.summaries.graph.by_symbol.get("kaa_end_later")
+        wanted = self.summaries.of[later].takes.all() if later is not None else 0
+        for callee in site.callees:
+            given = self.summaries.of[callee].put_off
+            for held in state.held if given is not None else ():
+                if held.bit & wanted & ~self.summaries.passed(given or 0, site):
+                    name = self.table.show(held.bit)
+                    message = f"{node.name} may let an object end here, which would take {name}, while it holds that"
+                    notes = [self.paths.taken(held), f"by {called(site, callee)}"]
+                    self.findings.refuse(LAST, node, error_at(message, site, notes))
+                    return
 
     # ---- sleeping ----------------------------------------------------------------------------------------------------
 

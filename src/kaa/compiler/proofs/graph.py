@@ -216,6 +216,9 @@ class Graph:
             return self._drops[info]
         self._drops[info] = node = Node(f"the end of a {info.name}", info=info)
         sites: list[Site] = []
+        later = self._named("kaa_end_later") if info.ends_late else ()
+        if later:
+            sites.append(self._call(node, ir.Instr(), later))
         found = info.find("__del__")
         if found is not None:
             sites.append(self._call(node, ir.Instr(), (self.of(self.program.function(*found)),)))

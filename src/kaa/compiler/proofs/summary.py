@@ -81,6 +81,8 @@ class Summary:
     """None: never. Else the bits that are certainly given back before it sleeps: they may be held at the call."""
     last: int | None = None
     """The same for what only the release of an object's last reference leads to: its `__del__`, its fields' ends."""
+    put_off: int | None = None
+    """None: no object ends whose end may be put off. Else the bits that are certainly given back before."""
     takes: Takes = field(default_factory=Takes)
     """Not what only the last release of an object leads to, but for the allocator's."""
     edges: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
@@ -98,7 +100,7 @@ class Summary:
 
     def shape(self) -> tuple[object, ...]:
         """Everything, to see whether it changed."""
-        return (self.sleeps, self.last, tuple(sorted(self.takes.groups())), len(self.edges), self.net, self.net_minus,
+        return (self.sleeps, self.last, self.put_off, tuple(sorted(self.takes.groups())), len(self.edges), self.net, self.net_minus,
                 self.raised_net, self.raised_minus, self.irq_off, self.returns, self.raises)  # fmt: skip
 
 
@@ -188,13 +190,15 @@ class Summaries:
 
     def _plain(self, node: Node) -> Summary:
         """The union of the callees': nothing is held here."""
-        free = self._needless(node.fn.marks.get(EVENT, ("",))) if node.fn is not None else 0
+        free = self._needless(node.fn.marks.get(EVENT, ("",))) if node.fn is not None else self._put_off(node)
         sleeps: int | None = None
         last: int | None = None
+        put_off: int | None = 0 if free and node.fn is None else None
         takes = Takes()
         for callee in node.callees:
             known = self.of.get(callee, NOTHING)
             last = _least(last, known.last)
+            put_off = _least(put_off, known.put_off)
             if callee.fn is None:
                 last = _least(last, known.sleeps)
                 known = self.freeing
@@ -202,13 +206,18 @@ class Summaries:
             for given, contexts, mask in known.takes.groups():
                 takes.add(given | free, contexts, mask & ~PARAMETER_BITS)
         if free:
-            sleeps = sleeps | free if sleeps is not None else None
-            last = last | free if last is not None else None
-        return Summary(sleeps, last, takes)
+            given = ALL if node.fn is None else free  # locks that are named later among them
+            sleeps = sleeps | given if sleeps is not None else None
+            last = last | given if last is not None else None
+        return Summary(sleeps, last, put_off, takes)
 
     def _needless(self, what: tuple[object, ...]) -> int:
         """What a fault need not find given back: nothing atomic is held where it happens at all."""
         return self.table.atomic if what == ("fault", "unless atomic") else 0
+
+    def _put_off(self, node: Node) -> int:
+        """The end of a LateEnd looks whether anything atomic is held, and is put off if so."""
+        return self.table.atomic if node.info is not None and node.info.ends_late else 0
 
     def _at(self, node: Node, site: Site, state: State, out: Summary) -> None:
         """Adds what one site does."""
@@ -228,6 +237,9 @@ class Summaries:
         for callee in site.callees:
             known = self.of.get(callee, NOTHING)
             out.last = self._sleep(out.last, plus, state, self._given(known.last, site))
+            if known.put_off is not None:
+                given = state.minus | (self.passed(known.put_off, site) & ~(plus & ~IRQ))
+                out.put_off = _least(out.put_off, given)
             if callee.fn is None:
                 out.last = self._sleep(out.last, plus, state, self._given(known.sleeps, site))
                 known = self.freeing

@@ -22,7 +22,7 @@ from kaa.kernel.abi.poll import READABLE, WRITABLE
 from kaa.kernel.fs import lock_calls
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Atomic, Bytes, Guarded, Relaxed, i32, i64, inline, u32, u64, usize
+from kaa.lang import Atomic, Bytes, Guarded, LateEnd, Relaxed, i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 flag_changes = SpinLock("file flags")
 
 
-class File:
+class File(LateEnd):
     """An open file of any kind."""
 
     path: Final[Path | None]
@@ -52,6 +52,7 @@ class File:
     anew."""
 
     def __init__(self, path: Path | None, flags: u32) -> None:
+        super().__init__()
         self.path = path
         self.flags = flags
         self.position = 0

@@ -17,7 +17,8 @@ Order: the answers come from interrupts, so what a processor wrote before (and w
 who asked sees the answer before it goes on.
 
 Retired objects wait in lists, one for each processor, linked through themselves (lang/rcu.py): retiring needs no memory
-and no lock, and may happen in interrupt handlers and under any lock but a run queue's. The thread `rcu` takes all
+and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose end may sleep
+(lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. The thread `rcu` takes all
 lists, waits for one grace period for all of them, and gives the references up; `__del__` and the functions of `call`
 run in it: they may sleep, but not wait for a grace period. Source: P. McKenney and J. Slingwine, "Read-Copy Update:
 Using Execution History to Solve Concurrency Problems", 1998; the rest is this kernel's own.
@@ -51,6 +52,8 @@ class State:
     work: Final[WaitQueue]
     turn: Final[Mutex]
     """One grace period at a time."""
+    giving: Final[Mutex]
+    """One batch at a time."""
     started: Atomic[u64]
     """Grace periods that have begun, under `turn`."""
     finished: Atomic[u64]
@@ -61,6 +64,7 @@ class State:
         self.retired = Array[Atomic[u64], 64]()
         self.work = WaitQueue("rcu")
         self.turn = Mutex("rcu grace period")
+        self.giving = Mutex("rcu batch")
         self.started = Atomic(0)
         self.finished = Atomic(0)
         self.outside = Atomic(0)
@@ -178,6 +182,27 @@ def _push(head: RcuHead) -> None:
         state.work.wake_one()
 
 
+@export("kaa_end_later")
+def end_later(object_address: u64) -> bool:
+    """What the end of a LateEnd object does first: True if it is put off, where sleeping is not allowed. The object has
+    a reference again until its grace period is over; if the last one goes in such a place once more, it waits once
+    more. Not under a run queue's lock, as all that retires."""
+    if machine.percpu.preempt_count() == 0 and machine.irq.enabled():
+        return False
+    head = class_at(RcuHead, object_address)
+    retain(head)
+    _retire(head)
+    return True
+
+
+def flush() -> None:
+    """Return when all that was retired before has been given up, and all that this retired. Sleeps."""
+    while True:
+        give_up_retired()
+        if not has_work():
+            return
+
+
 def has_work() -> bool:
     """Whether anything is retired and not yet taken by the thread."""
     for cpu in range(CPUS):
@@ -196,7 +221,12 @@ def run(unused: u64) -> None:
 
 
 def give_up_retired() -> None:
-    """One batch: all that is retired now."""
+    """One batch: all that is retired now. One batch at a time, so that who comes after one finds it done."""
+    with state.giving:
+        _give_up_batch()
+
+
+def _give_up_batch() -> None:
     chains = Array[u64, 64]()
     for cpu in range(CPUS):
         first: u64 = state.retired[cpu].exchange(0)

@@ -86,7 +86,7 @@ class AddressSpace(Accounts):
 
     def __del__(self) -> None:
         """Nobody runs here any more: give everything back. Truncate and reclaim may still find the areas, until they
-        are off their files' lists. Sleeps: the last reference must not be dropped under a spinlock."""
+        are off their files' lists. Sleeps."""
         if not self.complete:
             return
         for vma in self.areas:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.mm import overcommit
 from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, LOCKED, SHARED, WRITE
-from kaa.lang import Atomic, inline, u64
+from kaa.lang import Atomic, LateEnd, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.vma import Vma
 
 
-class Accounts:
+class Accounts(LateEnd):
     """See the module."""
 
     areas_total: Atomic[u64]
@@ -33,6 +33,7 @@ class Accounts:
     resident_peak: Atomic[u64]
 
     def __init__(self) -> None:
+        super().__init__()
         self.areas_total = Atomic(0)
         self.areas_data = Atomic(0)
         self.areas_exec = Atomic(0)

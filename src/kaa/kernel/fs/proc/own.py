@@ -8,12 +8,14 @@ from __future__ import annotations
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
+from kaa.kernel.locking import rcu
 from kaa.kernel.mm import fault_injection, slab
 from kaa.lang import Bytes
 
 
 def show_objects(out: TextBuffer) -> None:
-    """class live size, a line each; then raw buffers and all their bytes."""
+    """class live size, a line each; then raw buffers and all their bytes. What is about to end has ended."""
+    rcu.flush()
     for name, size, live in slab.classes():
         out.add(name)
         out.byte(32)
