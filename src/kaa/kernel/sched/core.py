@@ -152,11 +152,9 @@ def _fall_asleep(queue: RunQueue, previous: Task) -> None:
 
 @inline
 def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
-    following = queue.take_next(now)
-    if following is None:
-        following = queue.idle
-        assert following is not None
-    else:
+    waiting = queue.take_next(now)
+    following = links.idle_of(queue) if waiting is None else waiting
+    if waiting is not None:
         queue.timers.tick_by(now + (SLICE if queue.waiting.load_relaxed() != 0 else LONE_TICK))
     queue.begin(following, now)
     if queue.chance != 0:

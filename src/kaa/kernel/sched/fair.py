@@ -89,11 +89,12 @@ class FairQueue(Tree):
     @borrowed
     def take_lone(self, root: TreeNode) -> Task:
         """Take the only one out."""
+        task = as_task(root)
+        self.origin = root.vruntime
         self.root = None
         self.load = 0
         self.moment = 0
-        self.origin = root.vruntime
-        return as_task(root)
+        return task
 
     @borrowed
     def choose(self) -> Task | None:

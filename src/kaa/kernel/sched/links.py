@@ -98,6 +98,17 @@ def queue_of(task: Task) -> RunQueue:
 
 @inline
 @borrowed
+def idle_of(queue: QueueLinks) -> Task:
+    """Who runs when nobody else wants to."""
+    from kaa.kernel.process.task import Task
+
+    idle = queue.idle
+    assert idle is not None
+    return class_at(Task, address_of(idle))
+
+
+@inline
+@borrowed
 def previous_of(queue: QueueLinks) -> Task:
     """Whom the switch in progress leaves."""
     from kaa.kernel.process.task import Task

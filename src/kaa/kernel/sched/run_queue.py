@@ -259,11 +259,13 @@ class RunQueue(QueueLinks):
         """The sum of weights of all fair tasks. Others look without the lock."""
         return self.fair.load + self.running_weight
 
+    @borrowed
     def first(self) -> TreeNode | None:
         """Some waiting task, the most important first."""
         found = self.real_time.first()
         return self.fair.first() if found is None else found
 
+    @borrowed
     def after(self, node: TreeNode) -> TreeNode | None:
         """The next one."""
         found = following(node)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.sched.links import TreeNode, TreeRoot
-from kaa.lang import i64, inline, noinline, u32, u64, wrapping_add, wrapping_mul, wrapping_sub
+from kaa.lang import borrowed, i64, inline, noinline, u32, u64, wrapping_add, wrapping_mul, wrapping_sub
 
 # A linear congruential generator (Knuth, "Seminumerical Algorithms", 3.3.4, line 26); its upper half is used.
 MULTIPLIER: Final = 6364136223846793005
@@ -129,11 +129,13 @@ class Tree(TreeRoot):
             _find_least(above)
             above = above.up
 
+    @borrowed
     def first(self) -> TreeNode | None:
         """Who has the earliest key."""
         root = self.root
         return None if root is None else leftmost(root)
 
+    @borrowed
     def first_eligible(self, limit: u64) -> TreeNode | None:
         """Who has the earliest key among those whose virtual time is at most `limit`."""
         node = self.root
@@ -148,6 +150,7 @@ class Tree(TreeRoot):
         return None
 
 
+@borrowed
 def leftmost(node: TreeNode) -> TreeNode:
     """The first in order of key of a node and those below it."""
     at = node
@@ -158,6 +161,7 @@ def leftmost(node: TreeNode) -> TreeNode:
         at = left
 
 
+@borrowed
 def following(node: TreeNode) -> TreeNode | None:
     """The next in order of key."""
     below = node.right
