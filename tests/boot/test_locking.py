@@ -22,6 +22,7 @@ KINDS = (
     "rwsem",
     "seqlock",
     "rcu",
+    "late end",
     "wait queue",
     "work queue",
     "per-processor counter",

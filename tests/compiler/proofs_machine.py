@@ -205,7 +205,7 @@ def findings(tmp_path: Path, program: str, sizes: dict[str, int] | None = None) 
     path = tmp_path / "program.py"
     path.write_text(MACHINE + program)
     module = _load(path)
-    entries = [vars(module)[name] for name in ("main", "interrupt", "page_fault") if name in vars(module)]
+    entries = [vars(module)[name] for name in ("main", "interrupt", "page_fault", "end_later") if name in vars(module)]
     made = lower(entries, (module.__name__,))
     analyse(made).finish_all()
     found = Findings()

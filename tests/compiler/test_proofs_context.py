@@ -336,6 +336,52 @@ place = Place()
     assert "the end of a Resource" in "\n".join(found.errors["ends"][0].notes)
 
 
+SPACES = """
+@export("kaa_end_later")
+def end_later(address: u64) -> bool:
+    with waiting.{lock}:
+        cpu.work = address
+    return True
+
+
+class Memory({base}):
+    \"\"\"An address space: its end takes a mutex.\"\"\"
+
+    def __del__(self) -> None:
+        with inode.lock:
+            inode.size = u64(0)
+
+
+class Owner:
+    space: Memory | None = None
+
+
+owner = Owner()
+waiting = Inode()
+
+""" + MAIN + """    owner.space = Memory()
+    with inode.guard:
+        owner.space = None
+"""
+
+
+def test_an_end_that_is_put_off_does_not_sleep(tmp_path: Path) -> None:
+    """What Linux has mmput_async() for: a walk that holds a spinlock drops the last reference of an address space whose
+    owner has just ended."""
+    refused = findings(tmp_path, SPACES.format(base="object", lock="irq"))
+    assert list(refused.errors) == ["ends"]
+    assert "the end of a Memory" in "\n".join(refused.errors["ends"][0].notes)
+    assert findings(tmp_path, SPACES.format(base="LateEnd", lock="irq")).errors == {}
+
+
+def test_an_end_is_not_put_off_where_that_would_wait_for_itself(tmp_path: Path) -> None:
+    found = findings(tmp_path, SPACES.format(base="LateEnd", lock="guard"))
+    assert list(found.errors) == ["ends"]
+    assert found.errors["ends"][0].message == (
+        "main may let an object end here, which would take Inode.guard, while it holds that"
+    )
+
+
 def test_who_opts_out_is_listed_with_the_reason(tmp_path: Path) -> None:
     program = MAIN.replace("\n@entry", '\n@trusted("context", "only while the machine starts")\n@entry')
     found = findings(tmp_path, program + "    with inode.guard:\n        schedule()\n")

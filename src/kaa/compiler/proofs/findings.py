@@ -18,7 +18,7 @@ def trusted(fn: Function | None, proof: str) -> str | None:
     return cast("dict[str, str]", fn.marks.get("trusted", {})).get(proof)
 
 
-STRICT = ("context", "order", "stack")
+STRICT = ("context", "ends", "order", "stack", "user")
 """Proofs of which the kernel has no refusal: a new one is shown in full, and fails `./kaa check`. The others' refusals
 are shown when they are asked for (`./kaa compile prove ends`)."""
 

@@ -100,8 +100,9 @@ class Summary:
 
     def shape(self) -> tuple[object, ...]:
         """Everything, to see whether it changed."""
-        return (self.sleeps, self.last, self.put_off, tuple(sorted(self.takes.groups())), len(self.edges), self.net, self.net_minus,
-                self.raised_net, self.raised_minus, self.irq_off, self.returns, self.raises)  # fmt: skip
+        return (self.sleeps, self.last, self.put_off, tuple(sorted(self.takes.groups())), len(self.edges), self.net,
+                self.net_minus, self.raised_net, self.raised_minus, self.irq_off, self.returns,
+                self.raises)  # fmt: skip
 
 
 NOTHING = Summary()

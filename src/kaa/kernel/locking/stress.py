@@ -25,7 +25,7 @@ from kaa.kernel.locking.spinlock import IrqSpinLock, LeafLock, SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
 from kaa.kernel.sched.work_queue import DelayedWork, WorkQueue
-from kaa.lang import Atomic, Bytes, Rcu, RcuHead, noinline, popcount, u64, wrapping_mul
+from kaa.lang import Atomic, Bytes, LateEnd, Rcu, RcuHead, noinline, popcount, u64, wrapping_mul
 
 MOST_THREADS: Final = 64
 NAP_NS: Final = 50_000
@@ -66,6 +66,20 @@ class Table(RcuHead):
         arena.tables_gone.fetch_add(1)
 
 
+class Guest(LateEnd):
+    """Whose end takes a mutex."""
+
+    def __del__(self) -> None:
+        with arena.mutex:
+            arena.guests_gone.fetch_add(1)
+
+
+class Place:
+    """Where a guest stays."""
+
+    guest: Guest | None = None
+
+
 class Chore(DelayedWork):
     """A work that counts."""
 
@@ -85,6 +99,7 @@ class Arena:
     pair: Final[Pair]
     table: Rcu[Table | None]
     tables_gone: Atomic[u64]
+    guests_gone: Atomic[u64]
     counter: Final[PerCpuCounter]
     tokens: Final[WaitQueue]
     token: Atomic[u64]
@@ -107,6 +122,7 @@ class Arena:
         self.pair = Pair()
         self.table = None
         self.tables_gone = Atomic(0)
+        self.guests_gone = Atomic(0)
         self.counter = PerCpuCounter()
         self.tokens = WaitQueue("stress tokens")
         self.token = Atomic(0)
@@ -287,6 +303,24 @@ def try_rcu(round: u64, random: u64) -> u64:
     return random
 
 
+def try_late_end(round: u64, random: u64) -> u64:
+    """LateEnd: an object whose end sleeps lets go of its mutex only after the spinlock under which its last reference
+    went."""
+    place = Place()
+    try:
+        place.guest = Guest()
+    except MemoryError:
+        return random
+    arena.sections.fetch_add(1)
+    if random & 1 == 0:
+        with arena.spin:
+            place.guest = None
+            dawdle(random)
+    else:
+        place.guest = None
+    return random
+
+
 def try_wait_queue(round: u64, random: u64) -> u64:
     """A token goes round; each waits for it. A lost wake-up is a hang."""
     own = random & 63
@@ -383,6 +417,9 @@ def run_all() -> None:
     run("seqlock", try_seqlock)
     check_totals("seqlock")
     run_rcu()
+    run("late end", try_late_end)
+    rcu.flush()
+    assert arena.guests_gone.load() == arena.sections.load(), "an object whose end was put off has not ended"
     run("wait queue", try_wait_queue)
     assert arena.token.load() == arena.sections.load(), "a turn was lost"
     works = WorkQueue("stress works")
