@@ -290,6 +290,27 @@ def show(inode: Inode, mode: u32) -> u32:
     assert text.count("__atomic_load_n(&") == 1 and text.count("__atomic_store_n(&") == 2
 
 
+def test_what_is_set_once_is_exchanged_and_read_without_counts(lowered: Lowered, tmp_path: Path) -> None:
+    program = lowered("""
+class Dentry:
+    node: Once[Node | None] = None
+
+
+def give(dentry: Dentry, node: Node) -> None:
+    dentry.node = node
+
+
+def value(dentry: Dentry, other: Dentry, node: Node) -> int:
+    found = dentry.node
+    give(other, node)
+    return found.value if found is not None else 0
+""")
+    analyse(program).finish_all()
+    assert not instructions(function(program, "value"), ir.Retain)
+    text = "\n".join(Emitter(program, str(tmp_path)).files().values())
+    assert text.count("__atomic_compare_exchange_n(&") == 1 and text.count(", __ATOMIC_ACQUIRE)") == 1
+
+
 def test_relaxed_is_for_words(lowered: Lowered) -> None:
     assert "a Relaxed field is" in refusal(lowered, "class A:\n    n: Relaxed[Node | None] = None\n\n\n"
                                                      "def f(a: A) -> bool:\n    return a.n is None\n")

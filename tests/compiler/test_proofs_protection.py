@@ -374,6 +374,139 @@ def test_relaxed_word_is_read_by_anybody_and_not_changed_by_what_it_was(refused:
     assert [said in f for f in refused(RELAXED.format(body))] == ([True] if said else [])
 
 
+ONCE = """
+class Inode:
+    pass
+
+
+class Dentry:
+    lock: Final[Lock]
+    inode: Guarded[Once[Inode | None], "lock"] = None
+    other: Once[Inode | None] = None
+    hint: Guarded[Relaxed[Unowned[Inode | None]], "lock"] = None
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+dentry = Dentry()
+
+
+def use(inode: Inode) -> bool:
+    {}
+    return dentry.inode is not None and dentry.other is None and dentry.hint is None
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("with dentry.lock:\n        dentry.inode = inode", ""),
+        ("dentry.other = inode", ""),
+        ("with dentry.lock:\n        dentry.hint = inode", ""),
+        ("dentry.inode = inode", 'writes Dentry.inode without the lock "lock"'),
+        ("dentry.hint = inode", 'writes Dentry.hint without the lock "lock"'),
+    ],
+)
+def test_what_is_set_once_is_read_by_anybody(refused: Proof, body: str, said: str) -> None:
+    text = ONCE.format(body).replace("from kaa.lang import *", "")
+    found = refused("from kaa.lang.unsafe import Unowned\n" + text)
+    assert [said in f for f in found] == ([True] if said else [])
+
+
+WORDS = """
+@lock
+class Ring:
+    word: Atomic[u32]
+    flags: Guarded[int, "self"] = 0
+
+    def __init__(self) -> None:
+        self.word = Atomic(0)
+
+    @acquires("spin")
+    @inline
+    def acquire(self) -> None:
+        self.word.store(1)
+        self.flags = 7
+
+    @releases
+    def release(self) -> None:
+        self.flags = 0
+        self.word.store(0)
+
+
+class Bucket(Ring):
+    pass
+
+
+class Waiter:
+    place: Guarded[int, "Ring"] = 0
+
+
+class Counts:
+    n: Guarded[int, "Bucket"] = 0
+
+
+def use(ring: Ring, bucket: Bucket, waiter: Waiter, counts: Counts) -> None:
+    ring.acquire()
+    waiter.place = 1
+    ring.release()
+    bucket.acquire()
+    waiter.place = 2
+    counts.n = 1
+    bucket.release()
+"""
+
+
+def test_a_lock_has_its_own_words_and_its_class_a_name(refused: Proof) -> None:
+    assert refused(WORDS) == []
+    assert "writes Ring.flags" in refused(WORDS + "    ring.flags = 1\n")[0]
+    assert "writes Waiter.place" in refused(WORDS + "    waiter.place = 1\n")[0]
+    found = refused(WORDS + "    ring.acquire()\n    counts.n = 2\n    ring.release()\n")
+    assert len(found) == 1 and "writes Counts.n" in found[0]
+
+
+HANDED = """
+class Tree:
+    root: Guarded[int, "kaa_test_locks.tree_lock"] = 0
+
+
+class Queue2:
+    lock: Final[Lock]
+    n: Guarded[int, "Queue2.lock"] = 0
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+queue2 = Queue2()
+
+
+def finish() -> None:
+    queue2.n = 3
+    queue2.lock.release()
+
+
+def switch() -> None:
+    queue2.lock.acquire()
+    finish()
+
+
+@entry_point("thread"{})
+def begin() -> None:
+    finish()
+"""
+
+
+def test_a_thread_inherits_the_lock_that_its_entry_says(refused: Proof) -> None:
+    assert refused(HANDED.format(', holds=("Queue2.lock",)')) == []
+    found = refused(HANDED.format(""))
+    assert len(found) == 1 and "writes Queue2.n" in found[0] and "begin: calls finish" in found[0]
+    after = "    queue2.lock.release()"
+    found = refused(HANDED.format(', holds=("Queue2.lock",)').replace(after, after + "\n    queue2.n = 4"))
+    assert len(found) == 1 and "writes Queue2.n" in found[0]
+
+
 # ---- several guards --------------------------------------------------------------------------------------------------
 
 AREAS = """

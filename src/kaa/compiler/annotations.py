@@ -52,6 +52,7 @@ SHARING: dict[Any, str] = {
     lang.PerCpu: "PerCpu",
     lang.Owned: "Owned",
     lang.Relaxed: "Relaxed",
+    lang.Once: "Once",
     unsafe.Unowned: "Unowned",
 }
 
@@ -69,6 +70,7 @@ class FieldType:
     lock: str = ""
     unowned: bool = False
     relaxed: bool = False
+    once: bool = False
 
 
 class Annotations:
@@ -92,9 +94,11 @@ class Annotations:
                 inner = self.field(parts[0], module, typevars)
                 if kind == "Relaxed":
                     return replace(inner, relaxed=True)
+                if kind == "Once":
+                    return replace(inner, once=True)
                 protection = kind if inner.protection in ("", "Unowned") else inner.protection
                 unowned = inner.unowned or kind == "Unowned"
-                return FieldType(inner.type, protection, inner.lock or lock, unowned, inner.relaxed)
+                return FieldType(inner.type, protection, inner.lock or lock, unowned, inner.relaxed, inner.once)
         return FieldType(self.resolve(node, module, typevars))
 
     def is_classvar(self, node: ast.expr, module: Module) -> bool:

@@ -17,9 +17,11 @@ from kaa.compiler.types import (
     AtomicType,
     BitsType,
     BoolType,
+    BytesType,
     ClassType,
     FunctionType,
     IntType,
+    OptionalType,
     PtrType,
     SliceType,
     StructType,
@@ -33,6 +35,7 @@ from kaa.compiler.types import (
 from kaa.lang import LateEnd, RcuHead
 
 if TYPE_CHECKING:
+    from kaa.compiler.annotations import FieldType
     from kaa.compiler.program import Program
 
 MISSING = object()
@@ -52,6 +55,8 @@ class Field:
     default: Any = MISSING
     relaxed: bool = False
     """One word, read by anybody: what is said of it is about writing."""
+    once: bool = False
+    """None until it is set, and then for good: read by anybody."""
 
     @property
     def cname(self) -> str:
@@ -141,9 +146,9 @@ class ClassInfo:
         protection, lock = declared.protection, declared.lock
         if protection in ("", "Unowned") and not isinstance(declared.type, AtomicType):
             protection, lock = self.py.__dict__.get("__kaa_sharing__", (protection, lock))
-        f = Field(name, declared.type, self.cname, protection, lock, declared.unowned, default, declared.relaxed)
-        if declared.relaxed and (self.is_struct or not isinstance(strip(declared.type), (IntType, BoolType))):
-            raise CompileError("a Relaxed field is an object's number, bool or enum", module.filename, stmt.annotation)
+        f = Field(name, declared.type, self.cname, protection, lock, declared.unowned, default, declared.relaxed,
+                  declared.once)  # fmt: skip
+        self._check_word(declared, stmt, module)
         if self.is_struct and is_counted(declared.type):
             raise CompileError(
                 f"a struct cannot hold {declared.type}: structs are plain values, references belong in classes",
@@ -179,6 +184,17 @@ class ClassInfo:
             self.fields[name] = f
         elif default is not MISSING:
             self.fields[name] = dataclasses.replace(self.fields[name], default=default)
+
+    def _check_word(self, declared: FieldType, stmt: ast.AnnAssign, module: Any) -> None:
+        """Relaxed and Once are for objects' words of some types."""
+        t = strip(declared.type)
+        word = isinstance(t, (IntType, BoolType)) or declared.unowned
+        if declared.relaxed and (self.is_struct or not word):
+            message = "a Relaxed field is an object's number, bool or enum, or Unowned"
+            raise CompileError(message, module.filename, stmt.annotation)
+        reference = isinstance(t, OptionalType) and isinstance(nonnull(t), (ClassType, BytesType))
+        if declared.once and (self.is_struct or declared.unowned or not reference):
+            raise CompileError("a Once field is an object's reference or None", module.filename, stmt.annotation)
 
     def _default(self, name: str) -> Any:
         py: type[Any] = self.py

@@ -175,7 +175,7 @@ class Ownership:
 
     def _place_bits(self, place: ir.Place) -> int:
         if isinstance(place, ir.FieldPlace):
-            if place.field.protection == "Final":
+            if place.field.protection == "Final" or place.field.once:
                 return 0
             bits = self.effects.bit(place.key)
             if place.field.protection not in ("Guarded", "Rcu") or self._is_own(place):

@@ -57,6 +57,7 @@ from kaa.lang.sharing import (
     Atomic,
     Bits,
     Guarded,
+    Once,
     Owned,
     PerCpu,
     Rcu,
@@ -72,8 +73,8 @@ from kaa.lang.structs import ZERO, as_bytes, copy, struct
 from kaa.lang.trampoline import Trampoline
 
 __all__ = [
-    "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Owned", "PerCpu", "Rcu", "Relaxed", "Slice",
-    "Trampoline",
+    "ERRNO_OF_CLASS", "Array", "Atomic", "Bits", "Bytes", "Guarded", "Once", "Owned", "PerCpu", "Rcu", "Relaxed",
+    "Slice", "Trampoline",
     "LateEnd", "RcuHead", "ZERO",
     "acquires", "calls_addresses", "entry_point", "fatal", "fault_handler", "faults_unless_atomic", "handling",
     "interrupts", "lock", "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires",

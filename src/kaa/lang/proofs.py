@@ -96,17 +96,20 @@ class EntryPoint(NamedTuple):
     stack: int
     frame: int
     nested: tuple[str, ...]
+    holds: tuple[str, ...]
 
 
 def entry_point(
-    kind: str, *, interrupts: bool = True, stack: int = 0, frame: int = 0, nested: tuple[str, ...] = ()
-) -> Callable[[F], F]:
+    kind: str, *, interrupts: bool = True, stack: int = 0, frame: int = 0, nested: tuple[str, ...] = (),
+    holds: tuple[str, ...] = (),
+) -> Callable[[F], F]:  # fmt: skip
     """The kernel is entered here: a system call, an interrupt, a thread's first function.
 
     `interrupts`: are they on? `stack`: the bytes that it has (0: not looked at), of which the processor and the
     assembly before it take `frame`. `nested`: what of it ("module.function") also runs when kernel code was
-    interrupted, on that code's stack."""
-    return lambda fn: note(fn, "entry", EntryPoint(kind, interrupts, stack, frame, nested))
+    interrupted, on that code's stack. `holds`: classes of locks ("RunQueue.lock") of which it inherits one, which it
+    gives back."""
+    return lambda fn: note(fn, "entry", EntryPoint(kind, interrupts, stack, frame, nested, holds))
 
 
 def requires(*locks: str) -> Callable[[F], F]:

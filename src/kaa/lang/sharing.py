@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a field is shared: `Guarded`, `Rcu`, `PerCpu`, `Owned`, `Relaxed` (transparent to type checkers), and `Atomic`,
-a value.
+"""How a field is shared: `Guarded`, `Rcu`, `PerCpu`, `Owned`, `Relaxed`, `Once` (transparent to type checkers), and
+`Atomic`, a value.
 
 Under CPython every operation is sequentially consistent, whatever order its name asks for."""
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     PerCpu = Annotated[T, "percpu"]
     Owned = Annotated[T, "owned"]
     Relaxed = Annotated[T, "relaxed"]
+    Once = Annotated[T, "once"]
 else:
     Guarded = Qualifier("Guarded")
     Bits = Qualifier("Bits")
@@ -31,6 +32,7 @@ else:
     PerCpu = Qualifier("PerCpu")
     Owned = Qualifier("Owned")
     Relaxed = Qualifier("Relaxed")
+    Once = Qualifier("Once")
 
 
 def guarded(lock: str) -> Callable[[C], C]:

@@ -178,7 +178,7 @@ class FunctionEmitter:
         self.out(f"{dst} = kaa_{i.op}({t.c}, {a[0]}, {a[1]});")
 
     def _Load(self, i: ir.Load) -> None:
-        if is_rcu(i.place):
+        if is_rcu(i.place) or is_once(i.place):
             self.out(f"{i.dst.name} = __atomic_load_n(&{place(i.place)}, __ATOMIC_ACQUIRE);")
             return
         if is_relaxed(i.place):
@@ -194,6 +194,11 @@ class FunctionEmitter:
             # Readers may use the old object for a while: its count is given up later (lang/rcu.py).
             self.out(f"{{ {t.c} old_ = __atomic_exchange_n(&{target}, {source}, __ATOMIC_ACQ_REL); ")
             self.out("if (old_) kaa_retire((u64)old_); }")
+            return
+        if is_once(i.place) and not i.init:
+            # Who read it before holds it without a count: there is no second one.
+            swap = f"__atomic_compare_exchange_n(&{target}, &old_, {source}, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)"
+            self.out(f"{{ {t.c} old_ = 0; if (KAA_UNLIKELY(!{swap})) kaa_trap({i.line} << 4 | KAA_assert); }}")
             return
         if is_counted(t) and not unowned and not i.init:
             release = values.release(ir.Symbol(t, "old_"), sure=False)
@@ -399,6 +404,11 @@ class FunctionEmitter:
 def is_rcu(p: ir.Place) -> bool:
     """A place that readers look at while it is written."""
     return isinstance(p, ir.FieldPlace) and p.field.protection == "Rcu"
+
+
+def is_once(p: ir.Place) -> bool:
+    """A reference that is set once, while others may look."""
+    return isinstance(p, ir.FieldPlace) and p.field.once
 
 
 def is_relaxed(p: ir.Place) -> bool:

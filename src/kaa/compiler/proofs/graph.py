@@ -146,8 +146,9 @@ class Graph:
         if isinstance(instr, ir.Release):
             return self.released(instr.value.type)
         if isinstance(instr, ir.Store):
-            unowned = isinstance(instr.place, ir.FieldPlace) and instr.place.field.unowned
-            return self.released(instr.place.type) if not (instr.init or unowned) else ()
+            field = instr.place.field if isinstance(instr.place, ir.FieldPlace) else None
+            keeps = instr.init or (field is not None and (field.unowned or field.once))
+            return () if keeps else self.released(instr.place.type)
         if isinstance(instr, ir.CallVirtual):
             return self._virtual(fn, instr)
         if isinstance(instr, ir.CallPointer):

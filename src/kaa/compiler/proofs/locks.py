@@ -73,6 +73,8 @@ class LockTable:
         self.sleeping = 0
         self.taken: set[int] = set()
         """The bits of classes that some function takes, itself or by what it passes."""
+        self.classes: dict[int, set[ClassInfo]] = {}
+        """What the locks of a bit are instances of."""
         self.unknown: dict[Function, str] = {}
         """Functions with a lock whose name cannot be told."""
         self._bits: dict[tuple[str, str, bool], int] = {}
@@ -124,6 +126,14 @@ class LockTable:
             mask |= bit if one == name else 0
         return mask
 
+    def mask_of_instances(self, name: str) -> int:
+        """The bits of locks that are instances of a class of that name, or of its subclasses."""
+        mask = 0
+        for bit, infos in self.classes.items():
+            if any(is_class_named(info, name) for info in infos):
+                mask |= bit
+        return mask
+
     def all_classes(self) -> list[int]:
         """The bits of all lock classes that are taken anywhere, by name."""
         return sorted(self.taken, key=lambda b: self.names[b])
@@ -154,7 +164,7 @@ class LockTable:
         return known[0]
 
     def _bit_of(self, fn: Function, value: Value, kind: str, nested: bool) -> int:
-        info = _class_of(value)
+        info = class_of(value)
         if info is None or self.kind_of(info) != kind:
             return 0
         name = self._name_of(fn, value, 0)
@@ -163,11 +173,13 @@ class LockTable:
         if not name:
             name = f"{info.name} (which one cannot be told)"
             self.unknown.setdefault(fn, name)
-        return self.named(name, kind, nested)
+        bit = self.named(name, kind, nested)
+        self.classes.setdefault(bit, set()).add(info)
+        return bit
 
     def _name_of(self, fn: Function, value: Value, depth: int) -> str | int:
         """The name of a lock, or the index of the parameter that it is, or "" (cannot be told)."""
-        info = _class_of(value)
+        info = class_of(value)
         if info is not None and "__kaa_lock__" not in info.py.__dict__:
             return info.name
         if isinstance(value, ir.Symbol):
@@ -203,7 +215,7 @@ class LockTable:
 
     def of_value(self, fn: Function, value: Value | None) -> list[int]:
         """The bits that a lock may be held under, nested or not, by what its class says that its methods do."""
-        info = _class_of(value) if value is not None else None
+        info = class_of(value)
         kind = self.kind_of(info) if info is not None else ""
         if not kind:
             return []
@@ -228,7 +240,7 @@ class LockTable:
             param, rest = fn.params[0], name
         value: Value | None = param
         for part in rest.split(".") if rest else ():
-            info = _class_of(value) if value is not None else None
+            info = class_of(value)
             field = info.fields.get(part) if info is not None else None
             if info is None or field is None or value is None:
                 value = None
@@ -260,6 +272,11 @@ class LockTable:
         return CURRENT if ir.gives_current(instr) else value.name
 
 
+def is_class_named(info: ClassInfo, name: str) -> bool:
+    """Is it a class of that name, or derived from one?"""
+    return any(one.py.__qualname__ == name for one in info.mro())
+
+
 def kind_of(info: ClassInfo) -> str:
     """ "spin", "irq" or "sleep", as the class's methods say; "" if it is no lock."""
     for one in info.mro():
@@ -270,7 +287,10 @@ def kind_of(info: ClassInfo) -> str:
     return ""
 
 
-def _class_of(value: Value) -> ClassInfo | None:
+def class_of(value: Value | None) -> ClassInfo | None:
+    """The class of an object; None for what is none."""
+    if value is None:
+        return None
     t = nonnull(strip(value.type))
     return t.info if isinstance(t, (ClassType, StructType)) else None
 

@@ -23,6 +23,7 @@ from kaa.compiler import ir
 from kaa.compiler.classes import ClassInfo, Field
 from kaa.compiler.errors import CompileError
 from kaa.compiler.ir import Block, Instr
+from kaa.compiler.lower.core import is_primitive
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.graph import Graph, Node, Site
 from kaa.compiler.proofs.held import State
@@ -44,6 +45,7 @@ from kaa.compiler.proofs.protection_states import States
 from kaa.compiler.proofs.sharing import Lock, Sharing, needs_no_statement
 from kaa.compiler.proofs.summary import Summaries
 from kaa.compiler.types import NeverType, strip
+from kaa.lang.proofs import EntryPoint
 
 Finding = tuple[str, Node, CompileError]
 MOST_NEEDS = 100
@@ -168,6 +170,8 @@ class Proof:
             said = "statement"
         if said == "part" or (said in ("final", "statement") and not access.writes):
             return []
+        if field.once and said == "statement":
+            return []
         if field.relaxed and said == "statement":
             if not is_update(access):
                 return []
@@ -255,10 +259,14 @@ class Proof:
         return bool(state.held) if need.writes else state.rcu > 0 or bool(state.held)
 
     def _is_exempt(self, node: Node, need: Need, block: Block | None, index: int) -> bool:
-        """New objects, objects in `__init__` and in `__del__`."""
+        """New objects, objects in `__init__` and in `__del__`; a lock's own words where it is taken and given back."""
         fn, base = node.fn, need.base
         if fn is None:
             return False
+        if need.kind == LOCK and need.inner is None and need.lock == "self":
+            instr = block.instrs[index] if block is not None and index < len(block.instrs) else None
+            if (instr is not None and instr.primitive) or is_primitive(fn.marks):
+                return True
         if fn.py.__name__ in ("__init__", "__del__") and base.index == 0 and base.kind == PARAM:
             return True
         if base.var is not None and base.kind == LOCAL and block is not None:
@@ -291,8 +299,16 @@ class Proof:
             return
         entry: Any = node.mark("entry")
         for need in self.needs[node].values():
-            if need.kind != PREEMPTION or entry is None or entry.interrupts:
+            if entry is None or not self._enters_with(entry, need):
                 self._refuse(need, node)
+
+    def _enters_with(self, entry: EntryPoint, need: Need) -> bool:
+        """Does a way into the kernel bring what is needed?"""
+        if need.kind == EITHER:
+            return any(self._enters_with(entry, one) for one in need.options)
+        if need.kind == PREEMPTION:
+            return not entry.interrupts
+        return need.kind == LOCK and any(need.mask & self.table.mask_of(name) for name in entry.holds)
 
     # ---- refusing ----------------------------------------------------------------------------------------------------
 

@@ -154,8 +154,9 @@ def _direct(instr: ir.Load | ir.Store, block: Block, index: int) -> Access | Non
     if not isinstance(place, FieldPlace) or not _of_object(place):
         return None
     writes = isinstance(instr, ir.Store)
-    protection = place.field.protection
-    if not writes and (protection in ("", "Final", "Unowned") or place.field.relaxed or is_part(place.type)):
+    field = place.field
+    read_freely = field.protection in ("", "Final", "Unowned") or field.relaxed or field.once
+    if not writes and (read_freely or is_part(place.type)):
         return None
     if writes and isinstance(strip(place.type), AtomicType):
         return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from kaa.compiler.ir import Block, Instr
 from kaa.compiler.proofs.graph import Node
 from kaa.compiler.proofs.held import Flow, Held, State
-from kaa.compiler.proofs.locks import CONTEXTS, LockTable, bits
+from kaa.compiler.proofs.locks import CONTEXTS, PARAMETER_BITS, LockTable, bits, class_of, is_class_named
 from kaa.compiler.proofs.protection_needs import Need
 from kaa.compiler.proofs.protection_paths import GLOBAL, Paths
 from kaa.compiler.proofs.summary import Summaries
@@ -65,13 +65,21 @@ class States:
             if not held.must or (need.writes and held.shared):
                 continue
             if need.mask:
-                if held.bit & need.mask:
+                if held.bit & need.mask or self._is_instance(held, need.lock):
                     return True
                 continue
             text = self.path_of(node, held)
             if text == need.path.text or (need.path.kind == GLOBAL and text in need.path.text.split(",")):
                 return True
         return False
+
+    @staticmethod
+    def _is_instance(held: Held, name: str) -> bool:
+        """Is it a lock of the class that is named, which came as a parameter and so has no name yet?"""
+        if not held.bit & PARAMETER_BITS or held.site is None or held.site.event is None:
+            return False
+        info = class_of(held.site.event.subject)
+        return info is not None and is_class_named(info, name)
 
     def only_read(self, node: Node, state: State, need: Need) -> bool:
         """Is the lock held, but for reading, where the need writes?"""

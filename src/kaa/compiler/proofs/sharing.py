@@ -163,7 +163,7 @@ class Sharing:
         symbols = self._of_module(*parts) if len(parts) == 2 else frozenset[str]()
         if symbols:
             return Lock(names=symbols)
-        mask = self.table.mask_of(name)
+        mask = self.table.mask_of(name) | self.table.mask_of_instances(name)
         return Lock(mask=mask) if mask else None
 
     def _of_module(self, module: str, name: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.lang import Array, PerCpu, inline, u32, u64, wrapping_add, wrapping_sub
+from kaa.lang import Array, PerCpu, Relaxed, inline, u32, u64, wrapping_add, wrapping_sub
 from kaa.lang.unsafe import Ptr
 
 FRAMES: Final = 256
@@ -27,8 +27,8 @@ class PageLists:
     count on for ever, modulo 2^32."""
 
     frames: PerCpu[Array[u32, FRAMES]]
-    top: PerCpu[u32]
-    bottom: PerCpu[u32]
+    top: PerCpu[Relaxed[u32]]
+    bottom: PerCpu[Relaxed[u32]]
     most: PerCpu[u32]
     """As many frames are kept at most: by the size of memory (`Zone.refill`)."""
 

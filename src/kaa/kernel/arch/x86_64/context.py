@@ -181,7 +181,7 @@ def switch(prev: Task, next: Task) -> None:
     entry.switch_stack(address_of(old), new.stack)
 
 
-@entry_point("thread", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME)
+@entry_point("thread", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME, holds=("RunQueue.lock",))
 @export("kaa_thread_begin")
 def thread_begin(context: Context) -> None:
     """The first thing a new kernel thread does."""
@@ -192,7 +192,7 @@ def thread_begin(context: Context) -> None:
     entry.call_entry(context.entry, context.argument)
 
 
-@entry_point("thread", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME)
+@entry_point("thread", interrupts=False, stack=TASK_STACK, frame=TRAP_FRAME, holds=("RunQueue.lock",))
 @export("kaa_fork_begin")
 def fork_begin(regs: Registers) -> None:
     """The first thing a forked task does: what follows every switch, then what is due before user mode."""
