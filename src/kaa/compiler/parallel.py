@@ -31,6 +31,11 @@ class Pair:
         """This process's half."""
         return list(items) if self.pipes is None else list(items[self.index :: 2])
 
+    @property
+    def has_least(self) -> bool:
+        """Is this the process whose half ends first, when the items get smaller?"""
+        return self.pipes is None or self.index == 1
+
     def exchange(self, found: T) -> list[T]:
         """What both processes found, in the order of their halves: [found] if there is but one. Raises Lost."""
         if self.pipes is None:

@@ -286,6 +286,14 @@ class Program:
                 f"{fn.name} overrides {slot.declared.name}({shown}) with other parameters", fn.filename, fn.node
             )
 
+    def by_module(self) -> dict[str, list[Function]]:
+        """The functions that have a body by module, the largest module first."""
+        found: dict[str, list[Function]] = {}
+        for fn in self.functions.values():
+            if fn.blocks:
+                found.setdefault(fn.py.__module__, []).append(fn)
+        return dict(sorted(found.items(), key=lambda item: (-sum(len(fn.blocks) for fn in item[1]), item[0])))
+
     # ---- errors ----------------------------------------------------------------------------------------------------
 
     def error_code(self, cls: type) -> int:

@@ -260,7 +260,8 @@ class Counts:
     def classify(self) -> None:
         """Finds out which locals own, to a fixpoint with the effects; or the errors."""
         seen: dict[Function, tuple[int, ...]] = {}
-        mine = self.pair.mine(list(enumerate(self.functions)))
+        modules = set(self.pair.mine(list(self.program.by_module())))  # whose C texts this process writes
+        mine = [(number, fn) for number, fn in enumerate(self.functions) if fn.py.__module__ in modules]
         grown = True
         while grown:
             self.effects.solve()

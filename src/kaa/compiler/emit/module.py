@@ -81,18 +81,12 @@ class Emitter:
         """File name (without .c) → C text: this process's half."""
         self._number_classes()
         self._find_local()
-        groups: dict[str, list[Function]] = defaultdict(list)
-        for fn in self.program.functions.values():
-            if fn.blocks:
-                groups[fn.py.__module__].append(fn)
-
-        def make(name: str) -> str:
-            if name == STATIC:
-                return self._static()
-            return self._module(name, sorted(groups[name], key=lambda f: (f.node.lineno, f.cname)))
-
-        by_size = sorted(groups, key=lambda name: (-sum(len(fn.blocks) for fn in groups[name]), name))
-        return {name: make(name) for name in pair.mine([STATIC, *by_size])}
+        groups = self.program.by_module()
+        made = {
+            name: self._module(name, sorted(groups[name], key=lambda f: (f.node.lineno, f.cname)))
+            for name in pair.mine(list(groups))
+        }
+        return {**made, STATIC: self._static()} if pair.has_least else made
 
     # ---- one module --------------------------------------------------------------------------------------------------
 
