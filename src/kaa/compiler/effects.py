@@ -48,7 +48,7 @@ class Effects:
                         own |= self.bit(instr.place.key)
                         if not instr.init:
                             self._add_release(instr.place.type, releases)
-                elif not isinstance(instr, ir.RaisingInstr) or isinstance(instr, ir.CallPointer):
+                elif isinstance(instr, (ir.Effect, ir.Raw, ir.CallPointer)):
                     own |= self.of_instr(instr)
         self.parts[fn] = (own, calls, releases)
 
@@ -71,9 +71,9 @@ class Effects:
             for info in classes:
                 changed |= self._drop_once(info)
             for fn in reversed(functions):
-                before = total = self.writes.get(fn, 0)
+                before = self.writes.get(fn, 0)
                 own, calls, releases = self.parts[fn]
-                total |= own
+                total = before | own
                 for callee in calls:
                     total |= self.writes.get(callee, 0)
                 for info in releases:
@@ -87,14 +87,14 @@ class Effects:
         return changed_ever
 
     def seen_by(self, fn: Function) -> tuple[int, ...]:
-        """All summaries that the analysis of `fn` looks at."""
+        """All summaries of others that the analysis of `fn` looks at."""
         _, calls, _ = self.parts[fn]
         total = 0
         for callee in calls:
             total |= self.writes.get(callee, 0)
         if fn not in self.held:
             self.held[fn] = self._held(fn)
-        return (total, len(self.owned.get(fn, ())), *[self.drops.get(info, 0) for info in self.held[fn]])
+        return (total, *[self.drops.get(info, 0) for info in self.held[fn]])
 
     def _held(self, fn: Function) -> list[ClassInfo]:
         """The classes whose instances `fn` may release."""

@@ -267,12 +267,13 @@ class Counts:
             self.effects.solve()
             news: list[tuple[int, list[int]]] = []
             for number, fn in mine:
-                if seen.get(fn) != self.effects.seen_by(fn):
+                now = self.effects.seen_by(fn)
+                if seen.get(fn) != (*now, len(self.effects.owned.get(fn, ()))):
                     try:
                         news += self._classify(number, fn)
                     except CompileError as error:
                         self.errors.append(error)
-                    seen[fn] = self.effects.seen_by(fn)
+                    seen[fn] = (*now, len(self.effects.owned.get(fn, ())))
             grown = any([self._learn(part) for part in self.pair.exchange(news)])
         self.errors = [error for half in self.pair.exchange(self.errors) for error in half]
 
