@@ -10,7 +10,8 @@ import pytest
 
 from kaa.compiler import line_table, toolchain
 from kaa.compiler.elf import Elf
-from kaa.compiler.line_table import CALL, START, TRAP, Frame
+from kaa.compiler.line_format import Frame
+from kaa.compiler.line_table import CALL, START, TRAP
 
 PYTHON = '''\
 from __future__ import annotations
@@ -217,7 +218,7 @@ def test_a_file_without_sections(program: tuple[Path, Path], tmp_path: Path) -> 
     stripped = tmp_path / "stripped.elf"
     head = bytearray(elf.read_bytes()[:64])
     head[0x28:0x30], head[0x3C:0x40] = bytes(8), bytes(4)
-    stripped.write_bytes(bytes(head) + b"KAL1" * 4 + bytes(16) + table + b"more")
+    stripped.write_bytes(bytes(head) + b"KAL3" * 4 + bytes(16) + table + b"more")
     for address, _, _ in line_table.Finder(elf, root).sites():
         high = address - BASE + line_table.IMAGE_BASE
         assert line_table.lookup(stripped, high, root) == line_table.read(table, address - BASE) != []

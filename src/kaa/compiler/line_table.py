@@ -15,22 +15,17 @@ import hashlib
 import marshal
 import os
 import re
-import struct
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from kaa.compiler import dwarf, elf, python_lines, short_words
+from kaa.compiler import dwarf, elf, line_format, python_lines, short_words
 from kaa.compiler.elf import Elf, Symbol
+from kaa.compiler.line_format import HEADER_WORDS, REACH, Frame
 from kaa.compiler.python_lines import Sources
 
-MAGIC = 0x324C414B
-HEADER_WORDS = 8
 IMAGE_BASE = 0xFFFF_FFFF_8000_0000
-MORE = 1 << 31
-REACH = 64
 LARGEST = 720_000
 TEXT_LENGTH = 80
 CALL, TRAP, RELEASE, START = range(4)
@@ -47,19 +42,6 @@ Site = tuple[int, int, Lines]
 """Address (or offset in a function), kind, frames innermost first."""
 Found = dict[str, tuple[int, list[Site]]]
 """Of each function: its size, its sites."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame as a traceback shows it."""
-
-    name: str
-    file: str
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f'  File "{self.file}", line {self.line}, in {self.name}' + (f"\n    {self.text}" if self.text else "")
 
 
 # ---- calls in machine code -------------------------------------------------------------------------------------------
@@ -330,30 +312,44 @@ class Table:
     def __init__(self, found: list[Site], texts: Texts, base: int) -> None:
         self.wanted = found
         self.found = list(_different(found))
+        self.base = base
         self.strings: dict[str, int] = {"?": 0}
-        self.frames: list[tuple[Frame, int]] = []
+        self.functions: dict[tuple[str, str], int] = {}
+        """Name and file."""
+        self.frames: dict[Frame, int] = {}
+        self.links: list[int] = []
+        """Numbers of frames, twice; and 1: it was inlined into the next."""
         self.chains: dict[Lines, int] = {}
         self.texts: dict[str, int] = {}
         for frames in sorted(dict.fromkeys(frames for _, _, frames in self.found), key=len, reverse=True):
             self._add(frames, texts)
-        for frame, _ in self.frames:
-            self.strings.setdefault(frame.file, len(self.strings))
-        for frame, _ in self.frames:
-            self.strings.setdefault(frame.name, len(self.strings))
-        self.base = base
-        self.size = 4 * (HEADER_WORDS + 2 * len(self.found) + 2 * len(self.frames)) + sum(
-            len(s) + 5 for s in self.strings
-        )  # if nothing got shorter
-        self.size += short_words.SIZE
+        for name, file in self.functions:
+            self.strings.setdefault(file, len(self.strings))
+            self.strings.setdefault(name, len(self.strings))
+        self.size = self._most()
 
     def _add(self, frames: Lines, texts: Texts) -> None:
         """A chain; its ends are chains too, so that others can share them."""
         if frames in self.chains:
             return
-        first = len(self.frames)
+        first = len(self.links)
         for i, line in enumerate(frames):
             self.chains.setdefault(frames[i:], first + i)
-            self.frames.append((texts.frame(line), MORE if i + 1 < len(frames) else 0))
+            frame = texts.frame(line)
+            self.functions.setdefault((frame.name, frame.file), len(self.functions))
+            number = self.frames.setdefault(frame, len(self.frames))
+            self.links.append(number << 1 | (i + 1 < len(frames)))
+
+    def _most(self) -> int:
+        """As large as it may get without texts: if nothing gets shorter."""
+        width = line_format.width
+        last = self.found[-1][0] - self.base if self.found else 0
+        site = width(last) + width(len(self.links))
+        string = width(len(self.strings) + len(self.frames))
+        frame = width(len(self.functions)) + string + width(max((frame.line for frame in self.frames), default=0))
+        numbers = site * len(self.found) + width(2 * len(self.frames)) * len(self.links)
+        numbers += frame * len(self.frames) + 2 * string * len(self.functions)
+        return 4 * HEADER_WORDS + numbers + sum(len(s) + 2 for s in self.strings) + short_words.SIZE
 
     def fill(self, texts: Texts, room: int) -> bool:
         """Takes source texts as far as they fit: of traps first, then those of most sites. False if traps' do not."""
@@ -365,7 +361,7 @@ class Table:
         order.pop("", None)
         for text in sorted(order, key=lambda t: -order[t]):
             if text not in self.strings:
-                room -= len(text) + 5
+                room -= len(text) + 2
                 if room < 0:
                     return order[text] < 1000
                 self.strings[text] = len(self.strings)
@@ -374,24 +370,17 @@ class Table:
 
     def data(self, shorts: dict[str, bytes]) -> bytes:
         """The bytes of the section; `shorts` are texts in short words as far as they are known."""
-        strings = short_words.shorten(self.strings, shorts)
-        at = 0
-        offsets: list[int] = []
-        for string in strings:
-            offsets.append(at)
-            at += len(string) + 1
-        count = len(self.found)
-        frames_at = 4 * (HEADER_WORDS + 2 * count)
-        index_at = frames_at + 8 * len(self.frames)
-        words = [MAGIC, count, len(self.frames), len(strings), frames_at, index_at, index_at + 4 * len(strings) + at, 0]
-        words += [address - self.base for address, _, _ in self.found]
-        words += [self.chains[frames] for _, _, frames in self.found]
-        for frame, more in self.frames:
-            name, text = self.strings[frame.name], self.texts.get(frame.text, 0)
-            words.append((name if name < 1 << 15 else 0) | (text if text < 1 << 15 else 0) << 15 | more)
-            words.append(min(frame.line, 0xFFFF) | self.strings[frame.file] << 16)
-        words += offsets
-        return struct.pack(f"<{len(words)}I", *words) + b"".join(s + b"\0" for s in strings) + short_words.table()
+        columns = (
+            [address - self.base for address, _, _ in self.found],
+            [self.chains[frames] for _, _, frames in self.found],
+            self.links,
+            [self.functions[frame.name, frame.file] for frame in self.frames],
+            [self.texts.get(frame.text, 0) for frame in self.frames],
+            [frame.line for frame in self.frames],
+            [self.strings[name] for name, _ in self.functions],
+            [self.strings[file] for _, file in self.functions],
+        )
+        return line_format.write(columns, short_words.shorten(self.strings, shorts))
 
 
 def _different(found: list[Site]) -> Iterator[Site]:
@@ -469,38 +458,7 @@ def c_source(bare: Path, root: Path) -> str:
 
 def read(data: bytes, offset: int) -> list[Frame]:
     """What the kernel finds in a table for an address less kaa_image_base: frames, innermost first."""
-    if len(data) < 4 * HEADER_WORDS or struct.unpack_from("<I", data)[0] != MAGIC:
-        return []
-    _, count, _, _, frames_at, index_at, words_at = struct.unpack_from("<7I", data)
-    strings_at = index_at + 4 * struct.unpack_from("<4I", data)[3]
-
-    def string(identity: int) -> str:
-        at = strings_at + struct.unpack_from("<I", data, index_at + 4 * identity)[0]
-        return short_words.lengthen(data[at : data.index(0, at)], data[words_at:])
-
-    addresses = struct.unpack_from(f"<{count}I", data, 4 * HEADER_WORDS)
-    site = bisect_right(addresses, offset) - 1
-    if site < 0 or offset - addresses[site] > REACH:
-        return []
-    at = struct.unpack_from("<I", data, 4 * (HEADER_WORDS + count + site))[0]
-    out: list[Frame] = []
-    while True:
-        names, place = struct.unpack_from("<2I", data, frames_at + 8 * at)
-        source = names >> 15 & 0x7FFF
-        out.append(Frame(string(names & 0x7FFF), string(place >> 16), place & 0xFFFF, string(source) if source else ""))
-        if not names & MORE:
-            return out
-        at += 1
-
-
-def _table_in(data: bytes) -> bytes:
-    """The table in a file without sections, and what follows it."""
-    for match in re.finditer(re.escape(struct.pack("<I", MAGIC)), data):
-        at = match.start()
-        count, _, _, frames_at = struct.unpack_from("<4I", data, at + 4) if at % 16 == 0 else (0, 0, 0, 0)
-        if frames_at and frames_at == 4 * (HEADER_WORDS + 2 * count):
-            return data[at:]
-    return b""
+    return list(line_format.Reader(data).frames(offset))
 
 
 def lookup(elf: Path, address: int, root: Path = ROOT) -> list[Frame]:
@@ -510,7 +468,7 @@ def lookup(elf: Path, address: int, root: Path = ROOT) -> list[Frame]:
     unit = next((u for u in dwarf.units(file) if any(low <= address - 1 < high for low, high in u.ranges)), None)
     if unit is None:
         base = file.symbol("kaa_image_base") if ".symtab" in file.by_name else None
-        data = file.section(".kaa_lines") or _table_in(file.data)
+        data = file.section(".kaa_lines") or line_format.table_in(file.data)
         return read(data, address - (IMAGE_BASE if base is None else base))
     sources = Sources(root)
     symbols = file.functions()

@@ -7,20 +7,24 @@ section after the first link (src/kaa/compiler/line_table.py). Empty or foreign,
 
 Format of .kaa_lines, little endian, all offsets from the section's start:
 
-    header   8 words of u32: magic 0x324c414b ("KAL2"), number of sites, number of frames, number of strings,
-             offset of the frames, offset of the string index, offset of the words, 0
-    sites    u32 × sites: addresses - kaa_image_base, ascending. A call's site is its return address; a trapping
-             instruction's is its own address.
-    starts   u32 × sites: index of the site's first frame
-    frames   two words of u32 each. The first: bits 0-14 function name (string id), bits 15-29 source text (string id),
-             bit 31: more frames follow (this one was inlined into the next). The second: bits 0-15 line, bits 16-31
-             file (string id). A site's frames go from the innermost inlined function outwards. Ids of names and texts
-             above 32767 are stored as 0.
-    index    u32 × number of strings: offset of each from the end of the index; then the strings, NUL-terminated.
-             Id 0 is "?". A byte from 128 on stands for a word.
+    header   16 words of u32: magic 0x334c414b ("KAL3"), number of sites, number of strings; offset << 3 | width of
+             each of nine columns, in this order; offset of the strings, offset of the words, 0, 0
+    columns  numbers of `width` bytes each, from one to four
+      ADDRESS   of each site, less kaa_image_base, ascending. A call's site is its return address; a trapping
+                instruction's is its own address.
+      CHAIN     of each site: index of its first link
+      LINK      number of a frame << 1 | 1: another link follows (this frame was inlined into the next). A site's links
+                go from the innermost inlined function outwards.
+      FUNCTION  of each frame: number of its function
+      TEXT      of each frame: string, what the source says there; 0: it is not told
+      LINE      of each frame
+      NAME      of each function: string
+      FILE      of each function: string
+      OFFSET    of every eighth string, from where the strings start
+    strings  one behind the other, NUL-terminated. String 0 is "?". A byte from 128 on stands for a word.
     words    128 of 12 bytes each, NULs behind the shorter ones: what is often written.
 
-Sites that have equal chains share them; so 15,000 sites take 120 KB, their distinct chains and texts about as much.
+Sites that have equal chains share them, and chains their frames.
 """
 
 from __future__ import annotations
@@ -29,14 +33,13 @@ from typing import NoReturn
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine, traced_image
-from kaa.kernel.arch.traced_image import HEADER_WORDS
+from kaa.kernel.arch.traced_image import ADDRESS, CHAIN, FILE, FUNCTION, LINE, LINK, NAME, TEXT
 from kaa.kernel.arch.x86_64 import instructions, ipi, irq, power, stacks
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.lang import Array, Atomic, cold, export, fatal, u8, u32, u64
 
 DEEPEST = 64
 LAST_LINES = 10
-MORE = 1 << 31
 NOT_FOUND = 0xFFFF_FFFF
 
 KINDS: list[bytes] = [
@@ -92,14 +95,14 @@ def _find(address: u64) -> u32:
     """The site at an address, or the nearest before it within 64 bytes (a trap reported a little late)."""
     wanted = traced_image.offset(address)
     low: u32 = u32(0)
-    high = traced_image.word(u64(1))
+    high = traced_image.sites()
     while low < high:
         middle = (low + high) >> 1
-        if traced_image.word(u64(HEADER_WORDS + middle)) <= wanted:
+        if traced_image.number(ADDRESS, middle) <= wanted:
             low = middle + 1
         else:
             high = middle
-    if low == 0 or wanted - traced_image.word(u64(HEADER_WORDS + low - 1)) > 64:
+    if low == 0 or wanted - traced_image.number(ADDRESS, low - 1) > 64:
         return u32(NOT_FOUND)
     return low - 1
 
@@ -110,9 +113,9 @@ def _find_after(address: u64) -> u32:
     wanted = traced_image.offset(address)
     site = _find(address)
     following = u32(0) if site == NOT_FOUND else site + 1
-    while following < traced_image.word(u64(1)) and traced_image.word(u64(HEADER_WORDS + following)) < wanted:
+    while following < traced_image.sites() and traced_image.number(ADDRESS, following) < wanted:
         following += 1
-    if following < traced_image.word(u64(1)) and traced_image.word(u64(HEADER_WORDS + following)) - wanted < 128:
+    if following < traced_image.sites() and traced_image.number(ADDRESS, following) - wanted < 128:
         return following
     return site
 
@@ -139,28 +142,24 @@ def _show_site(address: u64, faulted: bool) -> None:
     if site == NOT_FOUND:
         log.raw(f"  at {address:#x}")
         return
-    first = traced_image.word(u64(HEADER_WORDS) + traced_image.word(u64(1)) + site)
+    first = traced_image.number(CHAIN, site)
     last = first
-    while _frame_word(last, 0) & MORE != 0:
+    while traced_image.number(LINK, last) & 1 != 0:
         last += 1
     while True:
-        _show_frame(last)
+        _show_frame(traced_image.number(LINK, last) >> 1)
         if last == first:
             return
         last -= 1
 
 
-def _frame_word(frame: u32, half: u32) -> u32:
-    return traced_image.word(u64(traced_image.word(u64(4)) >> 2) + 2 * u64(frame) + half)
-
-
 @cold
 def _show_frame(frame: u32) -> None:
-    names = _frame_word(frame, 0)
-    place = _frame_word(frame, 1)
-    file, function = traced_image.file.of(place >> 16), traced_image.function.of(names & 0x7FFF)
-    log.raw(f'  File "{file}", line {place & 0xFFFF}, in {function}')
-    source = (names >> 15) & 0x7FFF
+    function = traced_image.number(FUNCTION, frame)
+    file = traced_image.file.of(traced_image.number(FILE, function))
+    name = traced_image.function.of(traced_image.number(NAME, function))
+    log.raw(f'  File "{file}", line {traced_image.number(LINE, frame)}, in {name}')
+    source = traced_image.number(TEXT, frame)
     if source != 0:
         log.raw(f"    {traced_image.source.of(source)}")
 

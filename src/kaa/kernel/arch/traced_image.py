@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a traceback reads by raw address: the words and strings of section .kaa_lines, and the frames of a stack.
+"""What a traceback reads by raw address: the numbers and strings of section .kaa_lines, and the frames of a stack.
 
 The section's format is told in traceback.py. Nothing here trusts a frame pointer: one that is neither on a kernel stack
 nor in the image's data ends the walk, since reading it could fault within the panic.
@@ -11,15 +11,34 @@ from kaa.kernel.arch import machine
 from kaa.lang import Array, Bytes, u8, u32, u64, usize
 from kaa.lang.unsafe import Ptr, symbol
 
-MAGIC = 0x324C414B
-HEADER_WORDS = 8
+MAGIC = 0x334C414B
+HEADER_WORDS = 16
+ADDRESS, CHAIN, LINK, FUNCTION, TEXT, LINE, NAME, FILE, OFFSET = 0, 1, 2, 3, 4, 5, 6, 7, 8
+STRINGS, WORDS = 12, 13
+STRIDE = 8
 FIRST_WORD = 128
 WORD_LENGTH = 12
 
 
 def word(index: u64) -> u32:
-    """A word of the table."""
+    """A word of the header."""
     return Ptr[u32](symbol("kaa_lines_start"))[index]
+
+
+def number(column: u64, index: u32) -> u32:
+    """A number of a column."""
+    place = word(3 + column)
+    width = u64(place & 7)
+    digits = Ptr[u8](symbol("kaa_lines_start") + (place >> 3) + width * index)
+    result: u32 = 0
+    for byte in range(width):
+        result |= u32(digits[byte]) << u32(8 * byte)
+    return result
+
+
+def sites() -> u32:
+    """How many sites the table has."""
+    return word(u64(1))
 
 
 def present() -> bool:
@@ -40,13 +59,15 @@ class Spelling:
 
     def of(self, identity: u32) -> Bytes:
         """The string; valid until the next one is spelled here."""
-        start = symbol("kaa_lines_start") + word(u64(5))
-        count = word(u64(3))
-        if identity >= count:
+        if identity >= word(u64(2)):
             return b"?"
-        short = Ptr[u8](start + 4 * u64(count) + Ptr[u32](start)[identity])
-        self.length = usize(0)
+        short = Ptr[u8](symbol("kaa_lines_start") + word(STRINGS) + number(OFFSET, identity // STRIDE))
         at: usize = usize(0)
+        for _ in range(identity % STRIDE):
+            while short[at] != 0:
+                at += 1
+            at += 1
+        self.length = usize(0)
         while short[at] != 0:
             if short[at] < FIRST_WORD:
                 self._put(short[at])
@@ -61,7 +82,7 @@ class Spelling:
             self.length += 1
 
     def _put_word(self, number: u8) -> None:
-        letters = Ptr[u8](symbol("kaa_lines_start") + word(u64(6)) + WORD_LENGTH * u64(number))
+        letters = Ptr[u8](symbol("kaa_lines_start") + word(WORDS) + WORD_LENGTH * u64(number))
         for at in range(WORD_LENGTH):
             if letters[at] != 0:
                 self._put(letters[at])
