@@ -152,6 +152,46 @@ def foreign(other: Task) -> bool:
     assert instructions(function(program, "foreign"), ir.Retain)
 
 
+def test_what_a_lock_guarded_is_counted_when_that_is_given_back_by_hand(lowered: Lowered) -> None:
+    program = lowered("""
+class Lock:
+    @acquires("spin")
+    def acquire(self) -> None:
+        pass
+
+    @releases
+    def release(self) -> None:
+        pass
+
+
+class Place:
+    root: Guarded[Root, "lock"]
+    lock: Lock
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.root = Root()
+
+
+def after(place: Place) -> bool:
+    place.lock.acquire()
+    root = place.root
+    place.lock.release()
+    return root.first is None
+
+
+def under(place: Place) -> bool:
+    place.lock.acquire()
+    root = place.root
+    empty = root.first is None
+    place.lock.release()
+    return empty
+""")
+    analyse(program).finish_all()
+    assert instructions(function(program, "after"), ir.Retain)
+    assert not instructions(function(program, "under"), ir.Retain)
+
+
 def test_owned_local_is_moved_at_its_last_use(lowered: Lowered) -> None:
     program = lowered("""
 def make(root: Root) -> Node:

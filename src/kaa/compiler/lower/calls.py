@@ -369,6 +369,8 @@ class Calls(Expansion):
         self.primitive = False
         if what[0] in AFTERWARDS:
             self.emit(ir.Event(what, subject, out))
+        if what[0] == "release":
+            self.emit(ir.Effect("@unlock"))  # as a `with` does: what the lock guarded may change from here on
         return out
 
     def _enter(self, fn: Function, values: dict[str, Value], extra: dict[object, Type], node: ast.AST) -> Value:
