@@ -17,6 +17,7 @@ ALLOWED: dict[str, str] = {
     "kaa.kernel.mm.per_cpu": "free objects hold the links of the free lists",
     "kaa.kernel.mm.user": "user copies",
     "kaa.kernel.mm.links": "references that are not counted",
+    "kaa.kernel.fs.standing": "a walk's place, not counted at every step",
     "kaa.kernel.lib.range_map": "nodes hold uncounted references",
     "kaa.kernel.sched.links": "run queues count one reference to each task that they have, whatever they do with it",
     "kaa.kernel.locking.waiters": "intrusive wait lists",

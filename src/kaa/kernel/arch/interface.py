@@ -11,6 +11,7 @@ percpu
   current() -> Task, set_current(task), cpu_id()
   here() -> Cpu: this processor's sched.cpu.Cpu (borrowed), set_here(cpu)
   add(which, amount): to one of 128 sums that each processor keeps a part of; total(which) -> u64: all parts together
+  prepared() -> u32: processors that run or are about to start have numbers below
   preempt_disable(), preempt_enable(), preempt_count(), need_resched(), set_need_resched(), clear_need_resched()
 running
   word() -> u64: a number for the running task, not 0, a multiple of 8; on_another(word) -> bool: another CPU runs it

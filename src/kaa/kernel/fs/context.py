@@ -6,13 +6,11 @@ Lock: `lock`, a spinlock, for the two paths; a reader takes a counted reference 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from kaa.kernel.fs.path import Path
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.lang import Atomic, Guarded, u32
-
-if TYPE_CHECKING:
-    from kaa.kernel.fs.path import Path
 
 
 class FsContext:
@@ -62,5 +60,6 @@ class FsContext:
             return old
 
     def fork(self) -> FsContext:
-        """A copy for a child that does not share."""
-        return FsContext(self.root(), self.cwd(), self.umask.load_relaxed())
+        """A copy for a child that does not share: with paths of its own, whose counts no other processor touches."""
+        root, cwd = self.root(), self.cwd()
+        return FsContext(Path(root.mount, root.dentry), Path(cwd.mount, cwd.dentry), self.umask.load_relaxed())

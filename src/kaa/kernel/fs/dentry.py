@@ -5,10 +5,11 @@ The cache owns the dentries in it; a dentry owns its parent. So an ancestor of a
 there is no ring. A dentry taken out of the cache (unlinked, evicted) lives as long as somebody holds it.
 A negative dentry (inode None) answers ENOENT without asking the file system.
 
-Lock: `cache.lock`, a spinlock, guards the chains and every dentry's name, parent and mark bits; it is held over
-whole runs of components (namei.py), so that a path that is all in the cache costs one lock. Dentries are dropped
-outside it, as that may release inodes. The lock of the parent's inode is taken first. `inode` goes from None to an
-inode once, under both; what it has become it stays, so it may be read without a lock.
+Lock: `cache.lock`, a wide spinlock (each processor reads under a word of its own), guards the chains and every
+dentry's name, parent and mark bits; it is held over whole runs of components (namei.py), so that a path that is all in
+the cache costs one lock. Dentries are dropped outside it, as that may release inodes. The lock of the parent's inode is
+taken first. `inode` goes from None to an inode once, under both; what it has become it stays, so it may be read without
+a lock.
 
 Memory that is short takes unused dentries away (`reclaim`), least recently used first, roughly.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.locking.spinlock import SpinLock
+from kaa.kernel.locking.wide_lock import WideLock
 from kaa.kernel.mm import buddy
 from kaa.lang import Array, Atomic, Bytes, Guarded, Relaxed, inline, u32, u64, wrapping_add, wrapping_mul
 
@@ -97,7 +98,7 @@ def hash_name(name: Bytes) -> u32:
 class DentryCache:
     """All hashed dentries, by parent and name."""
 
-    lock: Final[SpinLock]
+    lock: Final[WideLock]
     buckets: Guarded[Array[Dentry | None, BUCKETS], "lock"]
     count: Guarded[Relaxed[u32], "lock"]
     limit: Relaxed[u32]
@@ -106,7 +107,7 @@ class DentryCache:
     serial: Atomic[u32]
 
     def __init__(self) -> None:
-        self.lock = SpinLock("dentry cache")
+        self.lock = WideLock("dentry cache")
         self.buckets = Array[Dentry | None, BUCKETS]()
         self.count = 0
         self.limit = 0
@@ -125,14 +126,15 @@ class DentryCache:
         entry = self.buckets[self.bucket(parent, hash_)]
         while entry is not None:
             if entry.hash == hash_ and entry.parent is parent and entry.name == name:
-                entry.recent = True
+                if not entry.recent:
+                    entry.recent = True
                 return entry
             entry = entry.next
         return None
 
     def find(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
         """As find_locked, taking the lock."""
-        with self.lock:
+        with self.lock.read():
             return self.find_locked(parent, name, hash_)
 
     def insert(self, dentry: Dentry) -> None:
@@ -194,7 +196,7 @@ class DentryCache:
 
     def parent_of(self, dentry: Dentry) -> Dentry | None:
         """What it is in now; renames may change that at any time."""
-        with self.lock:
+        with self.lock.read():
             return dentry.parent
 
     def remove(self, dentry: Dentry) -> None:

@@ -5,7 +5,8 @@ Lock: the dentry cache's lock guards the table, every `Dentry.mounts`, and each 
 mounts under the one lock it has. `change`, a mutex, is held over a whole mount, unmount or move, and taken first: who
 holds it reads all of these without the other. The lock of the inode that is covered is held while it becomes so: what
 takes its name away holds that too.
-A mount owns its parent and the dentry it stands on; `table` owns all mounts that are attached.
+A mount owns its parent and the dentry it stands on; `table` owns all mounts that are attached, and the users of a mount
+(standing.py) together hold it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kaa.kernel.abi.mount import MS_RDONLY, PER_MOUNT
 from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.kernel.fs.path import Path
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Atomic, Guarded, u32, u64
+from kaa.lang import Array, Atomic, Guarded, borrowed, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.superblock import SuperBlock
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 class Mount:
     """One mount. `parent` and `point` are None for the root of all and for internal mounts."""
 
+    users: Atomic[u32]
+    """Paths that are in it (open files, working directories), and walks."""
+    children: Guarded[u32, "DentryCache.lock & MountTable.change"] = 0
+    apart: Final[Array[u64, 5]]
+    """Fills the cache line: `users` is written all the time, what follows is read by everyone and hardly ever
+    written."""
     superblock: Final[SuperBlock]
     root: Final[Dentry]
     source: Final[bytes]
@@ -33,11 +40,9 @@ class Mount:
     flags: u64
     parent: Guarded[Mount | None, "DentryCache.lock & MountTable.change"] = None
     point: Guarded[Dentry | None, "DentryCache.lock & MountTable.change"] = None
-    users: Atomic[u32]
-    """Paths that are in it (open files, working directories, walks)."""
-    children: Guarded[u32, "DentryCache.lock & MountTable.change"] = 0
 
     def __init__(self, superblock: SuperBlock, root: Dentry, source: bytes, flags: u64) -> None:
+        self.apart = Array[u64, 5]()
         self.superblock = superblock
         self.root = root
         self.source = source
@@ -71,6 +76,7 @@ class MountTable:
         self.mounts = []
         self.numbers = Atomic(20)
 
+    @borrowed
     def on_locked(self, mount: Mount, dentry: Dentry) -> Mount | None:
         """The mount that covers `dentry` as seen through `mount`. The dentry cache's lock is held."""
         for candidate in self.mounts:
@@ -80,7 +86,7 @@ class MountTable:
 
     def on(self, mount: Mount, dentry: Dentry) -> Mount | None:
         """As on_locked, taking the lock."""
-        with cache.lock:
+        with cache.lock.read():
             return self.on_locked(mount, dentry)
 
     def attach(self, mount: Mount, at: Path) -> None:
@@ -185,7 +191,7 @@ def mount_first(superblock: SuperBlock, source: bytes, flags: u64) -> Path:
 
 def is_below(dentry: Dentry, above: Dentry) -> bool:
     """Whether `dentry` is `above` or under it, within a file system."""
-    with cache.lock:
+    with cache.lock.read():
         walker: Dentry | None = dentry
         while walker is not None:
             if walker is above:

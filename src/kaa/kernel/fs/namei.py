@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a path name to a place: path_resolution(7), and openat2(2)'s restrictions.
 
-A `Walk` stands at (mount, dentry) and takes one component after the other. `_skim` runs under the dentry cache's lock
-through everything that is cached, present, searchable and not a symbolic link; `_step` does the one component where
-that stopped: a miss (the file system is asked, under the directory's lock), '..', a link. A symbolic link replaces what
-is left of the name by its target and that; 40 links end the walk (ELOOP).
+A `Walk` stands at (mount, dentry) and takes one component after the other. `_skim` runs under the dentry cache's lock,
+as a reader, through everything that is cached, present, searchable and not a symbolic link, and counts only where it
+ends (standing.py); `_step` does the one component where that stopped: a miss (the file system is asked, under the
+directory's lock), '..', a link. A symbolic link replaces what is left of the name by its target and that; 40 links end
+the walk (ELOOP).
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.fcntl import NAME_MAX, SYMLINK_LIMIT
 from kaa.kernel.abi.mount import MS_NOSYMFOLLOW
@@ -19,8 +20,9 @@ from kaa.kernel.fs.dentry import HASH_START, Dentry, cache, hash_step
 from kaa.kernel.fs.mount import table
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.permission import may_search
+from kaa.kernel.fs.standing import Standing
 from kaa.kernel.fs.text import join
-from kaa.lang import Bytes, u32, usize
+from kaa.lang import Bytes, borrowed, u32, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -49,7 +51,7 @@ SLASH = 0x2F
 PERIOD = 0x2E
 
 
-class Walk:
+class Walk(Standing):
     """One resolution in progress."""
 
     name: bytes
@@ -65,15 +67,16 @@ class Walk:
     must_be_directory: bool
     flags: u32
     links: u32
-    root: Path
-    mount: Mount
-    dentry: Dentry
-    who: Credentials
+    origin: Final[Path]
+    """Where it began."""
+    root: Path | None = None
+    """What '/' means: the process's root when it was first asked for, unless the walk is confined to where it began."""
+    other_user: Credentials | None = None
+    """Who asks, if not the running task's credentials decide."""
 
     def __init__(self, start: Path, name: bytes, flags: u32) -> None:
         if len(name) == 0 and flags & EMPTY == 0:
             raise FileNotFoundError
-        task = machine.percpu.current()
         self.name = name
         self.at = 0
         self.start = 0
@@ -86,22 +89,29 @@ class Walk:
         self.must_be_directory = flags & DIRECTORY != 0
         self.flags = flags
         self.links = 0
-        self.who = task.credentials
-        self.root = start if flags & (BENEATH | IN_ROOT) else task.fs.root()
-        self.mount = start.mount
-        self.dentry = start.dentry
+        self.origin = start
+        if flags & (BENEATH | IN_ROOT):
+            self.root = start
+        self.lean_on(start)
         if len(name) > 0 and name[0] == SLASH:
             self._to_root()
+
+    @property
+    @borrowed
+    def who(self) -> Credentials:
+        """Whose rights count."""
+        other = self.other_user
+        return machine.percpu.current().credentials if other is None else other
 
     def path(self) -> Path:
         """Where the walk stands."""
         place = Path(self.mount, self.dentry)
         while place.dentry.evicted:
-            before = self.dentry
-            self.dentry = cache.settle(before)
-            if self.dentry is before:
+            settled = cache.settle(place.dentry)
+            if settled is place.dentry:
                 break
-            place = Path(self.mount, self.dentry)
+            self.stand(place.mount, settled)
+            place = Path(place.mount, settled)
         return place
 
     def inode(self) -> Inode:
@@ -171,13 +181,13 @@ class Walk:
 
     def _skim(self) -> bool:
         """Go as far as the cache alone leads; True with a component in hand that needs `_step`, False at the end."""
-        with cache.lock:
-            while self._scan():
-                if self.last and self.stops_at_last:
-                    return True
-                if not self._take_cached():
-                    return True
-        return False
+        needs_step = False
+        with cache.lock.read():
+            while not needs_step and self._scan():
+                needs_step = (self.last and self.stops_at_last) or not self._take_cached()
+            if self.dentry is not self.origin.dentry or self.mount is not self.origin.mount:
+                self.keep()
+        return needs_step
 
     def _take_cached(self) -> bool:
         """Enter the component in hand if that needs nothing but the cache. The lock is held."""
@@ -202,17 +212,19 @@ class Walk:
 
     def _cross_locked(self) -> None:
         """Onto the topmost of the mounts that cover this place."""
-        covering = table.on_locked(self.mount, self.dentry)
-        while covering is not None:
+        while self.dentry.mounts != 0:
+            covering = table.on_locked(self.mount, self.dentry)
+            if covering is None:
+                return
             self.mount = covering
             self.dentry = covering.root
-            covering = table.on_locked(self.mount, self.dentry) if self.dentry.mounts != 0 else None
 
     def _cross(self) -> None:
         if self.dentry.mounts != 0:
             before = self.mount
-            with cache.lock:
+            with cache.lock.read():
                 self._cross_locked()
+                self.keep()
             if self.flags & NO_XDEV and self.mount is not before:
                 raise OSError(errno.EXDEV)
 
@@ -258,7 +270,7 @@ class Walk:
         if inode.is_symlink() and (not self.last or self.trailing or self.flags & FOLLOW):
             self.follow(inode)
         else:
-            self.dentry = child
+            self.stand(self.mount, child)
             self._cross()
 
     def follow(self, link: Inode) -> None:
@@ -286,37 +298,53 @@ class Walk:
             raise OSError(errno.ELOOP)
         if self.flags & (BENEATH | IN_ROOT) or (self.flags & NO_XDEV and place.mount is not self.mount):
             raise OSError(errno.EXDEV)
-        self.mount = place.mount
-        self.dentry = place.dentry
+        self.stand(place.mount, place.dentry)
+
+    def _find_root(self) -> Path:
+        root = self.root
+        if root is None:
+            root = machine.percpu.current().fs.root()
+            self.root = root
+        return root
 
     def _to_root(self) -> None:
-        if self.flags & BENEATH or (self.flags & NO_XDEV and self.root.mount is not self.mount):
+        root = self._find_root()
+        if self.flags & BENEATH or (self.flags & NO_XDEV and root.mount is not self.mount):
             raise OSError(errno.EXDEV)
-        self.mount = self.root.mount
-        self.dentry = self.root.dentry
+        self.lean_on(root)
         self._cross()
 
     def _up(self) -> None:
         """'..': never above the root, out of a mount to where it stands."""
-        with cache.lock:
-            while True:
-                if self.dentry is self.root.dentry and self.mount is self.root.mount:
-                    if self.flags & BENEATH:
-                        raise OSError(errno.EXDEV)
-                    return
-                if self.dentry is not self.mount.root:
-                    self.dentry = self.dentry.parent_or_self()
-                    break
-                above = self.mount.parent
-                point = self.mount.point
-                if above is None or point is None:
-                    return
-                if self.flags & NO_XDEV:
+        self._climb(self._find_root())
+
+    def _climb(self, root: Path) -> tuple[Mount | None, Dentry | None]:
+        """Gives what kept the place before, to be dropped after the lock."""
+        before = self.kept_mount, self.kept_dentry
+        with cache.lock.read():
+            self._up_locked(root)
+            self.keep()
+        return before
+
+    def _up_locked(self, root: Path) -> None:
+        while True:
+            if self.dentry is root.dentry and self.mount is root.mount:
+                if self.flags & BENEATH:
                     raise OSError(errno.EXDEV)
-                self.mount = above
-                self.dentry = point
-            if self.dentry.mounts != 0:
-                self._cross_locked()
+                return
+            if self.dentry is not self.mount.root:
+                self.dentry = self.dentry.parent_or_self()
+                break
+            above = self.mount.parent
+            point = self.mount.point
+            if above is None or point is None:
+                return
+            if self.flags & NO_XDEV:
+                raise OSError(errno.EXDEV)
+            self.mount = above
+            self.dentry = point
+        if self.dentry.mounts != 0:
+            self._cross_locked()
 
 
 def find_or_load(parent: Dentry, name: Bytes, hash_: u32) -> Dentry:

@@ -133,7 +133,7 @@ def _create(walk: Walk, child: Dentry, flags: u32, mode: u32) -> File:
         if flags & O_EXCL:
             raise FileExistsError
         return _open_existing(walk, dentry, flags)
-    walk.dentry = dentry
+    walk.stand(mount, dentry)
     made = walk.inode()
     return made.open(flags, walk.path())
 
@@ -152,7 +152,7 @@ def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
         inode = directory.temporary(S_IFREG | masked)
     dentry = Dentry(b"#temporary", 0, walk.dentry, inode)
     dentry.dead = True
-    walk.dentry = dentry
+    walk.stand(walk.mount, dentry)
     return inode.open(flags, walk.path())
 
 

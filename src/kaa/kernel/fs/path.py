@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A place in the tree of names: which mount, which dentry. Holding a `Path` pins its dentry in the cache."""
+"""A place in the tree of names: which mount, which dentry. Holding a `Path` holds both, and pins its dentry in the
+cache."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+
+from kaa.kernel.fs.standing import InMount, let_go
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dentry import Dentry
@@ -11,21 +14,19 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.mount import Mount
 
 
-class Path:
+class Path(InMount):
     """(mount, dentry); immutable."""
 
-    mount: Final[Mount]
     dentry: Final[Dentry]
 
     def __init__(self, mount: Mount, dentry: Dentry) -> None:
-        self.mount = mount
+        super().__init__(mount)
         self.dentry = dentry
         dentry.pins.fetch_add(1)
-        mount.users.fetch_add(1)
 
     def __del__(self) -> None:
         self.dentry.pins.fetch_sub(1)
-        self.mount.users.fetch_sub(1)
+        let_go(self.mount)
 
     def inode(self) -> Inode:
         """The inode there. Raises FileNotFoundError when the name leads to none."""

@@ -46,7 +46,7 @@ class BackwardText:
 
 def climb(path: Path, root: Path, text: BackwardText) -> bool:
     """Write the way from `root` to `path`; False if `path` is not below it (the way then starts at its own top)."""
-    with cache.lock:
+    with cache.lock.read():
         mount = path.mount
         dentry = path.dentry
         while True:

@@ -268,9 +268,12 @@ class Areas:
     """Where each processor's area is, by number; 0: there is none. Written before the processor starts."""
 
     address: Array[u64, 64]
+    count: u32
+    """Above the highest number that has one."""
 
     def __init__(self) -> None:
         self.address = Array[u64, 64]()
+        self.count = 1
 
 
 areas = Areas()
@@ -284,6 +287,12 @@ def prepare(area: u64, cpu: Cpu) -> None:
     local.bit = u64(1) << cpu.number
     local.cpu_object = address_of(cpu)
     areas.address[cpu.number] = area
+    areas.count = max(areas.count, cpu.number + 1)
+
+
+def prepared() -> u32:
+    """How many processors there are or will be soon: above the highest number of those that were prepared."""
+    return areas.count
 
 
 def enter(area: u64) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.fcntl import AT_FDCWD, O_PATH
 from kaa.kernel.abi.mount import (
@@ -27,6 +28,9 @@ from kaa.kernel.fs.namei import FOLLOW, Walk, lookup
 from kaa.kernel.fs.permission import CAP_SYS_ADMIN
 from kaa.kernel.mm.user import UserString
 from kaa.lang import i64, u32, u64
+
+if TYPE_CHECKING:
+    from kaa.kernel.fs.mount import Mount
 
 MOUNT_DATA = 4095
 
@@ -74,14 +78,20 @@ def umount2(target: UserString, flags: u32) -> None:
     refused."""
     if flags & (0xFFFFFFFF - (MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)) != 0 or flags & MNT_EXPIRE:
         raise OSError(errno.EINVAL)
-    text = target.read_path()
-    walk = Walk(start_of(AT_FDCWD, text), text, 0 if flags & UMOUNT_NOFOLLOW else FOLLOW)
+    found = _mounted_at(target.read_path(), 0 if flags & UMOUNT_NOFOLLOW else FOLLOW)
+    with table.change:
+        table.unmount(found, flags & MNT_DETACH != 0)
+
+
+def _mounted_at(target: bytes, flags: u32) -> Mount:
+    """What is mounted at a place, for an administrator. The walk there, a user of the mount, is over. Raises
+    OSError(EINVAL): nothing is; OSError(EPERM)."""
+    walk = Walk(start_of(AT_FDCWD, target), target, flags)
     walk.to_end()
     _require_admin()
     if walk.dentry is not walk.mount.root:
         raise OSError(errno.EINVAL)
-    with table.change:
-        table.unmount(walk.mount, flags & MNT_DETACH != 0)
+    return walk.mount
 
 
 @syscall(x86_64=155, arm64=41)

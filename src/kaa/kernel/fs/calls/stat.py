@@ -184,7 +184,7 @@ def faccessat2(dirfd: Fd, name: UserString, mode: u32, flags: u32) -> None:
     if flags & AT_EACCESS == 0:
         who = _real_credentials(who)
     walk = walk_at(dirfd, name, bits)
-    walk.who = who
+    walk.other_user = who
     walk.to_end()
     inode = walk.inode()
     if mode & WRITE and read_only_for(inode, walk.mount):
