@@ -33,6 +33,11 @@ class FsContext:
         with self.lock:
             return self.root_path
 
+    def is_root(self, path: Path) -> bool:
+        """Whether that very object is where absolute paths start."""
+        with self.lock:
+            return self.root_path is path
+
     def cwd(self) -> Path:
         """Where relative paths start."""
         with self.lock:
@@ -62,4 +67,6 @@ class FsContext:
     def fork(self) -> FsContext:
         """A copy for a child that does not share: with paths of its own, whose counts no other processor touches."""
         root, cwd = self.root(), self.cwd()
-        return FsContext(Path(root.mount, root.dentry), Path(cwd.mount, cwd.dentry), self.umask.load_relaxed())
+        own = Path(root.mount, root.dentry)
+        twin = own if cwd.same(root) else Path(cwd.mount, cwd.dentry)
+        return FsContext(own, twin, self.umask.load_relaxed())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.mount import MS_RDONLY, PER_MOUNT
 from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.kernel.fs.path import Path
+from kaa.kernel.fs.standing import hold, let_go
 from kaa.kernel.locking.mutex import Mutex
 from kaa.lang import Array, Atomic, Guarded, borrowed, u32, u64
 
@@ -28,7 +29,7 @@ class Mount:
     """One mount. `parent` and `point` are None for the root of all and for internal mounts."""
 
     users: Atomic[u32]
-    """Paths that are in it (open files, working directories), and walks."""
+    """Paths that are in it (open files, working directories), walks, and the table."""
     children: Guarded[u32, "DentryCache.lock & MountTable.change"] = 0
     apart: Final[Array[u64, 5]]
     """Fills the cache line: `users` is written all the time, what follows is read by everyone and hardly ever
@@ -96,6 +97,7 @@ class MountTable:
                 if at.dentry.dead:
                     raise FileNotFoundError
                 self.mounts.append(mount)
+                hold(mount)
                 mount.parent = at.mount
                 mount.point = at.dentry
                 at.dentry.mounts += 1
@@ -104,6 +106,7 @@ class MountTable:
     def detach(self, mount: Mount) -> None:
         """Uncover. Open files keep the file system alive until they are closed."""
         self._detach(mount)
+        let_go(mount)
 
     def _detach(self, mount: Mount) -> tuple[Dentry | None, Mount | None]:
         """Gives where it stood, to be dropped after the lock."""
@@ -145,7 +148,7 @@ class MountTable:
         if mount is self.root:
             raise OSError(errno.EINVAL)
         if not lazily:
-            if mount.children != 0 or mount.users.load() != 0:
+            if mount.children != 0 or mount.users.load() != 1:
                 raise OSError(errno.EBUSY)
             mount.superblock.sync()
         else:
@@ -186,6 +189,7 @@ def mount_first(superblock: SuperBlock, source: bytes, flags: u64) -> Path:
     with cache.lock:
         table.root = mount
         table.mounts.append(mount)
+        hold(mount)
     return Path(mount, mount.root)
 
 

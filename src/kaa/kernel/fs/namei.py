@@ -19,10 +19,10 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.dentry import HASH_START, Dentry, cache, hash_step
 from kaa.kernel.fs.mount import table
 from kaa.kernel.fs.path import Path
-from kaa.kernel.fs.permission import may_search
+from kaa.kernel.fs.permission import EXEC, anyone_may_search, permitted
 from kaa.kernel.fs.standing import Standing
 from kaa.kernel.fs.text import join
-from kaa.lang import Bytes, borrowed, u32, usize
+from kaa.lang import Bytes, borrowed, inline, u32, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -92,7 +92,8 @@ class Walk(Standing):
         self.origin = start
         if flags & (BENEATH | IN_ROOT):
             self.root = start
-        self.lean_on(start)
+        self.mount = start.mount
+        self.dentry = start.dentry
         if len(name) > 0 and name[0] == SLASH:
             self._to_root()
 
@@ -197,7 +198,7 @@ class Walk(Standing):
             return False
         if directory.superblock.revalidates or self.end - self.start > NAME_MAX:
             return False
-        if not may_search(directory, self.who):
+        if not self._may_search(directory):
             raise OSError(errno.EACCES)
         child = cache.find_locked(parent, self.name[self.start : self.end], self.hash)
         if child is None:
@@ -242,10 +243,14 @@ class Walk(Standing):
         directory = self.inode()
         if not directory.is_directory():
             raise NotADirectoryError
-        if not may_search(directory, self.who):
+        if not self._may_search(directory):
             raise OSError(errno.EACCES)
         if self.end - self.start > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG)
+
+    @inline
+    def _may_search(self, directory: Inode) -> bool:
+        return anyone_may_search(directory) or permitted(directory, EXEC, self.who)
 
     def child(self) -> Dentry:
         """The dentry of the component in hand, perhaps a negative one."""
@@ -301,10 +306,12 @@ class Walk(Standing):
         self.stand(place.mount, place.dentry)
 
     def _find_root(self) -> Path:
-        root = self.root
-        if root is None:
-            root = machine.percpu.current().fs.root()
-            self.root = root
+        known = self.root
+        if known is not None:
+            return known
+        context = machine.percpu.current().fs
+        root = self.origin if context.is_root(self.origin) else context.root()
+        self.root = root
         return root
 
     def _to_root(self) -> None:

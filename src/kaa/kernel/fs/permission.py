@@ -40,11 +40,9 @@ def granted_bits(inode: Inode, who: Credentials) -> u32:
 
 
 @inline
-def may_search(inode: Inode, who: Credentials) -> bool:
-    """Whether names may be looked up in a directory; what a walk asks of each."""
-    if inode.mode & 0o111 == 0o111:
-        return True
-    return permitted(inode, EXEC, who)
+def anyone_may_search(inode: Inode) -> bool:
+    """Whether names may be looked up in a directory whoever asks: so it is of most. Else `permitted` tells."""
+    return inode.mode & 0o111 == 0o111
 
 
 def permitted(inode: Inode, mask: u32, who: Credentials) -> bool:

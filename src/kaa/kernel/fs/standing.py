@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holding places in the tree of names with few writes to what all processors walk through.
 
-A mount's *users* (paths, walks) hold it together: the first of them takes a reference to the object, the last gives it
-back, and those between change `Mount.users` alone, which says also whether the mount is busy. Whoever becomes a user
-knows by other means that the mount is alive: a user or an owner, or the dentry cache's lock with the mount attached.
+A mount's *users* (paths, walks, and the table while it is attached) hold it together: the first of them takes a
+reference to the object, the last gives it back, and those between change `Mount.users` alone, which says also whether
+the mount is busy. Whoever becomes a user knows by other means that the mount is alive: a user or an owner, or the
+dentry cache's lock with the mount attached.
 
 Where a walk stands, `mount` and `dentry`, is not counted at every step. They are alive because one of these keeps them:
 - the dentry cache's lock, while a walk skims under it: what is in the cache or mounted stays;
@@ -63,22 +64,23 @@ class Standing:
     kept_dentry: Dentry | None = None
 
     def __del__(self) -> None:
-        self._keep_mount(None)
+        kept = self.kept_mount
+        if kept is not None:
+            let_go(kept)
 
     @inline
     def keep(self) -> None:
         """Hold the place from here on. What was held before must be kept by something else too, or the lock not held:
         its end may sleep. (The way down keeps all that is above.)"""
         if self.kept_mount is not self.mount:
-            self._keep_mount(self.mount)
+            self._keep_mount()
         if self.kept_dentry is not self.dentry:
             self.kept_dentry = self.dentry
 
-    def _keep_mount(self, mount: Mount | None) -> None:
+    def _keep_mount(self) -> None:
         before = self.kept_mount
-        if mount is not None:
-            hold(mount)
-        self.kept_mount = mount
+        hold(self.mount)
+        self.kept_mount = self.mount
         if before is not None:
             let_go(before)
 
@@ -90,7 +92,10 @@ class Standing:
 
     def lean_on(self, path: Path) -> None:
         """Go to a path that is held as long as we stand there."""
+        before = self.kept_mount
         self.mount = path.mount
         self.dentry = path.dentry
-        self._keep_mount(None)
+        self.kept_mount = None
         self.kept_dentry = None
+        if before is not None:
+            let_go(before)

@@ -22,10 +22,17 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking import record
 from kaa.kernel.locking.record import LockRecord
 from kaa.kernel.locking.spin_word import Watch
-from kaa.lang import Array, Atomic, acquires, cold, inline, lock, noinline, releases, u32, u64
+from kaa.lang import Array, Atomic, acquires, cold, inline, lock, noinline, releases, u32, u64, wrapping_mul
 
+CPUS: Final = 64
 STRIDE: Final = 16
 """u32s for each processor: a cache line."""
+
+
+@inline
+def _own_word() -> u32:
+    """Its index; preemption is off."""
+    return wrapping_mul(machine.percpu.cpu_id() % CPUS, STRIDE)
 
 
 @lock
@@ -43,14 +50,14 @@ class WideLock(LockRecord):
     def acquire_read(self) -> None:
         """Enter beside other processors' readers."""
         machine.percpu.preempt_disable()
-        self._take(machine.percpu.cpu_id())
+        self._take(_own_word())
         record.shared(self)
 
     @releases
     @inline
     def release_read(self) -> None:
         """Leave after acquire_read; may reschedule."""
-        self.words[machine.percpu.cpu_id() * STRIDE].store_release(0)
+        self.words[_own_word()].store_release(0)
         machine.percpu.preempt_enable()
 
     @acquires("spin")
@@ -58,7 +65,7 @@ class WideLock(LockRecord):
         """Enter alone."""
         machine.percpu.preempt_disable()
         for processor in range(machine.percpu.prepared()):
-            self._take(processor)
+            self._take(processor * STRIDE)
         record.acquired(self)
 
     @releases
@@ -87,9 +94,9 @@ class WideLock(LockRecord):
         self.release()
 
     @inline
-    def _take(self, processor: u32) -> None:
-        if not self.words[processor * STRIDE].compare_exchange(0, 1):
-            self._wait(processor * STRIDE)
+    def _take(self, index: u32) -> None:
+        if not self.words[index].compare_exchange(0, 1):
+            self._wait(index)
 
     @noinline
     @cold

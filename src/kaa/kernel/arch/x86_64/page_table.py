@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaa.kernel.arch.x86_64 import instructions, paging, percpu, tlb
-from kaa.lang import Atomic, cold, recursive, u64
+from kaa.lang import Atomic, cold, inline, recursive, u64, wrapping_add, wrapping_sub
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, copy_bytes
 
 NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
@@ -49,6 +49,32 @@ def _swap_if(old: u64, address: u64, new: u64) -> u64:
 def _below(entry: u64) -> Ptr[u64]:
     """The table an entry points to."""
     return Ptr[u64](paging.direct_map(entry & ADDRESS))
+
+
+def _used(table: Ptr[u64], first: u64, stop: u64) -> Iterator[u64]:
+    """The addresses from `first` on, below `stop`, that have an entry in a last-level table. Most tables are mostly
+    empty: groups of sixteen entries are passed over at once."""
+    index = (first >> 12) & 511
+    base = wrapping_sub(first, index << 12)
+    last = wrapping_sub(stop, base) >> 12
+    while index < last:
+        edge = min(wrapping_add(index, 16), last)
+        if wrapping_sub(edge, index) == 16 and _is_empty(table + index):
+            index = edge
+        while index < edge:
+            if table[index] != 0:
+                yield wrapping_add(base, index << 12)
+            index = wrapping_add(index, 1)
+
+
+@inline
+def _is_empty(group: Ptr[u64]) -> bool:
+    """Whether none of sixteen entries is there. In a full group the first says so."""
+    if group[0] != 0:
+        return False
+    lower = group[1] | group[2] | group[3] | group[4] | group[5] | group[6] | group[7]
+    upper = group[8] | group[9] | group[10] | group[11] | group[12] | group[13] | group[14] | group[15]
+    return lower | upper == 0
 
 
 def _new_table() -> u64:
@@ -233,24 +259,14 @@ class PageTable:
     def entries(self, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
         """(va, entry) for each page present in the range, ascending."""
         for address, first, stop in self.tables_between(start, end):
-            table = Ptr[u64](address)
-            va = first
-            while va < stop:
-                entry = table[(va >> 12) & 511]
-                if entry != 0:
-                    yield va, entry
-                va += 4096
+            for va in _used(Ptr[u64](address), first, stop):
+                yield va, Ptr[u64](address)[(va >> 12) & 511]
 
     def take_range(self, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
         """Take the entries of the range out, giving each as (va, entry)."""
         for address, first, stop in self.tables_between(start, end):
-            table = Ptr[u64](address)
-            va = first
-            while va < stop:
-                entry = table[(va >> 12) & 511]
-                if entry != 0:
-                    yield va, _swap(u64(0), (table + ((va >> 12) & 511)).address)
-                va += 4096
+            for va in _used(Ptr[u64](address), first, stop):
+                yield va, _swap(u64(0), (Ptr[u64](address) + ((va >> 12) & 511)).address)
 
     def copy_range(self, child: PageTable, start: u64, end: u64, share: bool) -> Iterator[u64]:
         """fork: copy the range's entries to `child`, giving each entry as copied. Unless `share`, they lose the right
@@ -260,19 +276,16 @@ class PageTable:
             child.reserve(first)
             table = Ptr[u64](address)
             other = Ptr[u64](child.last_table)
-            va = first
-            while va < stop:
+            for va in _used(table, first, stop):
                 index = (va >> 12) & 511
                 entry = table[index]
-                if entry != 0:
-                    if not share and entry & 2 != 0:
-                        # Not atomic: an accessed or dirty bit set just now may be lost. Nothing relies on either
-                        # (mm notes writes by faults), and fork makes many of these.
-                        entry &= NOT_WRITE
-                        table[index] = entry
-                    other[index] = entry
-                    yield entry
-                va += 4096
+                if not share and entry & 2 != 0:
+                    # Not atomic: an accessed or dirty bit set just now may be lost. Nothing relies on either
+                    # (mm notes writes by faults), and fork makes many of these.
+                    entry &= NOT_WRITE
+                    table[index] = entry
+                other[index] = entry
+                yield entry
 
     def protect_range(self, start: u64, end: u64, writable: bool, executable: bool) -> None:
         """Change what the pages present in the range allow."""
