@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much more one or more processors get done in the same time: the init of a machine of its own, which runs each
 // row (or those that are named) with 1, 2, … workers, worker n on processor n, and prints
-// "row workers operations-per-second" (the best of ROUNDS). A worker is a process of its own (rows that end in _threads: a thread; pairs: two threads of one process).
+// "row workers operations-per-second" (the best of ROUNDS). On a Kaa that counts its locks also
+// "waits row workers contended operations class": over all rounds, how often a lock was found taken, and which class of
+// locks most. A worker is a process of its own (rows that end in _threads: a thread; pairs: two threads of one process).
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -21,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 3, MOST = 8, PAGES = 64, PAGE = 4096 };
+enum { ROUNDS = 3, MOST = 8, PAGES = 64, PAGE = 4096, LOCK_CLASSES = 256 };
 static const long long ROUND_NS = 300000000;
 
 struct shared {
@@ -226,7 +228,7 @@ static void *thread(void *argument)
     return 0;
 }
 
-static double measure(const struct row *row, int workers)
+static double measure(const struct row *row, int workers, long *operations)
 {
     memset(shared, 0, sizeof *shared);
     struct job jobs[MOST];
@@ -258,7 +260,60 @@ static double measure(const struct row *row, int workers)
     long total = 0;
     for (int i = 0; i < workers; i++)
         total += atomic_load(&shared->of[i].count);
+    *operations += total;
     return total * 1e9 / (ended - began);
+}
+
+// ---- how often locks were waited for --------------------------------------------------------------------------------
+
+struct lock_class {
+    char name[40];
+    long contended;
+};
+
+static int read_locks(struct lock_class *classes)
+{
+    FILE *file = fopen("/proc/kaa/locks", "r");
+    char line[256];
+    int number = 0;
+    while (file && number < LOCK_CLASSES && fgets(line, sizeof line, file)) // the first line matches nothing
+        if (sscanf(line, "%39[^\t]\t%*d\t%ld", classes[number].name, &classes[number].contended) == 2)
+            number++;
+    if (file)
+        fclose(file);
+    return number;
+}
+
+static long contended_before(const struct lock_class *classes, int number, const char *name)
+{
+    for (int i = 0; i < number; i++)
+        if (!strcmp(classes[i].name, name))
+            return classes[i].contended;
+    return 0;
+}
+
+static void run(const struct row *row, int workers)
+{
+    static struct lock_class before[LOCK_CLASSES], after[LOCK_CLASSES];
+    double best = 0;
+    long operations = 0, contended = 0, most = 0;
+    const char *class = "-";
+    int known = read_locks(before);
+    for (int round = 0; round < ROUNDS; round++) {
+        double rate = measure(row, workers, &operations);
+        best = rate > best ? rate : best;
+    }
+    int number = read_locks(after);
+    for (int i = 0; i < number; i++) {
+        long more = after[i].contended - contended_before(before, known, after[i].name);
+        contended += more;
+        if (more > most)
+            most = more, class = after[i].name;
+    }
+    printf("%s %d %.0f\n", row->name, workers, best);
+    if (number)
+        printf("waits %s %d %ld %ld %s\n", row->name, workers, contended, operations, class);
+    fflush(stdout);
 }
 
 static int wanted(const struct row *row, char **names)
@@ -280,17 +335,12 @@ int main(int argc, char **argv)
     puts(""); // the firmware left its cursor anywhere
     mkdir("/tmp", 01777);
     mount("none", "/tmp", "tmpfs", 0, 0);
+    mkdir("/proc", 0755);
+    mount("none", "/proc", "proc", 0, 0);
     shared = mmap(0, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-        for (int workers = 1; wanted(&rows[r], argv + (argc > 1) + 1) && workers <= most && workers <= MOST; workers *= 2) {
-            double best = 0;
-            for (int round = 0; round < ROUNDS; round++) {
-                double rate = measure(&rows[r], workers);
-                best = rate > best ? rate : best;
-            }
-            printf("%s %d %.0f\n", rows[r].name, workers, best);
-            fflush(stdout);
-        }
+        for (int workers = 1; wanted(&rows[r], argv + (argc > 1) + 1) && workers <= most && workers <= MOST; workers *= 2)
+            run(&rows[r], workers);
     printf("SCALING-DONE\n");
     fflush(stdout);
     reboot(RB_POWER_OFF);

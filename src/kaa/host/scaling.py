@@ -5,6 +5,9 @@ bench/scaling/scaling.c is the init of a machine with N processors (multi-thread
 with 1, 2, … N workers pinned to processors of their own. The figure of a row is its speed-up: operations a second of N
 workers over those of one. The kernels take turns, and the best rate of all turns counts: a busy host only makes a rate
 worse. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
+
+A last run, of a Kaa that counts its locks, tells how often N workers found a lock taken, per 1000 operations, and which
+class of locks the most.
 """
 
 from __future__ import annotations
@@ -18,16 +21,19 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from kaa.host import build, cpio, paths, qemu
+from kaa.host import build, cpio, flavour, paths, qemu
 from kaa.host.errors import FAILED, Refusal
 
 SOURCE = paths.HOME / "bench" / "scaling" / "scaling.c"
 FOLDER = paths.BUILD / "scaling"
 META_PACKAGE = "linux-image-cloud-amd64"
 LINE = re.compile(r"^(\w+) (\d+) (\d+)\r?$", re.MULTILINE)
+WAITS = re.compile(r"^waits (\w+) (\d+) (\d+) (\d+) ([^\r\n]+?)\r?$", re.MULTILINE)
 SECONDS = 240
 Rates = dict[tuple[str, int], float]
 """(row, workers) → operations a second."""
+Waits = dict[str, tuple[float, str]]
+"""row → locks found taken per 1000 operations of all workers, and the class of which most were."""
 
 
 def debian_kernel() -> pathlib.Path:
@@ -64,11 +70,11 @@ def archive() -> pathlib.Path:
     return out
 
 
-def measure(kernel: pathlib.Path, root: pathlib.Path, cpus: int) -> Rates:
-    """One machine's figures. Raises Refusal when it does not reach its end."""
+def run(kernel: pathlib.Path, root: pathlib.Path, cpus: int, rows: list[str]) -> str:
+    """What one machine prints. Raises Refusal when it does not reach its end."""
     command = [qemu.find(), "-m", "512", "-nographic", "-no-reboot", "-net", "none", "-accel", "tcg,thread=multi",
                "-smp", str(cpus), "-kernel", str(kernel), "-initrd", str(root),
-               "-append", f"console=ttyS0 panic=-1 rdinit=/init quiet -- {cpus}"]
+               "-append", " ".join(["console=ttyS0 panic=-1 rdinit=/init quiet --", str(cpus), *rows])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
                               timeout=SECONDS)
@@ -76,7 +82,18 @@ def measure(kernel: pathlib.Path, root: pathlib.Path, cpus: int) -> Rates:
         raise Refusal(f"{kernel.name} did not end within {SECONDS} s", FAILED) from None
     if "SCALING-DONE" not in done.stdout:
         raise Refusal(f"{kernel.name} did not reach its end:\n{done.stdout[-2000:]}", FAILED)
-    return {(row, int(workers)): float(rate) for row, workers, rate in LINE.findall(done.stdout)}
+    return done.stdout
+
+
+def rates_in(text: str) -> Rates:
+    """The rates that a machine printed."""
+    return {(row, int(workers)): float(rate) for row, workers, rate in LINE.findall(text)}
+
+
+def waits_in(text: str, cpus: int) -> Waits:
+    """How often `cpus` workers waited for locks."""
+    return {row: (1000 * int(contended) / max(int(operations), 1), name if int(contended) else "-")
+            for row, workers, contended, operations, name in WAITS.findall(text) if int(workers) == cpus}
 
 
 def better(a: Rates, b: Rates) -> Rates:
@@ -89,18 +106,20 @@ def speed_ups(rates: Rates, cpus: int) -> dict[str, float]:
     return {row: rates[row, cpus] / rates[row, 1] for row, workers in rates if workers == cpus and rates[row, 1]}
 
 
-def table(kaa: Rates, linux: Rates, cpus: int) -> Table:
+def table(kaa: Rates, linux: Rates, waits: Waits, cpus: int) -> Table:
     """The figures side by side; green where Kaa's speed-up is at least Linux's."""
     made = Table(title=f"{cpus} processors over one: speed-up, and operations a second of one (multi-threaded TCG)")
-    for heading in ("", "Kaa", "Linux", "Kaa, one", "Linux, one", "Kaa / Linux, one"):
+    for heading in ("", "Kaa", "Linux", "Kaa, one", "Linux, one", "Kaa / Linux, one", "waits / 1000"):
         made.add_column(heading, justify="right" if heading else "left")
     ours, theirs = speed_ups(kaa, cpus), speed_ups(linux, cpus)
     for row, up in ours.items():
         there = theirs.get(row)
         colour = "green" if there is None or up >= there - 0.005 else "red"
         one, other = kaa[row, 1], linux.get((row, 1), 0.0)
+        per_thousand, name = waits.get(row, (0.0, ""))
         made.add_row(row, f"[{colour}]{up:.2f}[/]", "-" if there is None else f"{there:.2f}", f"{one:,.0f}",
-                     f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if other else "-")
+                     f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if other else "-",
+                     f"{per_thousand:.2f} {name}" if name else "")
     return made
 
 
@@ -109,6 +128,8 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="kaa bench scaling", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--cpus", type=int, default=2, choices=(2, 4, 8), help="processors of the machine")
     parser.add_argument("--turns", type=int, default=3, help="how often each kernel is booted")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these")
+    parser.add_argument("--no-waits", action="store_true", help="without the run that counts locks")
     parser.add_argument("--linux", type=pathlib.Path, help="another Linux kernel")
     options = parser.parse_args(words)
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -118,7 +139,11 @@ def main(words: list[str]) -> int:
     linux: Rates = {}
     for turn in range(options.turns):
         print(f"kaa: turn {turn + 1} of {options.turns}", file=sys.stderr, flush=True)
-        kaa = better(kaa, measure(kernel, root, options.cpus))
-        linux = better(linux, measure(other, root, options.cpus))
-    Console().print(table(kaa, linux, options.cpus))
+        kaa = better(kaa, rates_in(run(kernel, root, options.cpus, options.rows)))
+        linux = better(linux, rates_in(run(other, root, options.cpus, options.rows)))
+    waits: Waits = {}
+    if not options.no_waits:
+        counting = flavour.ensure(flavour.LOCK_STATS)
+        waits = waits_in(run(counting, root, options.cpus, options.rows), options.cpus)
+    Console().print(table(kaa, linux, waits, options.cpus))
     return 0
