@@ -27,3 +27,11 @@ def test_what_the_kernel_often_says_takes_less_than_two_thirds() -> None:
 def test_words_fit_their_places() -> None:
     assert len(short_words.WORDS) <= 128 and all(0 < len(w) <= short_words.LENGTH for w in short_words.WORDS)
     assert len(short_words.table()) == short_words.SIZE
+
+
+@given(texts=st.lists(WORDY), before=st.lists(WORDY))
+def test_what_is_remembered_is_what_would_be_made(texts: list[str], before: list[str]) -> None:
+    known: dict[str, bytes] = {}
+    short_words.shorten(before, known)
+    assert short_words.shorten(texts, known) == short_words.shorten(texts)
+    assert known.keys() == set(texts)
