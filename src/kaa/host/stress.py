@@ -41,7 +41,7 @@ BEYOND = ("access", "alarm", "atomic", "bad-altstack", "brk", "chdir", "chmod", 
           "sigpending", "sigpipe", "sigq", "sigrt", "sigsegv", "sigsuspend", "sigtrap", "sleep", "sockfd", "sockpair",
           "softlockup", "splice", "stack", "symlink", "sysbadaddr", "sysinfo", "tee", "timer",
           "timerfd", "tlb-shootdown", "tmpfs", "touch", "tree", "urandom", "utime", "vforkmany", "vm", "vm-rw",
-          "vm-segv", "vm-splice", "wait", "waitcpu", "zero", "zombie")
+          "vm-splice", "wait", "waitcpu", "zero", "zombie")
 BY_THE_CLOCK = frozenset((
     "sem", "mmap", "madvise", "yield", "chdir", "chmod", "forkheavy", "fpunch", "hrtimers", "link", "memfd", "mmapfork",
     "pipeherd", "procfs", "sigio", "softlockup", "symlink", "tmpfs", "tree", "vforkmany"))
