@@ -44,11 +44,11 @@ BEYOND = ("access", "alarm", "atomic", "bad-altstack", "brk", "chdir", "chmod", 
           "vm-splice", "wait", "waitcpu", "zero", "zombie")
 BY_THE_CLOCK = frozenset((
     "sem", "mmap", "madvise", "yield", "chdir", "chmod", "forkheavy", "fpunch", "hrtimers", "link", "memfd", "mmapfork",
-    "pipeherd", "procfs", "sigio", "softlockup", "symlink", "tmpfs", "tree", "vforkmany"))
+    "loadavg", "pipeherd", "procfs", "sigio", "softlockup", "symlink", "tmpfs", "tree", "vforkmany"))
 """Those that do not end by a number of operations, on Linux either, or not soon."""
 LIMITS = {"vm": ("--vm-bytes", "64M"), "mmap": ("--mmap-bytes", "64M"), "malloc": ("--malloc-bytes", "16M")}
 """So that a round fits the machine's memory: what runs out of it tests only who is killed first."""
-PATIENCE = 240.0
+PATIENCE = 400.0
 """Seconds without an answer after which a round hangs: hosts may be busy."""
 GOOD_STATUSES = (0, 3)
 """stress-ng(1): success; resources were missing (a stressor that asks for more memory than there is)."""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaa.kernel.abi.mman import MapFlag, Prot
-from kaa.kernel.mm import faults, frame
+from kaa.kernel.mm import faults, frame, mapping
 from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.page_cache import PageCache
 from kaa.kernel.mm.vma import Vma
@@ -229,6 +229,20 @@ def test_addresses_are_chosen_downwards_and_hints_are_kept() -> None:
         space.map(BASE, PAGE, RW, ANONYMOUS | MapFlag.FIXED_NOREPLACE, None, 0)
     space.unmap(first, 3 * PAGE)
     assert space.map(0, 3 * PAGE, RW, ANONYMOUS, None, 0) == first
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(1, 6), st.booleans()), max_size=50))
+def test_the_highest_hole_is_chosen_whatever_was_searched_before(script: list[tuple[bool, int, int, bool]]) -> None:
+    boot(600)
+    space = AddressSpace()
+    for maps, slot, pages, readable in script:
+        if maps:
+            highest = mapping._choose_below(space, u64(pages * PAGE), u64(mapping.LOWEST), space.map_top)
+            prot = Prot.READ if readable else Prot.NONE
+            assert space.map(u64(0), u64(pages * PAGE), u64(prot), u64(ANONYMOUS), None, u64(0)) == highest
+        else:
+            space.unmap(u64(space.map_top - (slot + 1) * PAGE), u64(pages * PAGE))
 
 
 def test_neighbours_of_one_kind_are_one_area() -> None:

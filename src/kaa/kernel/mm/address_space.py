@@ -49,6 +49,9 @@ class AddressSpace(Accounts):
     # Layout, set by execve: proc(5), /proc/PID/stat.
     map_top: u64
     """mmap chooses addresses from here downwards."""
+    packed_from: Guarded[u64, "lock"] = 0
+    """Between here and `map_top` every hole is smaller than `packed_holes`; 0: not known."""
+    packed_holes: Guarded[u64, "lock"] = 0
     start_code: u64 = 0
     end_code: u64 = 0
     start_data: u64 = 0
@@ -122,6 +125,8 @@ class AddressSpace(Accounts):
         self.uncount(vma, vma.pages())
         file_mappings.unlink(vma)
         self.areas.remove(vma)
+        if self.packed_from != 0 and vma.end > self.packed_from:
+            self.packed_from = vma.end
 
     # -- what system calls do; each takes the locks itself
 
@@ -185,6 +190,7 @@ class AddressSpace(Accounts):
         """mmap chooses below the room that the stack may grow to: its limit, within [128 MiB, 5/6 of user space]."""
         room = min(max(limit(Resource.RLIMIT_STACK), 128 << 20), USER_END // 6 * 5)
         self.map_top = (top - min(room + (1 << 20), top // 6 * 5)) & PAGE_MASK
+        self.packed_from = 0
 
     # -- another process's memory
 

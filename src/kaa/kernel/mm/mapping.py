@@ -35,7 +35,7 @@ from kaa.kernel.mm.vma import (
 )
 from kaa.kernel.process.credentials import Capability, capable
 from kaa.kernel.process.limits import limit
-from kaa.lang import cold, u32, u64
+from kaa.lang import cold, struct, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -197,21 +197,59 @@ def is_free(space: AddressSpace, start: u64, size: u64) -> bool:
 def choose(space: AddressSpace, size: u64) -> u64:
     """The highest free place below `map_top`; failing that, anywhere. Raises MemoryError."""
     try:
-        return _choose_below(space, size, u64(LOWEST), space.map_top)
+        return _choose_packed(space, size)
     except MemoryError:
         return _choose_below(space, size, u64(LOWEST), u64(USER_END))
 
 
+def _choose_packed(space: AddressSpace, size: u64) -> u64:
+    """As choose, below `map_top` only. What is known to be full is not searched again: a process with thousands of
+    areas would otherwise look at all of them for each new one."""
+    known = space.packed_from != 0 and size >= space.packed_holes
+    gap = Gap(_packed_end(space) if known else space.map_top)
+    gap.search(space, size, u64(LOWEST))
+    place = gap.ceiling - size
+    if known:
+        space.packed_holes = max(space.packed_holes, gap.skipped + 1)
+        space.packed_from = place
+    elif space.packed_from == 0 or place < space.packed_from:
+        space.packed_holes = gap.skipped + 1
+        space.packed_from = place
+    return place
+
+
+def _packed_end(space: AddressSpace) -> u64:
+    """Where what is known to be full begins: the end of the gap below it."""
+    following = space.areas.first_ending_above(space.packed_from)
+    return space.map_top if following is None else min(space.map_top, guarded_start(following))
+
+
 def _choose_below(space: AddressSpace, size: u64, low: u64, high: u64) -> u64:
-    """The end of the highest gap in [low, high) that is large enough."""
-    ceiling = high
-    for vma in space.areas.starting_below(high):
-        if vma.end < ceiling and ceiling - vma.end >= size:
-            break
-        ceiling = min(ceiling, guarded_start(vma))
-    if ceiling < low + size:
-        raise MemoryError
-    return ceiling - size
+    """The end of the highest gap in [low, high) that is large enough. Raises MemoryError."""
+    gap = Gap(high)
+    gap.search(space, size, low)
+    return gap.ceiling - size
+
+
+@struct
+class Gap:
+    """A search for the highest gap."""
+
+    ceiling: u64
+    """Where the gap in hand ends."""
+    skipped: u64 = 0
+    """The largest gap that was too small."""
+
+    def search(self, space: AddressSpace, size: u64, low: u64) -> None:
+        """Go down until `size` fits below the ceiling. Raises MemoryError."""
+        for vma in space.areas.starting_below(self.ceiling):
+            if vma.end < self.ceiling:
+                if self.ceiling - vma.end >= size:
+                    break
+                self.skipped = max(self.skipped, self.ceiling - vma.end)
+            self.ceiling = min(self.ceiling, guarded_start(vma))
+        if self.ceiling < low + size:
+            raise MemoryError
 
 
 # -- putting it in
