@@ -167,7 +167,8 @@ class ClassInfo:
                 stmt.annotation,
             )
         if declared.protection == "Rcu":
-            pointee = nonnull(strip(declared.type))
+            held = strip(declared.type)
+            pointee = nonnull(held.element if isinstance(held, ArrayType) else held)
             if not isinstance(pointee, ClassType) or not issubclass(pointee.info.py, RcuHead):
                 raise CompileError(
                     f"an Rcu field refers to objects that can be retired: {pointee} does not derive from RcuHead",

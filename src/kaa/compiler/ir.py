@@ -34,6 +34,7 @@ class Var(Value):
     keep: bool = False  # a temporary whose life lasts to the end of the function (a view of it escaped the statement)
     fresh: bool = False  # the place of a new struct: a constructor's, a call's, copy()'s
     known: bool = False  # never None, although its type says it could be
+    rcu: bool = False  # the place of an array that is an Rcu field
 
     def __str__(self) -> str:
         return self.name
@@ -103,6 +104,13 @@ class ElementPlace:
 
 
 Place = FieldPlace | ElementPlace
+
+
+def is_rcu(place: Place) -> bool:
+    """A place that readers look at while it is written: an Rcu field, or an element of one that is an array."""
+    if isinstance(place, FieldPlace):
+        return place.field.protection == "Rcu"
+    return isinstance(place.base, Var) and place.base.rcu
 
 # ---- instructions --------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,8 @@ class Ownership:
             if place.field.protection not in ("Guarded", "Rcu") or self._is_own(place):
                 return bits
             return bits | self.effects.bit("@unlock")
-        return self.effects.bit(place.key)
+        bits = self.effects.bit(place.key)
+        return bits | self.effects.bit("@unlock") if ir.is_rcu(place) else bits
 
     def _is_own(self, place: ir.FieldPlace) -> bool:
         """Is it the running thread's own, which nobody else changes, lock or not?"""

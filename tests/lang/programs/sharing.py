@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from kaa.lang import (
+    Array,
     Atomic,
     Guarded,
     Owned,
@@ -141,6 +142,36 @@ class Registry:
     def kept(self) -> Table | None:
         with self.read():
             return self.table
+
+
+class Row:
+    """Places that are filled and emptied one by one."""
+
+    tables: Rcu[Array[Table | None, 4]]
+
+    def __init__(self) -> None:
+        self.tables = Array[Table | None, 4]()
+
+    def size(self, index: int) -> int:
+        table = self.tables[index]
+        return -1 if table is None else table.size
+
+    def taken(self, index: int) -> Table | None:
+        return self.tables[index]
+
+
+def case_rcu_arrays_are_read_and_replaced_by_elements() -> None:
+    row = Row()
+    for index in range(4):
+        emit(row.size(index))
+        row.tables[index] = Table(index)
+    kept = row.taken(2)
+    for index in range(3):
+        row.tables[index] = Table(10 + index) if index != 1 else None
+    for table in row.tables:
+        emit(-1 if table is None else table.size)
+    if kept is not None:
+        emit(kept.size)
 
 
 def case_rcu_fields_are_read_and_replaced() -> None:

@@ -178,7 +178,7 @@ class FunctionEmitter:
         self.out(f"{dst} = kaa_{i.op}({t.c}, {a[0]}, {a[1]});")
 
     def _Load(self, i: ir.Load) -> None:
-        if is_rcu(i.place) or is_once(i.place):
+        if ir.is_rcu(i.place) or is_once(i.place):
             self.out(f"{i.dst.name} = __atomic_load_n(&{place(i.place)}, __ATOMIC_ACQUIRE);")
             return
         if is_relaxed(i.place):
@@ -190,7 +190,7 @@ class FunctionEmitter:
         t = resolved(i.place.type)
         target, source = place(i.place), self._converted(i.src, i.place.type)
         unowned = isinstance(i.place, ir.FieldPlace) and i.place.field.unowned
-        if is_rcu(i.place) and not i.init:
+        if ir.is_rcu(i.place) and not i.init:
             # Readers may use the old object for a while: its count is given up later (lang/rcu.py).
             self.out(f"{{ {t.c} old_ = __atomic_exchange_n(&{target}, {source}, __ATOMIC_ACQ_REL); ")
             self.out("if (old_) kaa_retire((u64)old_); }")
@@ -399,11 +399,6 @@ class FunctionEmitter:
             self.out(f"__builtin_memmove(p_result, {value(v)}, sizeof({stored_c(t.element)}) * {t.length});")
         else:
             self.out(f"*p_result = *{value(v)};")
-
-
-def is_rcu(p: ir.Place) -> bool:
-    """A place that readers look at while it is written."""
-    return isinstance(p, ir.FieldPlace) and p.field.protection == "Rcu"
 
 
 def is_once(p: ir.Place) -> bool:

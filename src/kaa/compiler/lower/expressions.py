@@ -315,6 +315,7 @@ class Expressions(Core):
             out = self.temp(t.element)
         else:
             out = self.temp(t)
+            out.rcu = isinstance(t, ArrayType) and ir.is_rcu(place)
         self.emit(ir.AddressOf(out, place) if isinstance(t, PLACES) else ir.Load(out, place))
         return out
 

@@ -146,6 +146,8 @@ class Graph:
         if isinstance(instr, ir.Release):
             return self.released(instr.value.type)
         if isinstance(instr, ir.Store):
+            if ir.is_rcu(instr.place) and not instr.init:
+                return self._named("kaa_retire")
             field = instr.place.field if isinstance(instr.place, ir.FieldPlace) else None
             keeps = instr.init or (field is not None and (field.unowned or field.once))
             return () if keeps else self.released(instr.place.type)

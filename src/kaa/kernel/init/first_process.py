@@ -17,7 +17,7 @@ from kaa.kernel.fs.sysfs import processors
 from kaa.kernel.init import command_line, memory_map, planted_bugs
 from kaa.kernel.init import run as run_request
 from kaa.kernel.init.command_line import boot_param
-from kaa.kernel.locking import rcu, stress
+from kaa.kernel.locking import stress
 from kaa.kernel.process import exec as programs
 from kaa.kernel.trace import sched_trace
 from kaa.lang import Bytes, u32, u64
@@ -93,7 +93,6 @@ def run(unused: u64) -> None:
     machine.smp.start_others()
     drivers.spread_interrupts()
     _show_processors()
-    rcu.start()
     planted_bugs.check()
     stress.check()
     sched_trace.start()

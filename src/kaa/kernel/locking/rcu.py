@@ -20,7 +20,8 @@ Retired objects wait in lists, one for each processor, linked through themselves
 and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose end may sleep
 (lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. The thread `rcu` takes all
 lists, waits for one grace period for all of them, and gives the references up; `__del__` and the functions of `call`
-run in it: they may sleep, but not wait for a grace period. Source: P. McKenney and J. Slingwine, "Read-Copy Update:
+run in it: they may sleep, but not wait for a grace period. It starts when the first task ends (`require_thread`): what
+is looked up under RCU are tasks (process/pid.py). Source: P. McKenney and J. Slingwine, "Read-Copy Update:
 Using Execution History to Solve Concurrency Problems", 1998; the rest is this kernel's own.
 """
 
@@ -50,6 +51,7 @@ class State:
     retired: Array[Atomic[u64], 64]
     """Each processor's list: the address of the one retired last."""
     work: Final[WaitQueue]
+    has_thread: Atomic[bool]
     turn: Final[Mutex]
     """One grace period at a time."""
     giving: Final[Mutex]
@@ -63,6 +65,7 @@ class State:
     def __init__(self) -> None:
         self.retired = Array[Atomic[u64], 64]()
         self.work = WaitQueue("rcu")
+        self.has_thread = Atomic(False)
         self.turn = Mutex("rcu grace period")
         self.giving = Mutex("rcu batch")
         self.started = Atomic(0)
@@ -274,6 +277,11 @@ def _give_up(address: u64, count: u32) -> None:
         adopt(RcuHead, address)
 
 
-def start() -> None:
-    """Start the thread. Raises MemoryError, OSError(EAGAIN)."""
-    core.spawn_kernel_thread(run, u64(0), "rcu")
+def require_thread() -> None:
+    """Before something is retired for the first time, where sleeping is allowed: see to it that there is the thread.
+    Without memory for it, what is retired waits for the next who asks."""
+    if not state.has_thread.load_relaxed() and not state.has_thread.exchange(True):
+        try:
+            core.spawn_kernel_thread(run, u64(0), "rcu")
+        except Exception:
+            state.has_thread.store(False)

@@ -14,6 +14,7 @@ from typing import NoReturn
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.drivers.tty import job_control
+from kaa.kernel.locking import rcu
 from kaa.kernel.mm import fault_injection
 from kaa.kernel.process import accounting, boot, foreign, fork, notify, reparent, tree, unsharing
 from kaa.kernel.process import pid as pids
@@ -95,6 +96,7 @@ def _exit_parts(task: Task, status: i32) -> None:
     if task.fail_nth != 0:
         fault_injection.forget(task.fail_nth)
         task.fail_nth = 0
+    rcu.require_thread()
     last = _announce(task)
     if last:
         _check_init(task, status)

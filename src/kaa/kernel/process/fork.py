@@ -173,7 +173,7 @@ def check_task_limit(parent: Task) -> None:
     """RLIMIT_NPROC (for all but root) and the system's own limit. Raises OSError(EAGAIN)."""
     from kaa.kernel.process import credentials
 
-    count = u64(pids.table.count)
+    count = u64(pids.table.count.load_relaxed())
     who = parent.credentials
     limit = parent.group.limits.soft[Resource.RLIMIT_NPROC]
     if count >= limit and who.uid != 0 and not who.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):

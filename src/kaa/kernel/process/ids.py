@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking tasks and processes up by number, and the calls that tell a thread its own numbers."""
+"""Looking tasks and processes up by number, and the calls that tell a thread its own numbers. No lock is taken: the
+table is read under RCU (pid.py)."""
 
 from __future__ import annotations
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
+from kaa.kernel.locking import rcu
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process import tree
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import Task
 from kaa.lang import i32, u64
@@ -14,7 +15,7 @@ from kaa.lang import i32, u64
 
 def find_task(number: i32) -> Task | None:
     """The thread with this id; also one that is a zombie."""
-    with tree.lock:
+    with rcu.read():
         pid = pids.table.find(number)
         return None if pid is None else pid.task
 
@@ -31,7 +32,7 @@ def next_task(after: i32) -> Task | None:
     """The thread with the smallest id above `after`: a walk over all that needs no lock between steps."""
     number = max(after, i32(0)) + 1 if after < pids.PID_MAX else i32(pids.PID_MAX)
     while True:
-        with tree.lock:
+        with rcu.read():
             number = pids.table.next_in_use(number)
             pid = pids.table.find(number)
             task = None if pid is None else pid.task

@@ -2,7 +2,10 @@
 """Numbers for threads, processes, process groups and sessions.
 
 One `Pid` stands for one number as long as anything is called by it: a thread, a process group, a session. The number is
-free for reuse when all three are gone (POSIX "Process ID Reuse"). Under `tree.lock`.
+free for reuse when all three are gone (POSIX "Process ID Reuse").
+
+All of it changes under `tree.lock`. From a number to its thread one gets without: `with rcu.read():`, or under the
+lock, which alone says that the number still means the same a moment later.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.lang import Array, Guarded, i32, u32
+from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, i32, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.locking.wait_queue import WaitQueue
@@ -25,11 +28,11 @@ BLOCK: Final = 256
 BLOCKS: Final = PID_MAX // BLOCK
 
 
-class Pid:
+class Pid(RcuHead):
     """A number and who is called by it."""
 
     number: Final[i32]
-    task: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
+    task: Rcu[Task | None]
     # The process group and the session of this number, as lists through ThreadGroup.
     group_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
     # Who waits for the end of what is called so (process/pidfd.py); made with the first descriptor.
@@ -37,6 +40,7 @@ class Pid:
     session_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
 
     def __init__(self, number: i32) -> None:
+        super().__init__()
         self.number = number
         self.task = None
         self.group_first = None
@@ -54,31 +58,32 @@ class Pid:
         return self.task is None and self.group_first is None and self.session_first is None
 
 
-class PidBlock:
+class PidBlock(RcuHead):
     """256 consecutive numbers."""
 
-    entries: Array[Pid | None, 256]
-    used: u32
+    entries: Rcu[Array[Pid | None, 256]]
+    used: Atomic[u32]
 
     def __init__(self) -> None:
+        super().__init__()
         self.entries = Array[Pid | None, 256]()
-        self.used = 0
+        self.used = Atomic(0)
 
 
 class PidTable:
     """All numbers: a table of blocks, each made when its first number is given out and kept."""
 
-    blocks: Array[PidBlock | None, 128]
-    last: i32
-    count: u32
+    blocks: Rcu[Array[PidBlock | None, 128]]
+    last: Guarded[i32, "tree.lock"]  # noqa: F821, UP037
+    count: Atomic[u32]
 
     def __init__(self) -> None:
         self.blocks = Array[PidBlock | None, 128]()
         self.last = 0
-        self.count = 0
+        self.count = Atomic(0)
 
     def find(self, number: i32) -> Pid | None:
-        """The Pid of a number in use."""
+        """The Pid of a number in use. Inside rcu.read(), or under the lock."""
         if number <= 0 or number >= PID_MAX:
             return None
         block = self.blocks[number // BLOCK]
@@ -115,13 +120,13 @@ class PidTable:
             self.blocks[number // BLOCK] = block
         pid = Pid(number)
         block.entries[number % BLOCK] = pid
-        block.used += 1
+        block.used.fetch_add(1)
         self.last = number
-        self.count += 1
+        self.count.fetch_add(1)
         return pid
 
     def next_in_use(self, number: i32) -> i32:
-        """The first number from `number` on that something is called by; PID_MAX when there is none."""
+        """The first number from `number` on that something is called by; PID_MAX when there is none. As find."""
         while number < PID_MAX:
             if number % BLOCK == 0:
                 number = self.skip_empty_blocks(number)
@@ -135,7 +140,7 @@ class PidTable:
         index = number // BLOCK
         while index < BLOCKS:
             block = self.blocks[index]
-            if block is not None and block.used != 0:
+            if block is not None and block.used.load_relaxed() != 0:
                 return max(number, i32(index * BLOCK))
             index += 1
         return i32(PID_MAX)
@@ -147,8 +152,8 @@ class PidTable:
         block = self.blocks[pid.number // BLOCK]
         if block is not None and block.entries[pid.number % BLOCK] is pid:
             block.entries[pid.number % BLOCK] = None
-            block.used -= 1
-            self.count -= 1
+            block.used.fetch_sub(1)
+            self.count.fetch_sub(1)
 
 
 table = PidTable()

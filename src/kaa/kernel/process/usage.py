@@ -113,7 +113,7 @@ def sysinfo(into: UserPtr[SysInfo]) -> None:
         result.loads[index] = load.average(u64(index), now)
     result.total_ram = buddy.total_pages() * PAGE_SIZE
     result.free_ram = buddy.free_pages_count() * PAGE_SIZE
-    result.processes = u16(min(pids.table.count, 0xFFFF))
+    result.processes = u16(min(pids.table.count.load_relaxed(), 0xFFFF))
     result.unit = 1
     into.write(result)
 

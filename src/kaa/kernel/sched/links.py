@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.lang import borrowed, inline, u32, u64
+from kaa.lang import RcuHead, borrowed, inline, u32, u64
 from kaa.lang.unsafe import Unowned, address_of, adopt, class_at, retain
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from kaa.kernel.sched.run_queue import RunQueue
 
 
-class TreeNode:
-    """Something in a Tree (tree.py); in one at a time, and only while its run queue holds the task that it is."""
+class TreeNode(RcuHead):
+    """Something in a Tree (tree.py); in one at a time, and only while its run queue holds the task that it is. (Tasks
+    are looked up under RCU.)"""
 
     key: u64
     vruntime: u64
@@ -35,6 +36,7 @@ class TreeNode:
     """The run queue that the task is on, or was on last. Queues are for ever."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.key = 0
         self.vruntime = 0
         self.least = 0
