@@ -116,6 +116,17 @@ def test_processors_are_counted_and_chosen(kaa: world.Kaa) -> None:
     assert kaa("nproc", options=CPUS) == (0, b"4\n", b"")
 
 
+def test_lscpu_finds_four_cores_of_one_package(kaa: world.Kaa) -> None:
+    ended = kaa("lscpu", options=CPUS)
+    assert ended.status == 0 and not ended.stderr, ended
+    said = dict(line.split(":", 1) for line in ended.stdout.decode().splitlines() if ":" in line)
+    wanted = ("CPU(s)", "On-line CPU(s) list", "Core(s) per socket", "Socket(s)", "NUMA node0 CPU(s)")
+    assert [said[name].strip() for name in wanted] == ["4", "0-3", "4", "1", "0-3"]
+    assert {"fpu", "lm", "sse2"} <= set(said["Flags"].split())
+    rows = kaa("lscpu", "-p=CPU,CORE,SOCKET,NODE,ONLINE", options=CPUS).stdout.decode().splitlines()
+    assert [row for row in rows if row[0] != "#"] == [f"{n},{n},0,0,Y" for n in range(4)]
+
+
 def test_xz_with_four_threads(same: world.Same, tmp_path: pathlib.Path) -> None:
     (tmp_path / "words").write_bytes(text(20_000))
     compress = "xz -T4 --block-size=128KiB -2 -c words"

@@ -22,5 +22,6 @@ from kaa.kernel.arch.x86_64 import signal_frame as signal_frame
 from kaa.kernel.arch.x86_64 import elf as elf
 from kaa.kernel.arch.x86_64 import smp as smp
 from kaa.kernel.arch.x86_64 import interrupt_counts as interrupt_counts
+from kaa.kernel.arch.x86_64 import cpuinfo as cpuinfo
 
 __all__ = ["machine"]

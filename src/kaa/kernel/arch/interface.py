@@ -26,6 +26,7 @@ irq
   spread(): the lines connected so far go to all processors by turns; message_target() -> u32: where MSIs are to go
 interrupt_counts: rows of /proc/interrupts, from 0 to ROWS, NMI_ROW and those after it a processor's own
   present(row), line(row) -> u32 (a device's), label(row) and text(row) -> Bytes, count(row, processor) -> u64
+cpuinfo: show(out: TextBuffer, number, cores): what /proc/cpuinfo says of a processor
 context: `Context`, a struct in each Task (its field `context`).
   switch(prev, next): interrupts off; the scheduler has made `next` current. Loads next.mm's page table. What runs for
     the first time calls sched.core.finish_switch() before anything else, with interrupts off.

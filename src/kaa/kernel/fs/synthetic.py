@@ -59,6 +59,12 @@ class Node:
         self.target = target
         self.children = []
 
+    def produce(self, out: TextBuffer) -> None:
+        """A generated file's text."""
+        show = self.show
+        if show is not None:
+            show(out)
+
     def child(self, name: Bytes) -> Node | None:
         """By name."""
         for node in self.children:
@@ -206,9 +212,7 @@ class NodeFile(GeneratedFile):
 
     def produce(self, out: TextBuffer) -> None:
         """Ask the node."""
-        show = self.source.show
-        if show is not None:
-            show(out)
+        self.source.produce(out)
 
     def consume(self, data: Bytes) -> None:
         """Tell the node."""

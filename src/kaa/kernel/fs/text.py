@@ -196,3 +196,10 @@ def trimmed(text: Bytes) -> Bytes:
 def is_space(c: u8) -> bool:
     """Space, tab or newline."""
     return c == 0x20 or c == 0x09 or c == 0x0A
+
+
+def kib(out: TextBuffer, name: Bytes, pages: u64) -> None:
+    """A line "name n kB", as meminfo(5) has them."""
+    out.add(name)
+    out.decimal(pages * 4, 8)
+    out.add(b" kB\n")

@@ -24,7 +24,7 @@ NS_PER_TICK: Final = 10_000_000
 
 
 def state_letter(task: Task) -> u8:
-    """R, S, D, T, Z as proc(5) has them."""
+    """R, S, D, T, Z, I as proc(5) has them. A kernel thread that sleeps is idle, not blocked."""
     if task.group.state != 0 and task.is_leader():
         return u8(0x5A)
     state = task.state.load_relaxed()
@@ -33,7 +33,7 @@ def state_letter(task: Task) -> u8:
     if (state & STOPPED) != 0:
         return u8(0x54)
     if (state & (UNINTERRUPTIBLE | KILLABLE)) != 0:
-        return u8(0x44)
+        return u8(0x49 if task.is_kernel_thread() else 0x44)
     if (state & INTERRUPTIBLE) != 0:
         return u8(0x53)
     return u8(0x52)

@@ -12,7 +12,6 @@ A work is in its queue once: adding it again before it has begun changes nothing
 and may then run in two workers at once if the queue has several. The queue keeps what is in it alive. `flush` waits for
 all that was added before; `cancel` takes out what has not begun; `cancel_and_wait` also waits for what has. Neither of
 the waiting ones may be called from a work of the same queue. `DelayedWork` is added when some time has passed.
-`PerCpuWorkQueue` runs a work on the processor that added it.
 
 Locks: WorkQueue.lock, with interrupts off, under any lock but a run queue's; the wait queues' inside.
 """
@@ -25,7 +24,7 @@ from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.kernel.sched import core, moving
+from kaa.kernel.sched import core
 from kaa.kernel.time import timer
 from kaa.kernel.time.timer import Timer
 from kaa.lang import Array, Atomic, Guarded, u32, u64
@@ -58,8 +57,6 @@ class WorkQueue:
 
     number: Final[u32]
     workers: Final[u32]
-    allowed: u64
-    """Processors the threads may run on; 0: all. Before start."""
     lock: Final[IrqSpinLock]
     first: Guarded[Work | None, "lock"]
     last: Guarded[Work | None, "lock"]
@@ -74,7 +71,6 @@ class WorkQueue:
     def __init__(self, name: str, workers: u32 = u32(1)) -> None:
         assert 0 < workers <= MOST_WORKERS, "a work queue has 1 to 8 workers"
         self.workers = workers
-        self.allowed = 0
         self.lock = IrqSpinLock(name)
         self.first = None
         self.last = None
@@ -93,9 +89,7 @@ class WorkQueue:
     def start(self) -> None:
         """Start the threads. Raises MemoryError, OSError(EAGAIN)."""
         for worker in range(self.workers):
-            task = core.spawn_kernel_thread(_work, u64(self.number) << 8 | u64(worker), "worker")
-            if self.allowed != 0:
-                moving.set_allowed(task, self.allowed)
+            core.spawn_kernel_thread(_work, u64(self.number) << 8 | u64(worker), "worker")
 
     def add(self, work: Work) -> bool:
         """Let a worker do it soon; False if it was in a queue already. From anywhere."""
@@ -226,37 +220,6 @@ def _work(argument: u64) -> None:
     queue = registry.table[argument >> 8]
     assert queue is not None
     queue.serve(u32(argument & 0xFF))
-
-
-class PerCpuWorkQueue:
-    """A queue with one worker for each processor that runs when it is started."""
-
-    queues: Array[WorkQueue | None, 64]
-
-    def __init__(self) -> None:
-        self.queues = Array[WorkQueue | None, 64]()
-
-    def start(self, name: str) -> None:
-        """Make and start the queues. Raises MemoryError, OSError(EAGAIN)."""
-        for cpu in range(64):
-            if machine.smp.online_mask() >> cpu & 1 != 0:
-                queue = WorkQueue(name)
-                queue.allowed = u64(1) << cpu
-                queue.start()
-                self.queues[cpu] = queue
-
-    def add(self, work: Work) -> bool:
-        """Let this processor's worker do it."""
-        queue = self.queues[machine.percpu.cpu_id()]
-        assert queue is not None
-        return queue.add(work)
-
-    def flush(self) -> None:
-        """Wait for all that was added before, anywhere."""
-        for cpu in range(64):
-            queue = self.queues[cpu]
-            if queue is not None:
-                queue.flush()
 
 
 class WorkTimer(Timer):

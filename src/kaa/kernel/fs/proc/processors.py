@@ -6,7 +6,7 @@ from __future__ import annotations
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.text import TextBuffer
-from kaa.lang import Bytes, popcount, trailing_zeros, u32, u64
+from kaa.lang import popcount, trailing_zeros, u32, u64
 
 COLUMN = 10
 COLON = 0x3A
@@ -14,28 +14,13 @@ SPACE = 0x20
 NEWLINE = 0x0A
 
 
-def _line(out: TextBuffer, name: Bytes, value: u64) -> None:
-    out.add(name)
-    out.decimal(value)
-    out.byte(NEWLINE)
-
-
 def show_cpuinfo(out: TextBuffer) -> None:
     """/proc/cpuinfo. All processors are cores of one package."""
     running = u64(machine.smp.online_mask())
-    count = u64(popcount(running))
+    cores = u32(popcount(running))
     while running != 0:
-        number = u64(trailing_zeros(running))
+        machine.cpuinfo.show(out, u32(trailing_zeros(running)), cores)
         running &= running - 1
-        _line(out, b"processor\t: ", number)
-        out.add(b"model name\t: ")
-        out.add(machine.elf.PLATFORM)
-        _line(out, b"\ncpu MHz\t\t: ", u64(machine.clock.state.tsc_hz // 1_000_000))
-        _line(out, b"physical id\t: ", u64(0))
-        _line(out, b"siblings\t: ", count)
-        _line(out, b"core id\t\t: ", number)
-        _line(out, b"cpu cores\t: ", count)
-        out.byte(NEWLINE)
 
 
 def show_interrupts(out: TextBuffer) -> None:

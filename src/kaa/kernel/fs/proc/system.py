@@ -8,21 +8,14 @@ from kaa.kernel import log
 from kaa.kernel.drivers.char import registry
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.superblock import TYPES
-from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
+from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk, kib
 from kaa.kernel.init import command_line
 from kaa.kernel.mm import buddy, overcommit, reclaim, slab
 from kaa.kernel.mm.page_cache import cached_pages
-from kaa.lang import Bytes, u64
+from kaa.lang import u64
 
 SPACE = 32
 NEWLINE = 10
-
-
-def kib(out: TextBuffer, name: Bytes, pages: u64) -> None:
-    """name: n kB"""
-    out.add(name)
-    out.decimal(pages * 4, 8)
-    out.add(b" kB\n")
 
 
 def show_meminfo(out: TextBuffer) -> None:

@@ -63,6 +63,8 @@ def state_name(letter: u8) -> Bytes:
         return b"S (sleeping)"
     if letter == 0x44:
         return b"D (disk sleep)"
+    if letter == 0x49:
+        return b"I (idle)"
     if letter == 0x54:
         return b"T (stopped)"
     if letter == 0x5A:

@@ -5,7 +5,7 @@ The run queue's fields are read without its lock: each is one word, and they nee
 
 from __future__ import annotations
 
-from kaa.kernel.fs.sysfs.processors import show_list
+from kaa.kernel.fs.sysfs.processors import show_list, show_mask
 from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.process.task import Task, program_name
 from kaa.kernel.sched import core, links
@@ -34,13 +34,8 @@ def show_allowed(out: TextBuffer, task: Task) -> None:
     """status's Cpus_allowed and Cpus_allowed_list."""
     mask = core.allowed_processors(task)
     out.add(b"Cpus_allowed:\t")
-    if mask >> 32 != 0:
-        out.hexadecimal(mask >> 32, 8)
-        out.byte(0x2C)
-        out.hexadecimal(mask & 0xFFFF_FFFF, 8)
-    else:
-        out.hexadecimal(mask)
-    out.add(b"\nCpus_allowed_list:\t")
+    show_mask(out, mask)
+    out.add(b"Cpus_allowed_list:\t")
     show_list(out, mask)
 
 
