@@ -8,7 +8,9 @@
 #define OBJECTS "/proc/kaa/objects"
 
 static size_t objects(char *into, size_t size) {
-    usleep(50000); // the last child's remains go when it has left its stack, which may be after it was waited for
+    // The last child's remains go when it has left its stack, which may be after it was waited for, and a grace period has
+    // passed: several naps, since a busy host may take all the time of one from the kernel's own threads.
+    for (int nap = 0; nap < 4; nap++) usleep(20000);
     int fd = open(OBJECTS, O_RDONLY);
     if (fd < 0) { perror(OBJECTS); exit(2); }
     size_t length = 1;

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kaa.kernel.abi.signal import SigAction, SigInfo, Signal
 from kaa.kernel.arch import machine
+from kaa.kernel.process import pid as pids
 from kaa.kernel.process import tree
+from kaa.kernel.process.credentials import ROOT, Credentials
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
-from kaa.kernel.process.pid import Pid
+from kaa.kernel.process.pid import Pid, PidTable
 from kaa.kernel.process.task import DYING, EXITING, STOP_TAKEN, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import send, stop
 from kaa.kernel.signal.handlers import SignalHandlers
@@ -21,6 +25,7 @@ def process(threads: int = 1) -> tuple[ThreadGroup, list[Task]]:
     group.limits.set_defaults()
     tasks = [Task(group, Pid(100 + i)) for i in range(threads)]
     for task in tasks:
+        task.credentials = ROOT
         tree.add_thread(group, task)
     group.leader = tasks[0]
     senders.append(Task(ThreadGroup(99, SignalHandlers()), Pid(99)))
@@ -54,16 +59,33 @@ def test_standard_signals_are_kept_once_and_real_time_ones_each() -> None:
     task.blocked = bit(10) | bit(34)
     for signo in (10, 10, 34, 34):
         send.send(task, signo, SigInfo(signo))
-    assert task.pending.count == 3
+    assert task.pending.count.load() == 3
 
 
-def test_a_full_queue_is_told_for_queued_signals_only() -> None:
-    group, (task,) = process()
+def known_process(uid: int) -> Task:
+    """One that is found by its number, and blocks signal 34."""
+    _, (task,) = process()
+    identity = pids.table.allocate()
+    identity.task = task
+    task.pid = task.tgid = identity.number
+    task.credentials = Credentials()
+    task.credentials.uid = uid
     task.blocked = bit(34)
-    group.limits.soft[11] = 1
-    assert send.send(task, 34, SigInfo(34, 0, -1))
-    assert not send.send(task, 34, SigInfo(34, 0, -1))
-    assert send.send(task, 34, SigInfo(34, 0, 0))
+    return task
+
+
+def test_signals_are_counted_for_all_processes_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full queue is told for queued signals only."""
+    monkeypatch.setattr(pids, "table", PidTable())
+    one, same, other = (known_process(uid) for uid in (7, 7, 8))
+    for task in (one, same, other):
+        task.group.limits.soft[11] = 2
+    assert send.send(one, 34, SigInfo(34, 0, -1)) and send.send(same, 34, SigInfo(34, 0, -1))
+    assert not send.send(one, 34, SigInfo(34, 0, -1)) and not send.send_group(same.group, 34, SigInfo(34, 0, -1))
+    assert send.send(one, 34, SigInfo(34, 0, 0)) and one.pending.count.load() == 1
+    assert send.send(other, 34, SigInfo(34, 0, -1)) and send.queued_for(7) == 2 and send.queued_for(8) == 1
+    same.pending.discard(bit(34))
+    assert send.send(one, 34, SigInfo(34, 0, -1))
 
 
 def test_process_1_gets_only_what_it_handles() -> None:
@@ -131,7 +153,7 @@ def test_what_does_not_fit_the_limit_is_only_noted_when_kill_sends_it() -> None:
     group, (task,) = process()
     task.blocked = bit(34)
     group.limits.soft[11] = 0
-    assert send.send(task, 34, SigInfo(34, 0, 0)) and task.pending.count == 0 and task.pending.mask == bit(34)
+    assert send.send(task, 34, SigInfo(34, 0, 0)) and task.pending.count.load() == 0 and task.pending.mask == bit(34)
 
 
 def test_a_fault_that_is_blocked_gets_the_default_action() -> None:

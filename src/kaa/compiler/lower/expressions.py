@@ -311,11 +311,8 @@ class Expressions(Core):
     def load(self, place: Place) -> Value:
         """What is stored at a place (for structs and arrays, the place itself)."""
         t = place.type
-        if isinstance(t, BitsType):
-            out = self.temp(t.element)
-        else:
-            out = self.temp(t)
-            out.rcu = isinstance(t, ArrayType) and ir.is_rcu(place)
+        out = self.temp(t.element if isinstance(t, BitsType) else t)
+        out.rcu = isinstance(t, ArrayType) and ir.is_rcu(place)
         self.emit(ir.AddressOf(out, place) if isinstance(t, PLACES) else ir.Load(out, place))
         return out
 

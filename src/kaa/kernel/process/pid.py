@@ -65,8 +65,8 @@ class PidBlock(RcuHead):
     used: Atomic[u32]
 
     def __init__(self) -> None:
+        self.entries = Array[Pid | None, 256]()  # first, while it is known that nothing is replaced
         super().__init__()
-        self.entries = Array[Pid | None, 256]()
         self.used = Atomic(0)
 
 

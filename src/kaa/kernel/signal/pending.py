@@ -9,7 +9,19 @@ Under the `signal_lock` of the thread group.
 from __future__ import annotations
 
 from kaa.kernel.abi.signal import Code, SigInfo
-from kaa.lang import i32, u64
+from kaa.lang import Atomic, i32, u64
+
+
+class AllSets:
+    """What all sets hold together."""
+
+    queued: Atomic[u64]
+
+    def __init__(self) -> None:
+        self.queued = Atomic(0)
+
+
+all_sets = AllSets()
 
 
 class QueuedSignal:
@@ -34,7 +46,7 @@ class PendingSignals:
     mask: u64
     first: QueuedSignal | None
     last: QueuedSignal | None
-    count: u64
+    count: Atomic[u64]
     # One that was taken, for the next to come.
     spare: QueuedSignal | None
 
@@ -42,8 +54,13 @@ class PendingSignals:
         self.mask = 0
         self.first = None
         self.last = None
-        self.count = 0
+        self.count = Atomic(0)
         self.spare = None
+
+    def __del__(self) -> None:
+        left = self.count.load_relaxed()
+        if left != 0:
+            all_sets.queued.fetch_sub(left)
 
     def queue(self, info: SigInfo) -> None:
         """Put a signal at the end with its siginfo. Raises MemoryError."""
@@ -59,7 +76,8 @@ class PendingSignals:
         """Put `signal` at the end, and its bit up."""
         signal.next = None
         signal.queued = True
-        self.count += 1
+        self.count.store_relaxed(self.count.load_relaxed() + 1)
+        all_sets.queued.fetch_add(1)
         self.mask |= u64(1) << u64(signal.info.signo - 1)
         last = self.last
         if last is None:
@@ -106,7 +124,8 @@ class PendingSignals:
             self.last = before
         entry.next = None
         entry.queued = False
-        self.count -= 1
+        self.count.store_relaxed(self.count.load_relaxed() - 1)
+        all_sets.queued.fetch_sub(1)
 
     def _holds(self, signo: i32) -> bool:
         entry = self.first

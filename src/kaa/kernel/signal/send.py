@@ -13,12 +13,12 @@ from typing import Final
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.signal import KILL_AND_STOP, SIGRTMIN, Code, SigInfo, Signal
 from kaa.kernel.arch import machine
+from kaa.kernel.process import foreign, ids, tree
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process import tree
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import DYING, EXITING, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import stop
-from kaa.kernel.signal.pending import PendingSignals, QueuedSignal
+from kaa.kernel.signal.pending import PendingSignals, QueuedSignal, all_sets
 from kaa.kernel.signal.summon import alert
 from kaa.lang import cold, i32, inline, u32, u64
 
@@ -34,16 +34,18 @@ def send(task: Task, signo: i32, info: SigInfo) -> bool:
     """Send to one thread (tgkill(2), SIGPIPE). False when too many real-time signals are queued (EAGAIN, to whom it
     matters)."""
     group = task.group
+    room = signo < SIGRTMIN or has_room(group)
     with group.signal_lock:
         if (task.flags.load() & EXITING) == 0:
-            return send_locked(group, task, signo, info)
+            return send_locked(group, task, signo, info, room)
     return True
 
 
 def send_group(group: ThreadGroup, signo: i32, info: SigInfo) -> bool:
     """Send to a process (kill(2)). False when too many real-time signals are queued."""
+    room = signo < SIGRTMIN or has_room(group)
     with group.signal_lock:
-        return send_locked(group, None, signo, info)
+        return send_locked(group, None, signo, info, room)
 
 
 def send_kernel(task: Task, signo: i32) -> None:
@@ -70,8 +72,9 @@ def send_to_process_group(number: i32, signo: i32) -> bool:
     return found
 
 
-def send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo) -> bool:
-    """Send to a thread, or (None) to the process, under its `signal_lock`. False when too many are queued."""
+def send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo, room: bool = True) -> bool:
+    """Send to a thread, or (None) to the process, under its `signal_lock`. False when too many are queued, which the
+    caller found out before (`room`)."""
     if group.state >= ZOMBIE or (group.flags & KERNEL) != 0:
         return True
     stop.prepare(group, signo)
@@ -85,7 +88,7 @@ def send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigIn
         pending.raise_bit(signo)
         _kill(group)
         return True
-    if signo < SIGRTMIN or not _is_full(group, pending):
+    if room:
         _queue(pending, signo, info)
     elif info.code == Code.SI_USER:
         pending.raise_bit(signo)
@@ -104,9 +107,30 @@ def _kill(group: ThreadGroup) -> None:
         exit.end_group(group, i32(Signal.SIGKILL))
 
 
-def _is_full(group: ThreadGroup, pending: PendingSignals) -> bool:
-    """RLIMIT_SIGPENDING, counted for each set."""
-    return pending.count >= group.limits.soft[Resource.RLIMIT_SIGPENDING]
+def has_room(group: ThreadGroup) -> bool:
+    """RLIMIT_SIGPENDING: may one more be queued for this process? It counts what is queued for all processes of the
+    same real user, who are only looked for when there are so many in all. Takes signal locks."""
+    limit = group.limits.soft[Resource.RLIMIT_SIGPENDING]
+    if all_sets.queued.load_relaxed() < limit:
+        return True
+    with group.signal_lock:
+        thread = group.first_thread
+    return thread is None or queued_for(foreign.credentials_of(thread).uid) < limit
+
+
+def queued_for(uid: u32) -> u64:
+    """Signals in the sets of all processes of a real user. Takes signal locks."""
+    count: u64 = u64(0)
+    if all_sets.queued.load_relaxed() == 0:
+        return count
+    task = ids.next_task(i32(0))
+    while task is not None:
+        if foreign.credentials_of(task).uid == uid:
+            count += task.pending.count.load_relaxed()
+            if task.is_leader():
+                count += task.group.pending.count.load_relaxed()
+        task = ids.next_task(task.pid)
+    return count
 
 
 def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kaa.kernel.arch.x86_64 import clock as clock
     from kaa.kernel.arch.x86_64 import context as context
+    from kaa.kernel.arch.x86_64 import cpuinfo as cpuinfo
     from kaa.kernel.arch.x86_64 import elf as elf
     from kaa.kernel.arch.x86_64 import interrupt_counts as interrupt_counts
     from kaa.kernel.arch.x86_64 import irq as irq

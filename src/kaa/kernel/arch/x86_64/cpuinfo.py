@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch.x86_64 import clock, instructions, processors
-from kaa.lang import Array, Bytes, as_bytes, struct, u8, u32, u64
+from kaa.lang import ZERO, Array, Bytes, as_bytes, struct, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.text import TextBuffer
@@ -47,7 +47,7 @@ LEAF_7_ECX = (
 class Text:
     """Letters as registers hold them: a vendor's three, a model name's twelve."""
 
-    words: Array[u32, 12]
+    words: Array[u32, 12] = ZERO
 
 
 def _features(out: TextBuffer, names: Bytes, bits: u32) -> None:

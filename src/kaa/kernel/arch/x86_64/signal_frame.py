@@ -23,6 +23,7 @@ from kaa.kernel.arch.x86_64.regs import (
     USER_FLAGS,
     Registers,
 )  # fmt: skip
+from kaa.kernel.signal import must_die
 from kaa.lang import ZERO, Array, Slice, as_bytes, sizeof, struct, trusted, u8, u16, u32, u64
 
 SA_ONSTACK = 0x0800_0000
@@ -252,16 +253,19 @@ def _read_state(address: u64) -> None:
         saved = irq.save()
         fpu.clear(own)
     else:
-        _copy_state(own, address)
+        while not _copy_state(own, address):
+            if must_die(percpu.current()):
+                raise OSError(errno.EFAULT)
         saved = irq.save()
     fpu.load(own)
     irq.restore(saved)
 
 
-@trusted("context", "a copy with preemption off never faults pages in: it stops short, and the caller is told EFAULT")
-def _copy_state(own: u64, address: u64) -> None:
-    """Read it into the task's area. A task that is switched out meanwhile has its area overwritten by the state in the
-    registers: so preemption stays off, the pages being read beforehand."""
+@trusted("context", "a copy with preemption off never faults pages in: it stops short, and the caller begins again")
+def _copy_state(own: u64, address: u64) -> bool:
+    """Read it into the task's area; False when a page was taken away meanwhile. A task that is switched out has its
+    area overwritten by the state in the registers: so preemption stays off, the pages being read beforehand. Raises
+    OSError(EFAULT)."""
     size = fpu.layout.area_size
     if not user.valid(address, size) or user.load_user(address) < 0 or user.load_user(address + (size - 4)) < 0:
         raise OSError(errno.EFAULT)
@@ -271,5 +275,4 @@ def _copy_state(own: u64, address: u64) -> None:
         fpu.save(own)
     fpu.sanitise(own)
     percpu.preempt_enable()
-    if missing != 0:
-        raise OSError(errno.EFAULT)
+    return missing == 0

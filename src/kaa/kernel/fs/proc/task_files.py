@@ -17,6 +17,7 @@ from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
 from kaa.kernel.process import accounting, foreign, tree
 from kaa.kernel.process.task import program_name
+from kaa.kernel.signal import send
 from kaa.lang import Bytes, i32, i64, u8, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def _signals(out: TextBuffer, task: Task) -> None:
         own = task.pending.mask
         ignored = task.group.handlers.ignored
         caught_ = caught(task.group.handlers)
-    out.add(b"SigQ:\t0/")
+    out.add(b"SigQ:\t")
+    out.decimal(send.queued_for(foreign.credentials_of(task).uid))
+    out.byte(0x2F)
     out.decimal(task.group.limits.soft[11])
     out.byte(NEWLINE)
     mask(out, b"SigPnd:", own)

@@ -23,6 +23,12 @@ NUMBERS_EACH = 32
 COMMA, DASH, NEWLINE = 0x2C, 0x2D, 0x0A
 CPUS = "devices/system/cpu"
 
+# Files of `topology`: the old names beside those that say what is meant.
+PACKAGE_MASKS: list[bytes] = [b"package_cpus", b"core_siblings"]
+PACKAGE_LISTS: list[bytes] = [b"package_cpus_list", b"core_siblings_list"]
+CORE_MASKS: list[bytes] = [b"core_cpus", b"thread_siblings"]
+CORE_LISTS: list[bytes] = [b"core_cpus_list", b"thread_siblings_list"]
+
 
 def show_list(out: TextBuffer, processors: u64) -> None:
     """The set as ranges."""
@@ -88,14 +94,24 @@ def show_maximum(out: TextBuffer) -> None:
     out.byte(NEWLINE)
 
 
-def show_true(out: TextBuffer) -> None:
-    """1"""
+def show_runs(out: TextBuffer, processor: u64) -> None:
+    """It does."""
     out.add(b"1\n")
 
 
-def show_zero(out: TextBuffer) -> None:
-    """0"""
+def show_package(out: TextBuffer, processor: u64) -> None:
+    """The number of its package, and of its die."""
     out.add(b"0\n")
+
+
+def show_package_mask(out: TextBuffer, processor: u64) -> None:
+    """Those in its package."""
+    show_online_mask(out)
+
+
+def show_package_list(out: TextBuffer, processor: u64) -> None:
+    """The same as ranges."""
+    show_online(out)
 
 
 def show_core(out: TextBuffer, processor: u64) -> None:
@@ -148,29 +164,25 @@ class ProcessorDirectory:
         topology = Node(b"topology", self._next(), u32(S_IFDIR | 0o555), None, None, b"")
         node.children.append(topology)
         if (u64(machine.smp.online_mask()) >> self.processor) & 1 != 0:
-            self._same(node, b"online", show_true)
+            self._file(node, b"online", show_runs)
             self._fill(topology)
         return node
 
-    def _same(self, directory: Node, name: bytes, show: Callable[[TextBuffer], None]) -> None:
-        """A file that says the same of each."""
-        directory.children.append(Node(name, self._next(), u32(S_IFREG | 0o444), show, None, b""))
-
-    def _own(self, directory: Node, name: bytes, show_of: Callable[[TextBuffer, u64], None]) -> None:
+    def _file(self, directory: Node, name: bytes, show_of: Callable[[TextBuffer, u64], None]) -> None:
         directory.children.append(ProcessorFile(name, self._next(), self.processor, show_of))
 
     def _fill(self, topology: Node) -> None:
-        self._same(topology, b"physical_package_id", show_zero)
-        self._same(topology, b"die_id", show_zero)
-        self._same(topology, b"core_siblings", show_online_mask)
-        self._same(topology, b"core_siblings_list", show_online)
-        self._same(topology, b"package_cpus", show_online_mask)
-        self._same(topology, b"package_cpus_list", show_online)
-        self._own(topology, b"core_id", show_core)
-        self._own(topology, b"core_cpus", show_itself)
-        self._own(topology, b"core_cpus_list", show_core)
-        self._own(topology, b"thread_siblings", show_itself)
-        self._own(topology, b"thread_siblings_list", show_core)
+        self._file(topology, b"physical_package_id", show_package)
+        self._file(topology, b"die_id", show_package)
+        self._file(topology, b"core_id", show_core)
+        for name in PACKAGE_MASKS:
+            self._file(topology, name, show_package_mask)
+        for name in PACKAGE_LISTS:
+            self._file(topology, name, show_package_list)
+        for name in CORE_MASKS:
+            self._file(topology, name, show_itself)
+        for name in CORE_LISTS:
+            self._file(topology, name, show_core)
 
 
 class Directory:
