@@ -14,6 +14,7 @@ from kaa.compiler.errors import CompileError, refusals
 from kaa.compiler.parallel import ALONE, Pair, together
 from kaa.compiler.program import Program
 from kaa.compiler.raises import infer_raises
+from kaa.compiler.rcu_rows import check_rows
 from kaa.compiler.remade import check_remade
 from kaa.compiler.rewriting import Counts
 from kaa.compiler.toolchain import Unit
@@ -60,7 +61,8 @@ def analyse(program: Program, pair: Pair = ALONE) -> Counts:
     function. Raises Refused."""
     functions = [f for f in program.functions.values() if f.blocks]
     mine = pair.mine(functions)
-    _refuse(pair.exchange([*refusals(mine, check_assigned), *refusals(mine, check_remade)]))
+    refused = [found for check in (check_assigned, check_remade, check_rows) for found in refusals(mine, check)]
+    _refuse(pair.exchange(refused))
     infer_raises(program)
     counts = Counts(program, pair)
     counts.classify()

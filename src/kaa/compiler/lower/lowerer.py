@@ -14,7 +14,6 @@ from kaa.compiler.lower.core import PLACES, Restart
 from kaa.compiler.lower.text import Text
 from kaa.compiler.lower.values import Live
 from kaa.compiler.program import Function
-from kaa.compiler.rcu_rows import check_rows
 from kaa.compiler.types import IntVar, NeverType, Type, VoidType, strip
 
 LIMIT = 50
@@ -102,7 +101,6 @@ def lower_function(fn: Function) -> None:
             raise
         if IntVar.made > widths:
             check_constants(fn)
-        check_rows(fn)
         return
     raise CompileError(f"the types of {fn.name}'s locals do not settle", fn.filename, fn.node)
 
