@@ -11,7 +11,7 @@ import pytest
 from kaa.kernel import log  # noqa: F401  (the machine's modules load in this order)
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import rcu
-from kaa.kernel.process.task import Task
+from kaa.kernel.process.task import WORK_RETIRED, Task
 from kaa.kernel.sched import core
 from kaa.lang import Atomic, RcuHead
 from kaa.lang.unsafe import address_of
@@ -51,6 +51,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     task: Any = object.__new__(Task)
     task.kernel_stack = 0
     task.state = Atomic(0)
+    task.work = Atomic(0)
     machine.percpu.set_current(task)
     machine.percpu.simulated["count"] = 0
     monkeypatch.setattr(machine.smp, "online_mask", lambda: 15)
@@ -121,3 +122,22 @@ def test_an_object_retired_twice_waits_for_the_later_grace_period(
     assert released == [2] and rcu.has_work()
     rcu.give_up_retired()
     assert released == [2, 1] and not rcu.has_work()
+
+
+def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the way back to user mode; later ones wake it."""
+    started: list[str] = []
+    monkeypatch.setattr(core, "spawn_kernel_thread", lambda run, argument, name: started.append(name))  # type: ignore[misc]
+    thing = Thing()
+    rcu.state.has_thread.store(False)
+    rcu.call(thing, lambda head: None)
+    assert machine.percpu.current().work.load() & WORK_RETIRED and not started
+    rcu.require_thread()
+    rcu.require_thread()
+    assert started == ["rcu"]
+    machine.percpu.current().work.store(0)
+    rcu.give_up_retired()
+    rcu.call(thing, lambda head: None)
+    assert machine.percpu.current().work.load() == 0
+    rcu.give_up_retired()
+    rcu.state.has_thread.store(False)

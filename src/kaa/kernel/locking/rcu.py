@@ -20,9 +20,9 @@ Retired objects wait in lists, one for each processor, linked through themselves
 and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose end may sleep
 (lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. The thread `rcu` takes all
 lists, waits for one grace period for all of them, and gives the references up; `__del__` and the functions of `call`
-run in it: they may sleep, but not wait for a grace period. It starts when the first task ends (`require_thread`): what
-is looked up under RCU are tasks (process/pid.py). Source: P. McKenney and J. Slingwine, "Read-Copy Update:
-Using Execution History to Solve Concurrency Problems", 1998; the rest is this kernel's own.
+run in it: they may sleep, but not wait for a grace period. It is started when the first object is retired.
+Source: P. McKenney and J. Slingwine, "Read-Copy Update: Using Execution History to Solve Concurrency Problems", 1998;
+the rest is this kernel's own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import Array, Atomic, RcuHead, export, fence, inline, rcu_reader, u32, u64
+from kaa.lang import Array, Atomic, RcuHead, cold, export, fence, inline, rcu_reader, u32, u64
 from kaa.lang.unsafe import address_of, adopt, class_at, retain
 
 CPUS: Final = 64
@@ -181,8 +181,19 @@ def _push(head: RcuHead) -> None:
         head.rcu_next = before
         if state.retired[cpu].compare_exchange(before, address):
             break
-    if before == 0:
+    if not state.has_thread.load_relaxed():
+        _ask_for_thread()
+    elif before == 0:
         state.work.wake_one()
+
+
+@cold
+def _ask_for_thread() -> None:
+    """Whoever runs starts the thread before it returns to user mode; a kernel thread leaves that to the next who
+    retires something."""
+    from kaa.kernel.process.task import WORK_RETIRED
+
+    machine.percpu.current().work.fetch_or(WORK_RETIRED)
 
 
 @export("kaa_end_later")
@@ -278,8 +289,8 @@ def _give_up(address: u64, count: u32) -> None:
 
 
 def require_thread() -> None:
-    """Before something is retired for the first time, where sleeping is allowed: see to it that there is the thread.
-    Without memory for it, what is retired waits for the next who asks."""
+    """Where sleeping is allowed, once something was retired or will be: see to it that there is the thread. Without
+    memory for it, what is retired waits for the next who asks."""
     if not state.has_thread.load_relaxed() and not state.has_thread.exchange(True):
         try:
             core.spawn_kernel_thread(run, u64(0), "rcu")

@@ -53,6 +53,8 @@ WORK_RESTORE_MASK: Final = 4
 WORK_CHILD_TID: Final = 8
 # The task was preempted or moved, and has an area of rseq(2).
 WORK_RSEQ: Final = 16
+# Something was retired, and there is nobody yet to give it up (locking/rcu.py).
+WORK_RETIRED: Final = 32
 
 # task.flags
 KERNEL_THREAD: Final = 1

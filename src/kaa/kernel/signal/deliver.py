@@ -24,6 +24,7 @@ from kaa.kernel.abi.signal import (
     UserSigInfo,
 )
 from kaa.kernel.arch import machine
+from kaa.kernel.locking import rcu
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import rseq
 from kaa.kernel.process.task import (
@@ -32,6 +33,7 @@ from kaa.kernel.process.task import (
     STOP_WANTED,
     WORK_CHILD_TID,
     WORK_RESTORE_MASK,
+    WORK_RETIRED,
     WORK_RSEQ,
     WORK_SIGNAL,
     Task,
@@ -57,6 +59,9 @@ def return_to_user(regs: Registers) -> None:
     task = machine.percpu.current()
     if (task.work.load() & WORK_CHILD_TID) != 0:
         _write_child_tid(task)
+    if (task.work.load() & WORK_RETIRED) != 0:
+        task.work.fetch_and(~u32(WORK_RETIRED))
+        rcu.require_thread()
     if (task.work.load() & (WORK_SIGNAL | WORK_RESTORE_MASK)) != 0:
         _signals(task, regs)
     if (task.work.load() & WORK_RSEQ) != 0:
