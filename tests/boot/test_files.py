@@ -20,6 +20,33 @@ pytestmark = pytest.mark.boot
 FOLDERS = [cpio.directory("dev"), cpio.directory("proc"), cpio.directory("tmp", 0o1777)]
 
 
+MOUNTS = """
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def told(result): return errno.errorcode[ctypes.get_errno()] if result else "ok"
+def mount(at, flags=0, source=b"none"): return told(libc.mount(source, at.encode(), b"tmpfs", flags, None))
+def umount(at, flags=0): return told(libc.umount2(at.encode(), flags))
+def live(): return sum(int(line.split()[1]) for line in open("/proc/kaa/objects") if line.startswith("Mount "))
+os.makedirs("/tmp/m")
+os.makedirs("/tmp/n/below")
+print(mount("/tmp/m"), umount("/tmp/m"))
+before = live()
+print(mount("/tmp/m")); f = open("/tmp/m/a", "w+"); f.write("kept"); f.flush()
+print("open:", umount("/tmp/m")); f.close(); print("closed:", umount("/tmp/m"), live() - before)
+print(mount("/tmp/m")); f = open("/tmp/m/a", "w+"); f.write("kept"); f.flush()
+print("lazily:", umount("/tmp/m", 2), live() - before); f.seek(0); print(f.read(), os.listdir("/tmp/m"))
+f.close(); print("closed:", live() - before)
+print(mount("/tmp/m")); os.chdir("/tmp/m"); print("stood in:", umount("/tmp/m"))
+if (child := os.fork()) == 0:
+    os.chdir("/"); os._exit(0)
+os.waitpid(child, 0); print("still:", umount("/tmp/m")); os.chdir(".."); print(os.getcwd(), umount("/tmp/m"))
+print(mount("/tmp/m")); os.mkdir("/tmp/m/b"); print(mount("/tmp/m/b")); print("covered:", umount("/tmp/m"))
+print("lazily:", umount("/tmp/m", 2), live() - before)
+print(mount("/tmp/m", 4096, b"/tmp/n"), os.listdir("/tmp/m")); os.chdir("/tmp/m/below/.."); print(os.getcwd())
+os.chdir("/"); print(umount("/tmp/m"), live() - before)
+"""
+
+
 @pytest.fixture
 def memory_folder() -> Iterator[pathlib.Path]:
     """A fresh folder on a tmpfs of the host, as the guest's /tmp is one."""
@@ -52,3 +79,12 @@ def test_threads_at_the_same_files_leave_them_in_order(
     )  # fmt: skip
     world.assert_sound(result)
     assert (result.status, result.stdout) == (0, b"sound\n")
+
+
+def test_a_mount_is_busy_while_anyone_is_in_it_and_gone_afterwards(kaa: world.Kaa) -> None:
+    ended = kaa("python3", "-c", MOUNTS, options=["--cpus", "2"])
+    assert ended.status == 0 and ended.stdout.decode().splitlines() == [
+        "ok ok", "ok", "open: EBUSY", "closed: ok 0", "ok", "lazily: ok 1", "kept []", "closed: 0",
+        "ok", "stood in: EBUSY", "still: EBUSY", "/tmp ok", "ok", "ok", "covered: EBUSY", "lazily: ok 0",
+        "ok ['below']", "/tmp/m", "ok 0",
+    ], ended  # fmt: skip

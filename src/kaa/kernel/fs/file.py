@@ -17,7 +17,17 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.abi.fcntl import O_ACCMODE, O_NONBLOCK, O_PATH, O_WRONLY
+from kaa.kernel.abi.fcntl import (
+    O_ACCMODE,
+    O_CLOEXEC,
+    O_CREAT,
+    O_EXCL,
+    O_NOCTTY,
+    O_NONBLOCK,
+    O_PATH,
+    O_TRUNC,
+    O_WRONLY,
+)
 from kaa.kernel.abi.poll import READABLE, WRITABLE
 from kaa.kernel.fs import lock_calls
 from kaa.kernel.locking.mutex import Mutex
@@ -34,6 +44,8 @@ if TYPE_CHECKING:
 
 
 flag_changes = SpinLock("file flags")
+NOT_KEPT = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
+"""Flags of the open itself, which F_GETFL does not show."""
 
 
 class File(LateEnd):
@@ -54,7 +66,7 @@ class File(LateEnd):
     def __init__(self, path: Path | None, flags: u32) -> None:
         super().__init__()
         self.path = path
-        self.flags = flags
+        self.flags = flags & (0xFFFFFFFF - NOT_KEPT)
         self.position = 0
         self.lock_owner = Atomic(0)
         self.poll_generation = Atomic(0)

@@ -12,9 +12,7 @@ from kaa.kernel.abi.fcntl import (
     O_CLOEXEC,
     O_CREAT,
     O_DIRECTORY,
-    O_EXCL,
     O_LARGEFILE,
-    O_NOCTTY,
     O_NOFOLLOW,
     O_PATH,
     O_TMPFILE_BIT,
@@ -42,8 +40,6 @@ from kaa.lang import as_bytes, i32, u32, u64, usize
 
 OPEN_HOW_SIZE = 24
 KEPT_BY_PATH = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-NOT_KEPT = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
-"""Flags of the open itself, which F_GETFL does not show."""
 
 
 def _open(dirfd: i32, name: UserString, flags: u32, mode: u32, restrictions: u32) -> i32:
@@ -52,7 +48,6 @@ def _open(dirfd: i32, name: UserString, flags: u32, mode: u32, restrictions: u32
     files.require_room()
     kept = flags & KEPT_BY_PATH if flags & O_PATH else flags
     file = opening.open_at(start_of(dirfd, text), text, kept, mode, restrictions)
-    file.change_flags(u32(NOT_KEPT), u32(0))
     return files.install(file, flags & O_CLOEXEC != 0)
 
 
