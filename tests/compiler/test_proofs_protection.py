@@ -436,7 +436,19 @@ class Ring:
 
 
 class Bucket(Ring):
-    pass
+    n: int = 0
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def pass_by(self, waiter: Waiter, counts: Counts) -> None:
+        self.acquire()
+        waiter.place = 3
+        counts.n = 2
+        self.release()
 
 
 class Waiter:
@@ -455,6 +467,7 @@ def use(ring: Ring, bucket: Bucket, waiter: Waiter, counts: Counts) -> None:
     waiter.place = 2
     counts.n = 1
     bucket.release()
+    bucket.pass_by(waiter, counts)
 """
 
 
@@ -505,6 +518,40 @@ def test_a_thread_inherits_the_lock_that_its_entry_says(refused: Proof) -> None:
     after = "    queue2.lock.release()"
     found = refused(HANDED.format(', holds=("Queue2.lock",)').replace(after, after + "\n    queue2.n = 4"))
     assert len(found) == 1 and "writes Queue2.n" in found[0]
+
+
+MAP = """
+@part
+class Map:
+    size: int = 0
+    recent: Relaxed[int] = 0
+
+    def find(self, key: int) -> int:
+        self.recent = key
+        return self.size
+
+
+class Space:
+    sem: Final[Sem]
+    areas: Guarded[Map, "sem"]
+
+    def __init__(self) -> None:
+        self.sem = Sem()
+        self.areas = Map()
+
+
+def look(space: Space) -> int:
+    space.sem.acquire_read()
+    found = space.areas.find(3)
+    space.sem.release()
+    return found
+"""
+
+
+def test_relaxed_word_of_a_part_is_written_by_readers(refused: Proof) -> None:
+    assert refused(MAP) == []
+    found = refused(MAP.replace("self.recent = key", "self.size = key"))
+    assert len(found) == 1 and "changes Space.areas" in found[0]
 
 
 # ---- several guards --------------------------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ class LockTable:
             name = f"{info.name} (which one cannot be told)"
             self.unknown.setdefault(fn, name)
         bit = self.named(name, kind, nested)
-        self.classes.setdefault(bit, set()).add(info)
+        self.classes.setdefault(bit, set()).update(self.classes_of(fn, value))
         return bit
 
     def _name_of(self, fn: Function, value: Value, depth: int) -> str | int:
@@ -212,6 +212,19 @@ class LockTable:
                 name = f"{info.py.__module__.rpartition('.')[2]}.{name}"
             self._owners[declared] = name
         return self._owners[declared]
+
+    def classes_of(self, fn: Function, value: Value | None) -> set[ClassInfo]:
+        """The classes that a value is known to be of: its own, and of what it was before it was taken as its base's."""
+        found: set[ClassInfo] = set()
+        for _ in range(8):
+            info = class_of(value)
+            if info is not None:
+                found.add(info)
+            sources = self.definitions(fn).get(value, ()) if isinstance(value, Var) else ()
+            if len(sources) != 1 or not isinstance(sources[0], ir.Assign):
+                break
+            value = sources[0].src
+        return found
 
     def of_value(self, fn: Function, value: Value | None) -> list[int]:
         """The bits that a lock may be held under, nested or not, by what its class says that its methods do."""

@@ -80,10 +80,12 @@ class Accesses:
     def _uses(self, instr: Instr, tags: dict[Var, FieldPlace]) -> Iterator[tuple[FieldPlace, bool]]:
         """The fields whose value an instruction uses, and whether it changes that."""
         if isinstance(instr, ir.Load):
-            if (found := _tag(instr.place.base, tags)) is not None and not carries(instr.dst.type):
+            if (found := _tag(instr.place.base, tags)) is not None and not (
+                carries(instr.dst.type) or _is_free(instr.place)
+            ):
                 yield found, False
         elif isinstance(instr, ir.Store):
-            if (found := _tag(instr.place.base, tags)) is not None and not isinstance(instr.place.type, AtomicType):
+            if (found := _tag(instr.place.base, tags)) is not None and not _is_free(instr.place):
                 yield found, True
         elif isinstance(instr, ir.CopyPlace):
             if (found := _tag(instr.dst, tags)) is not None:
@@ -140,6 +142,13 @@ class Accesses:
 def _of_object(place: FieldPlace) -> bool:
     """Is this a field of an object that has statements of its own (not of a struct or a part)?"""
     return not place.owner.is_struct and not is_part_class(place.owner)
+
+
+def _is_free(place: ir.Place) -> bool:
+    """May a word within a part be read and written by anybody?"""
+    if isinstance(place, FieldPlace) and (place.field.relaxed or place.field.once):
+        return place.field.protection in ("", "Unowned", "Part")
+    return isinstance(place.type, AtomicType)
 
 
 def _has_content(place: FieldPlace) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from kaa.compiler.ir import Block, Instr
 from kaa.compiler.proofs.graph import Node
 from kaa.compiler.proofs.held import Flow, Held, State
-from kaa.compiler.proofs.locks import CONTEXTS, PARAMETER_BITS, LockTable, bits, class_of, is_class_named
+from kaa.compiler.proofs.locks import CONTEXTS, PARAMETER_BITS, LockTable, bits, is_class_named
 from kaa.compiler.proofs.protection_needs import Need
 from kaa.compiler.proofs.protection_paths import GLOBAL, Paths
 from kaa.compiler.proofs.summary import Summaries
@@ -73,13 +73,12 @@ class States:
                 return True
         return False
 
-    @staticmethod
-    def _is_instance(held: Held, name: str) -> bool:
+    def _is_instance(self, held: Held, name: str) -> bool:
         """Is it a lock of the class that is named, which came as a parameter and so has no name yet?"""
-        if not held.bit & PARAMETER_BITS or held.site is None or held.site.event is None:
+        site = held.site
+        if not held.bit & PARAMETER_BITS or site is None or site.event is None or site.node.fn is None:
             return False
-        info = class_of(held.site.event.subject)
-        return info is not None and is_class_named(info, name)
+        return any(is_class_named(c, name) for c in self.table.classes_of(site.node.fn, site.event.subject))
 
     def only_read(self, node: Node, state: State, need: Need) -> bool:
         """Is the lock held, but for reading, where the need writes?"""
