@@ -5,7 +5,7 @@ A ring of text lines, each "<level>[seconds.microseconds] text\n"; the oldest ma
 written, so a reader (/dev/kmsg, dmesg) keeps its own place. Lines up to the console level also go to the console: the
 early serial port until a driver calls `take_console`.
 
-Anyone may log from anywhere, on any processor: `lock` (interrupts off, the innermost of all) is held while a line is
+Anyone may log from anywhere, on any processor: `writing` (interrupts off, the innermost of all) is held while a line is
 written, so lines do not mix. A line that comes up on the processor that is writing one, from within a console, is
 dropped and counted. A panic does not ask for the lock: who holds it may never give it back.
 Boot parameters: quiet, debug, loglevel=N, console=NAME, earlycon.
@@ -19,7 +19,22 @@ from typing import NoReturn
 from kaa.kernel.arch import machine
 from kaa.kernel.arch.x86_64 import early_console
 from kaa.kernel.init.command_line import boot_param, number
-from kaa.lang import Array, Atomic, Bytes, Slice, cold, fatal, u8, u32, u64, usize
+from kaa.lang import (
+    Array,
+    Atomic,
+    Bytes,
+    Guarded,
+    Slice,
+    acquires,
+    cold,
+    fatal,
+    lock,
+    releases,
+    u8,
+    u32,
+    u64,
+    usize,
+)
 from kaa.lang.builtins import text as texts
 
 RING_SIZE = 16384
@@ -31,37 +46,62 @@ NEWLINE = 10
 ZERO = 48
 
 
+@lock
+class LogLock:
+    """The log's lock. No SpinLock: those may log themselves, and this one gives up waiting."""
+
+    held: Atomic[u32]
+    panicking: Atomic[bool]
+    """A panic is under way: everybody has the log, for who holds it may never give it back."""
+
+    def __init__(self) -> None:
+        self.held = Atomic(0)
+        self.panicking = Atomic(False)
+
+    @acquires("irq", tried=True)
+    def take(self) -> bool:
+        """The log for this processor, whose interrupts are off; False when it has been busy for so long that whoever
+        has it must be this processor itself, or dead. In a panic everybody has it."""
+        for _ in range(PATIENCE):
+            if self.panicking.load_relaxed():
+                return True
+            if self.held.load_relaxed() == 0 and self.held.exchange(1) == 0:
+                return True
+        return False
+
+    @releases
+    def give(self) -> None:
+        """After take."""
+        self.held.store_release(0)
+
+
 class Log:
     """The ring and its console."""
 
-    ring: Array[u8, 16384]
-    position: u64
-    """Bytes ever written; the last RING_SIZE of them are in the ring."""
-    level: u32
+    ring: Guarded[Array[u8, 16384], "log.writing"]
+    position: Atomic[u64]
+    """Bytes ever written; the last RING_SIZE of them are in the ring. Changed under the lock."""
+    level: Guarded[u32, "log.writing"]
     console_level: u32
-    console: Callable[[Bytes], None] | None
-    serial: bool
-    """The command line wants the serial port for a console."""
-    panicking: bool
-    lost: u64
+    console: Guarded[Callable[[Bytes], None] | None, "log.writing"]
+    serial: Atomic[bool]
+    """The serial port is to be a console: by the command line, or because of a panic."""
+    lost: Atomic[u64]
     """Pieces that a console refused, and lines that found the log busy for too long."""
-    held: Atomic[u32]
-    """The lock's word. No SpinLock: those may log themselves, and this one gives up waiting."""
-    time: Array[u8, 20]
+    time: Guarded[Array[u8, 20], "log.writing"]
 
     def __init__(self) -> None:
         self.ring = Array[u8, 16384]()
-        self.position = u64(0)
+        self.position = Atomic(0)
         self.level = u32(INFO)
         self.console_level = u32(DEFAULT_LEVEL)
         self.console = early_console.write
-        self.serial = False
-        self.panicking = False
-        self.lost = u64(0)
-        self.held = Atomic(0)
+        self.serial = Atomic(False)
+        self.lost = Atomic(0)
         self.time = Array[u8, 20]()
 
 
+writing = LogLock()
 log = Log()
 
 
@@ -83,26 +123,27 @@ def _loglevel(value: Bytes) -> None:
 @boot_param("console")
 def _console(value: Bytes) -> None:
     if value.startswith(b"ttyS0"):
-        log.serial = True
+        log.serial.store_relaxed(True)
 
 
 @boot_param("earlycon")
 def _earlycon(value: Bytes) -> None:
-    log.serial = True
+    log.serial.store_relaxed(True)
 
 
 def _append(piece: Bytes) -> None:
     """Put bytes into the ring, and on the console if this line goes there."""
-    at = usize(log.position & (RING_SIZE - 1))
+    position = log.position.load_relaxed()
+    at = usize(position & (RING_SIZE - 1))
     room = RING_SIZE - at
     if len(piece) <= room:
         log.ring[at : at + len(piece)].copy_from(piece)
     elif len(piece) <= RING_SIZE:
         log.ring[at:RING_SIZE].copy_from(piece[0:room])
         log.ring[0 : len(piece) - room].copy_from(piece[room:])
-    log.position += len(piece)
+    log.position.store_release(position + len(piece))
     console = log.console
-    if console is not None and log.serial and log.level < log.console_level:
+    if console is not None and log.serial.load_relaxed() and log.level < log.console_level:
         _show(console, piece)
 
 
@@ -110,7 +151,7 @@ def _show(console: Callable[[Bytes], None], piece: Bytes) -> None:
     try:
         console(piece)
     except Exception:
-        log.lost += 1
+        log.lost.fetch_add(1)
 
 
 def _stamp(level: u32) -> None:
@@ -148,30 +189,15 @@ def _number(into: Slice[u8], value: u64, filler: u8) -> None:
 
 def _line(level: u32, message: str) -> None:
     saved = machine.irq.save()
-    if _take():
+    if writing.take():
         log.level = level
         _stamp(level)
         _render(message)
         _append(b"\n")
-        _give()
+        writing.give()
     else:
-        log.lost += 1
+        log.lost.fetch_add(1)
     machine.irq.restore(saved)
-
-
-def _take() -> bool:
-    """The log for this processor, whose interrupts are off; False when it has been busy for so long that whoever has it
-    must be this processor itself, or dead. In a panic everybody has it."""
-    for _ in range(PATIENCE):
-        if log.panicking:
-            return True
-        if log.held.load_relaxed() == 0 and log.held.exchange(1) == 0:
-            return True
-    return False
-
-
-def _give() -> None:
-    log.held.store(0)
 
 
 def _render(message: str) -> None:
@@ -179,7 +205,7 @@ def _render(message: str) -> None:
     try:
         texts.render(message, _append)
     except Exception:
-        log.lost += 1
+        log.lost.fetch_add(1)
 
 
 def debug(message: str) -> None:
@@ -207,9 +233,11 @@ def error(message: str) -> None:
 @cold
 def raw(message: str) -> None:
     """A line of a panic: no time stamp, always on the console."""
-    log.level = u32(0)
-    _render(message)
-    _append(b"\n")
+    if writing.take():
+        log.level = u32(0)
+        _render(message)
+        _append(b"\n")
+        writing.give()
 
 
 @fatal
@@ -224,55 +252,67 @@ def panic(message: str) -> NoReturn:
 def begin_panic() -> bool:
     """Take the log over for a panic; False if one is under way (a panic within a panic)."""
     machine.irq.disable()
-    first = not log.panicking
-    log.panicking = True
-    log.serial = True
-    log.console = early_console.write
+    first = not writing.panicking.exchange(True)
+    log.serial.store_relaxed(True)
+    _set_console(early_console.write)
     return first
 
 
 def take_console(write: Callable[[Bytes], None]) -> None:
     """A console driver is ready: it writes from now on."""
-    log.console = write
+    saved = machine.irq.save()
+    _set_console(write)
+    machine.irq.restore(saved)
+
+
+def _set_console(write: Callable[[Bytes], None]) -> None:
+    if writing.take():
+        log.console = write
+        writing.give()
 
 
 def console_on() -> bool:
     """Does the command line want the serial console?"""
-    return log.serial
+    return log.serial.load_relaxed()
 
 
 def oldest() -> u64:
     """The position of the oldest byte still in the ring."""
-    return log.position - RING_SIZE if log.position > RING_SIZE else u64(0)
+    position = newest()
+    return position - RING_SIZE if position > RING_SIZE else u64(0)
 
 
 def newest() -> u64:
     """The position one past the newest byte."""
-    return log.position
+    return log.position.load_acquire()
 
 
 def copy_from(position: u64, into: Slice[u8]) -> usize:
-    """Copy what stands in the ring from `position` (at least oldest()) on; gives how many bytes."""
+    """Copy what stands in the ring from `position` (at least oldest()) on; gives how many bytes: none while the log is
+    busy for too long."""
+    count: usize = 0
     saved = machine.irq.save()
-    taken = _take()
-    start = max(position, oldest())
-    count = usize(min(u64(len(into)), log.position - start))
-    for index in range(count):
-        into[index] = log.ring[(start + index) & (RING_SIZE - 1)]
-    if taken:
-        _give()
+    if writing.take():
+        start = max(position, oldest())
+        count = usize(min(u64(len(into)), newest() - start))
+        for index in range(count):
+            into[index] = log.ring[(start + index) & (RING_SIZE - 1)]
+        writing.give()
     machine.irq.restore(saved)
     return count
 
 
 def tail_start(lines: u32) -> u64:
-    """Where the last `lines` lines begin."""
-    at = log.position
+    """Where the last `lines` lines begin. In a panic."""
+    at = newest()
+    if not writing.take():
+        return at
     wanted = lines + 1
     while at > oldest():
         if log.ring[(at - 1) & (RING_SIZE - 1)] == NEWLINE:
             wanted -= 1
             if wanted == 0:
-                return at
+                break
         at -= 1
+    writing.give()
     return at

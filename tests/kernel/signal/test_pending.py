@@ -54,8 +54,7 @@ def test_exec_keeps_ignored_signals_and_resets_handlers() -> None:
     handlers.set(2, SigAction(1, 0, 0, 0))
     handlers.set(10, SigAction(0x1000, 0x4000000, 0x2000, 7))
     assert handlers.will_ignore(2) and not handlers.will_ignore(10) and handlers.will_ignore(17)
-    child = SignalHandlers()
-    child.copy_from(handlers)
+    child = handlers.copy()
     assert child.actions[9].handler == 0x1000 and child.actions[9].mask == 7
     child.reset_for_exec()
     assert child.actions[9].handler == 0

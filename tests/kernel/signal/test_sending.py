@@ -90,7 +90,7 @@ def test_signals_are_counted_for_all_processes_of_a_user(monkeypatch: pytest.Mon
 
 def test_process_1_gets_only_what_it_handles() -> None:
     group, (task,) = process()
-    group.flags |= UNKILLABLE
+    group.flags.fetch_or(UNKILLABLE)
     for signo in (Signal.SIGTERM, Signal.SIGKILL, Signal.SIGSTOP):
         send.send_group(group, signo, SigInfo(signo))
     assert group.pending.mask == 0
@@ -144,7 +144,7 @@ def test_sigkill_ends_every_thread_at_once_and_calls_a_stop_off() -> None:
 
 def test_a_kernel_thread_takes_no_signal() -> None:
     group, (task,) = process()
-    group.flags = KERNEL
+    group.flags.store(KERNEL)
     assert send.send_group(group, Signal.SIGKILL, SigInfo(9)) and send.send(task, 10, SigInfo(10))
     assert task.work.load() == 0 and task.flags.load() == 0 and group.pending.mask == 0
 

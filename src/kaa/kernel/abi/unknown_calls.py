@@ -47,7 +47,8 @@ told = Told()
 @cold
 def refuse(nr: u64) -> i64:
     """A call that this kernel does not have: -ENOSYS."""
-    name = program_name(machine.percpu.current())
+    called = program_name(machine.percpu.current())
+    name = called.text()
     name_hash: u64 = u64(5381)
     for character in name:
         name_hash = ((name_hash << 5) ^ (name_hash >> 27) ^ character) & 0xFFFF_FFFF_FFFF

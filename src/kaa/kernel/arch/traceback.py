@@ -190,21 +190,26 @@ def _show_context() -> None:
 
         task = machine.percpu.current()
         number = machine.percpu.cpu_id()
-        log.raw(f"CPU {number}, task {tasks.program_name(task)}, pid {task.pid}, cr3 {instructions.read_cr3():#x}")
+        name = tasks.program_name(task)
+        log.raw(f"CPU {number}, task {name.text()}, pid {task.pid}, cr3 {instructions.read_cr3():#x}")
     log.raw("Last lines of the log:")
 
 
 def _show_log(start: u64, end: u64) -> None:
     """The log's text between two positions."""
+    from kaa.kernel.arch.x86_64 import early_console
+
+    piece = Array[u8, 64]()
     at = start
     while at < end:
-        early = log.log.ring[at & (log.RING_SIZE - 1)]
-        from kaa.kernel.arch.x86_64 import early_console
-
-        if early == log.NEWLINE:
-            early_console.put(u8(13))
-        early_console.put(early)
-        at += 1
+        got = log.copy_from(at, piece[0 : min(end - at, 64)])
+        if got == 0:
+            return
+        for byte in piece[0:got]:
+            if byte == log.NEWLINE:
+                early_console.put(u8(13))
+            early_console.put(byte)
+        at += got
 
 
 class Panic:

@@ -225,4 +225,4 @@ def close_file(file: File) -> None:
 
 def descriptor_limit() -> u32:
     """The caller's RLIMIT_NOFILE."""
-    return u32(min(machine.percpu.current().group.limits.soft[RLIMIT_NOFILE], u64(MAXIMUM)))
+    return u32(min(machine.percpu.current().group.limits.soft[RLIMIT_NOFILE].load_relaxed(), u64(MAXIMUM)))

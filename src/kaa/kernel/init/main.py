@@ -113,7 +113,7 @@ def start_devices_of_the_processor() -> None:
 def announce() -> None:
     """The log's first lines."""
     memory = buddy.total_pages() // 256
-    log.info(f"Kaa: Python to ring 0. {memory} MiB of memory, TSC {clock.state.tsc_hz // 1_000_000} MHz")
+    log.info(f"Kaa: Python to ring 0. {memory} MiB of memory, TSC {clock.state.tsc_hz.load_relaxed() // 1_000_000} MHz")
     log.info(f"Command line: {command_line.text()}")
     if memory_map.info.initrd_size != 0:
         log.info(f"Initial archive: {memory_map.info.initrd_size} bytes at {memory_map.info.initrd:#x}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
-from kaa.lang import Array, inline, part, u64, usize
+from kaa.lang import Array, Guarded, Relaxed, inline, part, u64, usize
 from kaa.lang.unsafe import Unowned, address_of, move, zero
 
 CAPACITY: Final = 32
@@ -24,8 +24,10 @@ WORD: Final = 8
 class Range:
     """What can be in a RangeMap."""
 
-    start: u64
-    end: u64
+    start: Guarded[Relaxed[u64], "AddressSpace.lock"]
+    end: Guarded[Relaxed[u64], "AddressSpace.lock"]
+    """Walks over the areas of a file look without that lock; the bounds of those areas change under the walks' lock
+    too (mm/file_mappings.py)."""
 
     def __init__(self, start: u64, end: u64) -> None:
         self.start = start
@@ -99,7 +101,7 @@ class RangeMap(Generic[T]):
 
     leaves: list[Leaf[T]]
     count: usize
-    recent: Unowned[T | None] = None
+    recent: Relaxed[Unowned[T | None]] = None
     """The range found last. Never counted: removing a range forgets it. Look-ups beside each other all write it, one
     word: each takes what it finds into a local first, and what it finds is in the map, as changes are made alone."""
 

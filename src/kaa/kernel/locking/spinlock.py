@@ -24,7 +24,7 @@ from typing import Final
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import record
 from kaa.kernel.locking.spin_word import SpinWord
-from kaa.lang import acquires, cold, inline, lock, noinline, releases, u64
+from kaa.lang import Guarded, acquires, cold, inline, lock, noinline, releases, u64
 
 OPEN_SPINS: Final = 2000
 
@@ -99,7 +99,7 @@ class SpinLock(SpinWord):
 class ClosedWord(SpinWord):
     """A word that is held with interrupts off, and the holder's interrupt state."""
 
-    flags: u64 = 0
+    flags: Guarded[u64, "self"] = 0
 
     @noinline
     @cold

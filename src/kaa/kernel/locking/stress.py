@@ -43,10 +43,14 @@ choices = Choices()
 
 
 class Pair:
-    """Two numbers, equal unless somebody is in between."""
+    """Two numbers, equal unless somebody is in between: to see to that is the locks' part, each is atomic by itself."""
 
-    first: u64 = 0
-    second: u64 = 0
+    first: Atomic[u64]
+    second: Atomic[u64]
+
+    def __init__(self) -> None:
+        self.first = Atomic(0)
+        self.second = Atomic(0)
 
 
 class Table(RcuHead):
@@ -171,20 +175,20 @@ def dawdle(random: u64) -> None:
 def write_pair(random: u64) -> None:
     """Alone: change both numbers."""
     pair = arena.pair
-    assert pair.first == pair.second, "two are inside"
-    pair.first += 1
+    assert pair.first.load_relaxed() == pair.second.load_relaxed(), "two are inside"
+    pair.first.store_relaxed(pair.first.load_relaxed() + 1)
     dawdle(random)
-    assert pair.first == pair.second + 1, "somebody else came in"
-    pair.second += 1
+    assert pair.first.load_relaxed() == pair.second.load_relaxed() + 1, "somebody else came in"
+    pair.second.store_relaxed(pair.second.load_relaxed() + 1)
     arena.sections.fetch_add(1)
 
 
 @noinline
 def read_pair(random: u64) -> None:
     """Without writers: both numbers are equal."""
-    first = arena.pair.first
+    first = arena.pair.first.load_relaxed()
     dawdle(random)
-    assert first == arena.pair.second, "a writer is inside"
+    assert first == arena.pair.second.load_relaxed(), "a writer is inside"
 
 
 def nap(random: u64) -> None:
@@ -272,9 +276,9 @@ def try_seqlock(round: u64, random: u64) -> u64:
         return random
     while True:
         start = arena.seq.begin()
-        first = arena.pair.first
+        first = arena.pair.first.load_relaxed()
         dawdle(random)
-        second = arena.pair.second
+        second = arena.pair.second.load_relaxed()
         if not arena.seq.changed(start):
             break
     assert first == second, "a reader believed what a writer was changing"
@@ -398,7 +402,8 @@ def run(name: str, test: Callable[[u64, u64], u64]) -> None:
 
 def check_totals(name: str) -> None:
     """Both numbers were raised as often as sections were gone through."""
-    assert arena.pair.first == arena.sections.load() and arena.pair.second == arena.pair.first, "sections were lost"
+    first, second = arena.pair.first.load(), arena.pair.second.load()
+    assert first == arena.sections.load() and second == first, "sections were lost"
 
 
 def run_all() -> None:

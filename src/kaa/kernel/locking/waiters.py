@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spin_word import SpinWord
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Atomic, Guarded, acquires, inline, lock, releases, u32, u64
+from kaa.lang import Atomic, Guarded, Relaxed, acquires, inline, lock, releases, u32, u64
 from kaa.lang.unsafe import Unowned, address_of
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ beside what the owner's processor writes all the time."""
 class Waiter:
     """A place in a wait queue: made by each task for itself, or one per polled queue. `notify` may be overridden."""
 
-    task: Unowned[Task | None] = None
-    queue: Unowned[Queue | None] = None
-    next: Unowned[Waiter | None] = None
-    previous: Unowned[Waiter | None] = None
-    exclusive: bool = False
-    woken: bool = False
+    task: Guarded[Unowned[Task | None], "Queue | Line | current()"] = None
+    queue: Guarded[Unowned[Queue | None], "Queue | Line | current()"] = None
+    next: Guarded[Unowned[Waiter | None], "Queue | Line | current()"] = None
+    previous: Guarded[Unowned[Waiter | None], "Queue | Line | current()"] = None
+    exclusive: Guarded[bool, "Queue | Line | current()"] = False
+    woken: Guarded[Relaxed[bool], "Queue | Line | current()"] = False
     """Set by the waker; cleared by who waits."""
 
     def __init__(self, task: Task | None = None) -> None:
@@ -64,7 +64,7 @@ class Waiter:
 class Queue(IrqSpinLock):
     """Waiters in order of arrival, any of which may leave; under the queue itself as lock."""
 
-    first: Unowned[Waiter | None] = None
+    first: Guarded[Relaxed[Unowned[Waiter | None]], "self"] = None
     last: Guarded[Unowned[Waiter | None], "self"] = None
 
     @inline
@@ -101,8 +101,8 @@ class Line(SpinWord):
 
     spinning: Atomic[u32]
     """1 while a task spins for the sleeping lock instead of standing here: one at a time."""
-    first: Unowned[Waiter | None] = None
-    last: Unowned[Waiter | None] = None
+    first: Guarded[Unowned[Waiter | None], "self"] = None
+    last: Guarded[Unowned[Waiter | None], "self"] = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.space_accounts import Accounts
 from kaa.kernel.mm.vma import GROWS_DOWN, SHARED, WRITE, Vma
 from kaa.kernel.process.limits import limit
-from kaa.lang import Atomic, Bytes, Guarded, Slice, inline, u8, u32, u64, usize
+from kaa.lang import Atomic, Bytes, Guarded, Relaxed, Slice, inline, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -43,11 +43,11 @@ class AddressSpace(Accounts):
     table_lock: Final[SpinLock]
     page_table: Final[machine.paging.PageTable]
     areas: Final[RangeMap[Vma]]
-    executable: File | None = None
+    executable: Guarded[File | None, "lock"] = None
     """/proc/PID/exe; set by execve."""
 
     # Layout, set by execve: proc(5), /proc/PID/stat.
-    map_top: u64
+    map_top: Guarded[u64, "lock"]
     """mmap chooses addresses from here downwards."""
     packed_from: Guarded[u64, "lock"] = 0
     """Between here and `map_top` every hole is smaller than `packed_holes`; 0: not known."""
@@ -56,16 +56,16 @@ class AddressSpace(Accounts):
     end_code: u64 = 0
     start_data: u64 = 0
     end_data: u64 = 0
-    start_break: u64 = 0
-    program_break: u64 = 0
-    start_stack: u64 = 0
-    argument_start: u64 = 0
-    argument_end: u64 = 0
-    environment_start: u64 = 0
-    environment_end: u64 = 0
+    start_break: Guarded[Relaxed[u64], "lock"] = 0
+    program_break: Guarded[Relaxed[u64], "lock"] = 0
+    start_stack: Guarded[Relaxed[u64], "lock"] = 0
+    argument_start: Guarded[Relaxed[u64], "lock"] = 0
+    argument_end: Guarded[Relaxed[u64], "lock"] = 0
+    environment_start: Guarded[Relaxed[u64], "lock"] = 0
+    environment_end: Guarded[Relaxed[u64], "lock"] = 0
     auxv_address: u64 = 0
     auxv_size: u64 = 0
-    vdso_address: u64 = 0
+    vdso_address: Guarded[Relaxed[u64], "lock"] = 0
     future_flags: Guarded[u32, "lock"] = 0
     """LOCKED after mlockall(MCL_FUTURE)."""
     membarrier: Atomic[u32]
@@ -166,28 +166,40 @@ class AddressSpace(Accounts):
 
     def find_gap(self, length: u64) -> u64:
         """An address where `length` bytes are free, as mmap would choose. Raises MemoryError."""
-        return mapping.choose(self, length)
+        with self.lock.read():
+            return mapping.choose(self, length)
 
     def set_break_start(self, address: u64) -> None:
         """The program ends here; brk(2) starts at the next page."""
-        self.start_break = (address + (PAGE_SIZE - 1)) & PAGE_MASK
-        self.program_break = self.start_break
+        start = (address + (PAGE_SIZE - 1)) & PAGE_MASK
+        with self.lock.write():
+            self.start_break = start
+            self.program_break = start
 
     def map_vdso(self) -> u64:
         """Show the vDSO: its data page, then its code, in one area each. Gives the address of the code
         (AT_SYSINFO_EHDR). Raises MemoryError."""
         return mapping.map_vdso(self)
 
-    def note_strings(self, base: u64, environment: u64, end: u64) -> None:
-        """Where the stack holds arguments and environment: offsets from `base`. For /proc/PID/cmdline and environ."""
-        self.argument_start = base
-        self.argument_end = base + environment
-        self.environment_start = base + environment
-        self.environment_end = base + end
-        self.start_stack = base
+    def note_program(self, file: File, base: u64, environment: u64, end: u64) -> None:
+        """The program's file, and where the stack holds arguments and environment: offsets from `base`. For
+        /proc/PID/exe, cmdline and environ."""
+        with self.lock.write():
+            self.executable = file
+            self.argument_start = base
+            self.argument_end = base + environment
+            self.environment_start = base + environment
+            self.environment_end = base + end
+            self.start_stack = base
+
+    def program(self) -> File | None:
+        """The program's file."""
+        with self.lock.read():
+            return self.executable
 
     def place_below_stack(self, top: u64) -> None:
-        """mmap chooses below the room that the stack may grow to: its limit, within [128 MiB, 5/6 of user space]."""
+        """mmap chooses below the room that the stack may grow to: its limit, within [128 MiB, 5/6 of user space]. Under
+        `lock`, writing."""
         room = min(max(limit(Resource.RLIMIT_STACK), 128 << 20), USER_END // 6 * 5)
         self.map_top = (top - min(room + (1 << 20), top // 6 * 5)) & PAGE_MASK
         self.packed_from = 0

@@ -388,10 +388,12 @@ def free_pages_count() -> u64:
     from kaa.kernel.sched import cpu
 
     total = zone.free.load_relaxed()
+    machine.percpu.preempt_disable()
     for number in range(cpu.MAX_CPUS):
         other = cpu.get(u32(number))
         if other is not None:
             total += other.pages.depth()
+    machine.percpu.preempt_enable()
     return total
 
 

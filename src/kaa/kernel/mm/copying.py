@@ -86,24 +86,22 @@ def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
 
 
 def _copy_entries(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
-    """The child's table has no other user yet: the parent's lock is enough. It is given up for each table, so that
-    preemption is not off for long and that memory for the child's can be made. Should that run out, what was copied is
-    counted, and the child's end undoes it."""
-    start = vma.start
-    while True:
-        with parent.table_lock:
-            start = parent.page_table.next_table(start, vma.end)
-        if start == vma.end:
-            return
-        child.page_table.reserve(start)
+    """Truncate may be walking the child's table too, for the areas that it has already: so both tables' locks are held,
+    the child's first. They are given up after each table, so that preemption is not off for long. Should memory for the
+    child's run out, what was copied is counted, and the child's end undoes it."""
+    with parent.table_lock:
+        start = parent.page_table.next_table(vma.start, vma.end)
+    while start != vma.end:
         stop = min(vma.end, (start | (pages.TABLE_SPAN - 1)) + 1)
-        with parent.table_lock:
-            _copy_table(parent, child, start, stop)
-        start = stop
+        with child.table_lock:
+            child.page_table.reserve(start)
+            with parent.table_lock.nested():
+                _copy_table(parent, child, start, stop)
+                start = parent.page_table.next_table(stop, vma.end)
 
 
 def _copy_table(parent: AddressSpace, child: AddressSpace, start: u64, stop: u64) -> None:
-    """The entries of one table, which the child has already. Under the parent's `table_lock`."""
+    """The entries of one table, which the child has already. Under the `table_lock` of both."""
     private: u64 = 0
     cached: u64 = 0
     for entry in parent.page_table.copy_range(child.page_table, start, stop, False):

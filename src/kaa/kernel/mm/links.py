@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.lib.range_map import Range
 from kaa.kernel.mm.frame import page
-from kaa.lang import borrowed, u64
+from kaa.lang import Guarded, borrowed, u64
 from kaa.lang.unsafe import Unowned, address_of, class_at
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class CacheLinks:
     owner: Unowned[Inode | None]
     """The inode that the cache is part of, which outlives it: whoever uses the cache holds the inode, or a file or area
     that holds it."""
-    sharers: Unowned[Vma | None] = None
+    sharers: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     """First of the areas that map it (file_mappings.py), under `areas_lock`. They take themselves off before they
     die."""
 
@@ -37,8 +37,8 @@ class AreaLinks(Range):
 
     space: Unowned[AddressSpace | None] = None
     """The address space that it is in; lives longer."""
-    next_sharer: Unowned[Vma | None] = None
-    previous_sharer: Unowned[Vma | None] = None
+    next_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
+    previous_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     """Neighbours among the areas of one cache, under its `areas_lock`."""
 
 

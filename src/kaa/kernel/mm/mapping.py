@@ -340,12 +340,13 @@ def map_vdso(space: AddressSpace) -> u64:
     """Data page, then code pages, one area each since their frames are apart. Gives where the code is. Raises
     MemoryError."""
     count = u64(machine.elf.VDSO_PAGES)
-    start = choose(space, count << PAGE_SHIFT)
+    start = space.find_gap(count << PAGE_SHIFT)
     for index in range(count):
         prot = Prot.READ if index == 0 else Prot.READ | Prot.EXEC
         map_special(space, start + (index << PAGE_SHIFT), machine.elf.vdso_page(index), u64(1), prot)
-    space.vdso_address = start + machine.elf.VDSO_CODE_OFFSET
-    return space.vdso_address
+    with space.lock.write():
+        space.vdso_address = start + machine.elf.VDSO_CODE_OFFSET
+    return start + machine.elf.VDSO_CODE_OFFSET
 
 
 @syscall(x86_64=9, arm64=222)

@@ -3,7 +3,8 @@
 "Magazines and Vmem", USENIX 2001). Used with interrupts off, by its processor alone: no lock, no locked instruction.
 
 Who gives an object or a frame back keeps it, wherever it came from. What is too much goes to the shared lists by
-batches, and all of it when memory is short (`buddy.drain_everywhere`).
+batches, and all of it when memory is short (`buddy.drain_everywhere`). Only who adds a count up over all processors
+looks at another's, which may be changing: preemption is off meanwhile, so that the sum is of one moment, nearly.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ class ObjectLists:
 
     heads: PerCpu[Array[u64, 22]]
     counts: PerCpu[Array[u32, 22]]
-    live: Array[u32, 512]
-    buffers: u64
-    bytes: u64
+    live: PerCpu[Array[u32, 512]]
+    buffers: PerCpu[u64]
+    bytes: PerCpu[u64]
 
     def __init__(self) -> None:
         self.heads = Array[u64, 22]()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.mman import Prot
 from kaa.kernel.mm.links import AreaLinks
-from kaa.lang import Atomic, inline, u32, u64
+from kaa.lang import Atomic, Guarded, Relaxed, inline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -61,7 +61,7 @@ class VmFlags:
 class Vma(AreaLinks):
     """One area: [start, end), whole pages."""
 
-    flags: u32
+    flags: Guarded[Relaxed[u32], "AddressSpace.lock"]
     offset: u64
     """Byte offset in the file (or shared memory) that `start` shows."""
     file: File | None

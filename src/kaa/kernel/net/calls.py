@@ -42,7 +42,8 @@ def socket_of(fd: Fd) -> UnixSocket:
 @cold
 def refuse_family(family: i32) -> None:
     """One log line per program, and OSError(EAFNOSUPPORT)."""
-    name = tasks.program_name(machine.percpu.current())
+    called = tasks.program_name(machine.percpu.current())
+    name = called.text()
     hash_: u64 = u64(u32(family))
     for character in name:
         hash_ = (hash_ * 31 + character) & 0xFFFF_FFFF

@@ -75,9 +75,20 @@ def group_usage(group: ThreadGroup) -> Usage:
         while thread is not None:
             add_task(total, thread)
             thread = thread.next_thread
+    total.peak_resident = group.peak_resident.load_relaxed()
     mm = None if leader is None else foreign.memory_of(leader)
     if mm is not None:
         total.peak_resident = max(total.peak_resident, resident_kib(mm))
+    return total
+
+
+def children_usage(group: ThreadGroup) -> Usage:
+    """What its children that were waited for have used, and theirs. Raises MemoryError."""
+    from kaa.kernel.process import tree
+
+    total = Usage()
+    with tree.lock:
+        total.add(group.children_usage)
     return total
 
 

@@ -66,7 +66,7 @@ def initialise() -> None:
     system.idle_group = group
     task = _idle_task(group)
     group.leader = task
-    group.flags = KERNEL
+    group.flags.store_relaxed(KERNEL)
     machine.percpu.here().run_queue.set_idle(task)
     machine.percpu.set_current(task)
 

@@ -131,16 +131,17 @@ def _leave_old(task: Task, mm: AddressSpace, old: AddressSpace | None) -> None:
     """What the thread owes to others in the old memory, as at its end: robust futexes and the word at
     clear_child_tid."""
     shared = (task.flags.load() & SHARES_MEMORY) != 0 and task.clear_child_tid != 0
-    if old is None or not (shared or task.robust_list != 0 or task.owned_locks is not None):
+    if old is None:
         return
-    _leave(task, old)
-    if task.robust_list != 0:
-        robust.release(task)
-    futex_pi.leave(task)
-    task.locks_closed = False
-    if shared:
-        robust.clear_tid(task)
-    _enter(task, mm)
+    if shared or task.robust_list != 0 or not futex_pi.close(task):
+        _leave(task, old)
+        if task.robust_list != 0:
+            robust.release(task)
+        futex_pi.leave(task)
+        if shared:
+            robust.clear_tid(task)
+        _enter(task, mm)
+    futex_pi.reopen(task)
 
 
 def _enter(task: Task, mm: AddressSpace) -> AddressSpace | None:
@@ -169,7 +170,8 @@ def _fill(task: Task, mm: AddressSpace, found: Program, arguments: Arguments, la
     top: u64 = STACK_TOP
     if randomize:
         top -= (random.word() & 0x3FFFF) << 12
-    mm.place_below_stack(top)
+    with mm.lock.write():
+        mm.place_below_stack(top)
     _map_stack(mm, top, found.elf, arguments)
     base: u64 = MOVABLE_BASE
     if randomize:
@@ -184,8 +186,8 @@ def _fill(task: Task, mm: AddressSpace, found: Program, arguments: Arguments, la
     layout.vdso = mm.map_vdso()
     exec_stack.plan(layout, arguments, top - ((random.word() & 0x1FF) << 4 if randomize else u64(0)))
     exec_stack.write(layout, arguments, found.elf, who)
-    mm.executable = found.elf.file
-    mm.note_strings(layout.strings, arguments.starts[arguments.argument_count], u32(arguments.file_name_start()))
+    environment = arguments.starts[arguments.argument_count]
+    mm.note_program(found.elf.file, layout.strings, environment, u32(arguments.file_name_start()))
 
 
 def _map_stack(mm: AddressSpace, top: u64, elf: ElfFile, arguments: Arguments) -> None:
@@ -213,7 +215,7 @@ def _commit(task: Task, found: Program, layout: Layout, who: Credentials) -> Non
     posix_timer.delete_all(group)
     with group.signal_lock:
         group.handlers.reset_for_exec()
-        group.flags |= EXECED
+    group.flags.fetch_or(EXECED)
     task.set_name(base_name(found.file_name))
     task.files.close_on_exec()
     machine.context.reset_fpu(task)

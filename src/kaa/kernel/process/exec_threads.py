@@ -21,7 +21,7 @@ def be_alone(task: Task) -> None:
     group = task.group
     with tree.lock:
         with group.signal_lock:
-            if group.group_exit or group.is_execing or (task.flags.load() & DYING) != 0:
+            if group.group_exit.load_relaxed() or group.is_execing or (task.flags.load() & DYING) != 0:
                 raise RestartAlways
             group.exec_task = task
             group.is_execing = True

@@ -53,14 +53,14 @@ def begin_group_exit(group: ThreadGroup, status: i32) -> None:
     """Let every thread of the process end, with this wait status unless one was set before. A thread that another's
     execve(2) is ending cannot take the process with it; a fatal signal can."""
     with group.signal_lock:
-        if not group.group_exit and (not group.is_execing or (status & 0x7F) != 0):
+        if not group.group_exit.load_relaxed() and (not group.is_execing or (status & 0x7F) != 0):
             end_group(group, status)
 
 
 def end_group(group: ThreadGroup, status: i32) -> None:
     """The same under `signal_lock`, when nothing has ended the process yet."""
-    group.group_exit = True
     group.group_exit_status = status
+    group.group_exit.store_release(True)
     stop.cancel(group)
     kill_threads(group, None)
 
@@ -77,7 +77,8 @@ def kill_threads(group: ThreadGroup, survivor: Task | None) -> None:
 
 def status_of(task: Task) -> i32:
     """The wait status a dying thread leaves: the group's, when that ends as a whole."""
-    return task.group.group_exit_status if task.group.group_exit else task.exit_code
+    group = task.group
+    return group.group_exit_status if group.group_exit.load_acquire() else task.exit_code
 
 
 @trusted("context", "the last switch: nobody wakes a dead task, and it holds nothing")
@@ -100,10 +101,11 @@ def _exit_parts(task: Task, status: i32) -> None:
     last = _announce(task)
     if last:
         _check_init(task, status)
-        _stop_timers(task.group)
+        if task.group.has_timers.load_relaxed():
+            _stop_timers(task.group)
     _leave_memory(task)
     _leave_files(task)
-    if last:
+    if last and job_control.is_session_leader(task.group):
         job_control.disassociate(task.group)
     _leave_tree(task)
 
@@ -116,9 +118,9 @@ def _announce(task: Task) -> bool:
         task.flags.fetch_or(EXITING | DYING)
         group.live_threads -= 1
         last = group.live_threads == 0
-        if last and not group.group_exit:
-            group.group_exit = True
+        if last and not group.group_exit.load_relaxed():
             group.group_exit_status = task.exit_code
+            group.group_exit.store_release(True)
         if (task.flags.load() & STOP_WANTED) != 0:
             task.flags.fetch_and(~u32(STOP_WANTED))
             told = stop.leave_pending(group)
@@ -162,8 +164,7 @@ def _leave_memory(task: Task) -> None:
     futex_pi.leave(task)
     if task.clear_child_tid != 0 and (task.flags.load() & SHARES_MEMORY) != 0:
         robust.clear_tid(task)
-    usage = task.group.usage
-    usage.peak_resident = max(usage.peak_resident, accounting.resident_kib(mm))
+    task.group.note_peak(accounting.resident_kib(mm))
     foreign.replace_memory(task, None)
     fork.release_vfork_parent(task)
 
@@ -205,9 +206,10 @@ def _become_zombie(group: ThreadGroup) -> None:
     """The whole process is dead: hand its children on, tell its parent, and wait to be reaped. Under `tree.lock`."""
     leader = group.leader
     assert leader is not None
-    accounting.add_task(group.usage, leader)
     group.exit_status = group.group_exit_status
     with group.signal_lock:
+        accounting.add_task(group.usage, leader)
+        group.usage.peak_resident = group.peak_resident.load_relaxed()
         group.handlers.users.fetch_sub(1)
     reparent.children_of(group)
     reparent.tell_orphaned_group(group)

@@ -58,14 +58,10 @@ def clone_task(request: CloneRequest) -> i32:
     number = child.pid
     if (flags & Clone.CLONE_PARENT_SETTID) != 0:
         _store_quietly(request.parent_tid, number)
-    if (flags & Clone.CLONE_VFORK) == 0:
-        core.start(child)
-        return number
-    child.vfork_parent = parent.pid
-    child.flags.fetch_or(VFORKED)
     core.start(child)
-    del child
-    _wait_for_vfork(parent, number)
+    if (flags & Clone.CLONE_VFORK) != 0:
+        del child
+        _wait_for_vfork(parent, number)
     return number
 
 
@@ -81,7 +77,7 @@ def check_flags(flags: u64) -> None:
         raise OSError(errno.EINVAL)
     if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0 and (flags & Clone.CLONE_SIGHAND) != 0:
         raise OSError(errno.EINVAL)
-    if (flags & Clone.CLONE_PARENT) != 0 and (machine.percpu.current().group.flags & UNKILLABLE) != 0:
+    if (flags & Clone.CLONE_PARENT) != 0 and (machine.percpu.current().group.flags.load_relaxed() & UNKILLABLE) != 0:
         raise OSError(errno.EINVAL)
 
 
@@ -175,7 +171,7 @@ def check_task_limit(parent: Task) -> None:
 
     count = u64(pids.table.count.load_relaxed())
     who = parent.credentials
-    limit = parent.group.limits.soft[Resource.RLIMIT_NPROC]
+    limit = parent.group.limits.soft[Resource.RLIMIT_NPROC].load_relaxed()
     if count >= limit and who.uid != 0 and not who.capable(u32(credentials.Capability.CAP_SYS_RESOURCE)):
         if not who.capable(u32(credentials.Capability.CAP_SYS_ADMIN)) and _tasks_of(who.uid) >= limit:
             raise OSError(errno.EAGAIN)
@@ -201,7 +197,9 @@ def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:
     origin = parent.group
     handlers = _shared_handlers(origin) if (flags & Clone.CLONE_SIGHAND) != 0 else handlers_copy(origin)
     if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0:
+        saved = machine.irq.save()
         handlers.reset_for_exec()
+        machine.irq.restore(saved)
     group = ThreadGroup(number, handlers)
     with origin.signal_lock:
         group.limits.copy_from(origin.limits)
@@ -217,15 +215,13 @@ def _shared_handlers(group: ThreadGroup) -> SignalHandlers:
 
 def handlers_copy(group: ThreadGroup) -> SignalHandlers:
     """A process's signal handlers, for another to have. Raises MemoryError."""
-    fresh = SignalHandlers()
-    with group.signal_lock:
-        fresh.copy_from(group.handlers)
-    return fresh
+    return _shared_handlers(group).copy()
 
 
 def _inherit(child: Task, parent: Task) -> None:
     """The words that a child has from its parent."""
-    child.comm[:].copy_from(parent.comm[:])
+    child.name_low = parent.name_low
+    child.name_high = parent.name_high
     child.flags.store(FORKED_NO_EXEC)
     child.blocked = parent.blocked
     child.personality = parent.personality
@@ -250,6 +246,9 @@ def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:
         child.flags.fetch_or(SHARES_MEMORY)
         if (flags & Clone.CLONE_VFORK) == 0:
             parent.flags.fetch_or(SHARES_MEMORY)
+    if (flags & Clone.CLONE_VFORK) != 0:
+        child.vfork_parent = parent.pid
+        child.flags.fetch_or(VFORKED)
     if (flags & (Clone.CLONE_VM | Clone.CLONE_VFORK)) != Clone.CLONE_VM:
         child.alternate_sp = parent.alternate_sp
         child.alternate_size = parent.alternate_size
@@ -279,6 +278,7 @@ def _publish(child: Task, parent: Task, request: CloneRequest) -> None:
     """Give the finished child its place. Raises RestartAlways when a signal came, OSError(EAGAIN) when the caller
     dies."""
     flags = request.flags
+    child.finished()
     with tree.lock:
         group = child.group
         if (flags & Clone.CLONE_THREAD) != 0:

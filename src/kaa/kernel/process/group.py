@@ -15,7 +15,7 @@ from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.process.limits import Limits
 from kaa.kernel.signal.pending import PendingSignals
-from kaa.lang import Guarded, i32, u32, u64
+from kaa.lang import Array, Atomic, Guarded, Relaxed, i32, part, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.tty.tty import Tty
@@ -45,6 +45,7 @@ JOB_STOP_REPORTED: Final = 2
 JOB_CONTINUED: Final = 4
 
 
+@part
 class Usage:
     """What struct rusage counts; ns for times."""
 
@@ -81,81 +82,93 @@ class ThreadGroup:
     """A process."""
 
     tgid: Final[i32]
-    # Under signal_lock.
-    flags: u32
+    flags: Atomic[u32]
 
     # -- tree
-    # These are one word each, which others may read without the lock.
-    state: u32
+    state: Guarded[Relaxed[u32], "tree.lock"]
     # Number of the parent (getppid(2)), of the process group, of the session; 0 for none.
-    parent_id: i32
-    group_id: i32
-    session_id: i32
-    thread_count: u32
-    leader: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
+    parent_id: Guarded[Relaxed[i32], "tree.lock"]
+    group_id: Guarded[Relaxed[i32], "tree.lock"]
+    session_id: Guarded[Relaxed[i32], "tree.lock"]
+    thread_count: Guarded[Relaxed[u32], "tree.lock & signal_lock"]
+    leader: Guarded[Task | None, "tree.lock"]
     # All threads that are not dead, through Task.next_thread, the leader first (and it stays when it is dead). Changed
     # under `tree.lock` too.
-    first_thread: Guarded[Task | None, "signal_lock"]  # noqa: F821, UP037
+    first_thread: Guarded[Task | None, "signal_lock"]
     # Threads that have not begun to end.
-    live_threads: u32
+    live_threads: Guarded[u32, "signal_lock"]
     # The leader has ended and waits for the other threads, to be a zombie.
-    leader_done: bool
-    parent: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    leader_done: Guarded[bool, "tree.lock"]
+    parent: Guarded[ThreadGroup | None, "tree.lock"]
     # The thread that forked this process: __WNOTHREAD.
-    parent_thread: i32
-    first_child: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    next_sibling: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    previous_sibling: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    process_group: Guarded[Pid | None, "tree.lock"]  # noqa: F821, UP037
-    next_in_group: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    previous_in_group: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    session: Guarded[Pid | None, "tree.lock"]  # noqa: F821, UP037
-    next_in_session: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    previous_in_session: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
-    tty: Guarded[Tty | None, "tree.lock"]  # noqa: F821, UP037
-    exit_signal: i32
+    parent_thread: Guarded[i32, "tree.lock"]
+    first_child: Guarded[ThreadGroup | None, "tree.lock"]
+    next_sibling: Guarded[ThreadGroup | None, "tree.lock"]
+    previous_sibling: Guarded[ThreadGroup | None, "tree.lock"]
+    process_group: Guarded[Pid | None, "tree.lock"]
+    next_in_group: Guarded[ThreadGroup | None, "tree.lock"]
+    previous_in_group: Guarded[ThreadGroup | None, "tree.lock"]
+    session: Guarded[Pid | None, "tree.lock"]
+    next_in_session: Guarded[ThreadGroup | None, "tree.lock"]
+    previous_in_session: Guarded[ThreadGroup | None, "tree.lock"]
+    tty: Guarded[Tty | None, "tree.lock"]
+    exit_signal: Guarded[i32, "tree.lock"]
     # wait status once a zombie
-    exit_status: i32
+    exit_status: Guarded[i32, "tree.lock"]
     child_waiters: Final[WaitQueue]
 
     # -- signals
     signal_lock: Final[IrqSpinLock]
     pending: Final[PendingSignals]
     # Shared with other processes only by CLONE_SIGHAND without CLONE_THREAD, until execve(2).
-    handlers: Guarded[SignalHandlers, "signal_lock"]  # noqa: F821, UP037
+    handlers: Guarded[SignalHandlers, "signal_lock"]
     # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
-    group_exit: bool
-    group_exit_status: i32
+    group_exit: Guarded[Atomic[bool], "signal_lock"]
+    # Written before group_exit is.
+    group_exit_status: Guarded[Relaxed[i32], "signal_lock"]
     # The thread that execs while the others die; and that there is one.
-    exec_task: Guarded[Task | None, "tree.lock"]  # noqa: F821, UP037
-    is_execing: Guarded[bool, "signal_lock"]  # noqa: F821, UP037
-    job: u32
-    job_status: i32
-    stop_signal: i32
+    exec_task: Guarded[Task | None, "tree.lock"]
+    is_execing: Guarded[bool, "signal_lock"]
+    job: Guarded[u32, "signal_lock"]
+    stop_signal: Guarded[i32, "signal_lock"]
     # Threads that have still to stop before the parent is told.
-    stop_pending: u32
-    stopped: bool
+    stop_pending: Guarded[u32, "signal_lock"]
+    stopped: Guarded[Relaxed[bool], "signal_lock"]
     # The parent has still to be told of SIGCONT.
-    job_notify: bool
+    job_notify: Guarded[Relaxed[bool], "signal_lock"]
     # Woken when a signal that signalfd may read arrives.
     signalfd_waiters: Final[WaitQueue]
 
-    # -- limits and accounts; single words, written by the process's threads
+    # -- limits and accounts
     limits: Final[Limits]
-    usage: Final[Usage]
-    children_usage: Final[Usage]
+    # Of the threads that have ended, and of children that were waited for.
+    usage: Guarded[Usage, "tree.lock & signal_lock"]
+    children_usage: Guarded[Usage, "tree.lock"]
+    # KiB of any memory that it had.
+    peak_resident: Atomic[u64]
     start_time: u64
-    cpu_timers: u32
-    real_timer: IntervalTimer | None
-    virtual_timer: IntervalTimer | None
-    profile_timer: IntervalTimer | None
-    posix_timers: PosixTimers | None
-    oom_score_adjust: i32
+    # How many things count the process's processor time (time/cpu_timer.py).
+    cpu_timers: Guarded[Atomic[u32], "signal_lock"]
+    # It has ever set a timer.
+    has_timers: Atomic[bool]
+    # Made when first set, and as long as the process.
+    real_timer: Guarded[IntervalTimer | None, "signal_lock"]
+    posix_timers: Guarded[PosixTimers | None, "signal_lock"]
+    # ITIMER_VIRTUAL and ITIMER_PROF (time/interval.py): ns of processor time; 0: not set.
+    count_deadlines: Array[Atomic[u64], 2]
+    count_intervals: Array[Atomic[u64], 2]
+    oom_score_adjust: Relaxed[i32]
+
+    def note_peak(self, resident: u64) -> None:
+        """A thread gives memory up of which so many KiB are resident."""
+        seen = self.peak_resident.load_relaxed()
+        while resident > seen and not self.peak_resident.compare_exchange(seen, resident):
+            seen = self.peak_resident.load_relaxed()
 
     def __init__(self, tgid: i32, handlers: SignalHandlers) -> None:
         self.handlers = handlers
         self.tgid = tgid
-        self.flags = 0
+        self.flags = Atomic(0)
         self.signal_lock = IrqSpinLock("signals")
         self.pending = PendingSignals()
         self.child_waiters = WaitQueue()
@@ -193,12 +206,11 @@ class ThreadGroup:
         self.exit_status = 0
 
     def _blank_signals(self) -> None:
-        self.group_exit = False
+        self.group_exit = Atomic(False)
         self.group_exit_status = 0
         self.exec_task = None
         self.is_execing = False
         self.job = 0
-        self.job_status = 0
         self.stop_signal = 0
         self.stop_pending = 0
         self.stopped = False
@@ -206,9 +218,11 @@ class ThreadGroup:
 
     def _blank_timers(self) -> None:
         self.start_time = 0
-        self.cpu_timers = 0
+        self.peak_resident = Atomic(0)
+        self.cpu_timers = Atomic(0)
+        self.has_timers = Atomic(False)
         self.real_timer = None
-        self.virtual_timer = None
-        self.profile_timer = None
         self.posix_timers = None
+        self.count_deadlines = Array[Atomic[u64], 2]()
+        self.count_intervals = Array[Atomic[u64], 2]()
         self.oom_score_adjust = 0

@@ -2,7 +2,7 @@
 """A process's resource limits and the calls that read and set them (getrlimit(2)).
 
 Each is one pair of words, changed and told together under the group's `signal_lock`; who enforces a limit, where the
-resource is, takes the soft one without.
+resource is, looks at the soft one without.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kaa.kernel.abi.resource import INFINITY, RESOURCES, Resource, RLimit
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import Array, i32, u32, u64
+from kaa.lang import Array, Atomic, Guarded, i32, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.group import ThreadGroup
@@ -27,16 +27,17 @@ MEBIBYTE: Final = 1 << 20
 class Limits:
     """Sixteen soft and hard limits."""
 
-    soft: Array[u64, 16]
-    hard: Array[u64, 16]
+    soft: Array[Atomic[u64], 16]
+    hard: Guarded[Array[u64, 16], "ThreadGroup.signal_lock"]
 
     def __init__(self) -> None:
-        self.soft = Array[u64, 16]()
+        self.soft = Array[Atomic[u64], 16]()
         self.hard = Array[u64, 16]()
 
     def copy_from(self, other: Limits) -> None:
         """Take over another process's limits (fork)."""
-        self.soft[:].copy_from(other.soft[:])
+        for resource in range(RESOURCES):
+            self.soft[resource].store_relaxed(other.soft[resource].load_relaxed())
         self.hard[:].copy_from(other.hard[:])
 
     def set_defaults(self) -> None:
@@ -54,13 +55,13 @@ class Limits:
         self._set(Resource.RLIMIT_RTPRIO, 0, 0)
 
     def _set(self, resource: u32, soft: u64, hard: u64) -> None:
-        self.soft[resource] = soft
+        self.soft[resource].store_relaxed(soft)
         self.hard[resource] = hard
 
 
 def limit(resource: u32) -> u64:
     """The caller's soft limit."""
-    return machine.percpu.current().group.limits.soft[resource]
+    return machine.percpu.current().group.limits.soft[resource].load_relaxed()
 
 
 def _change(group: ThreadGroup, resource: u32, wanted: RLimit, privileged: bool) -> None:
@@ -71,14 +72,14 @@ def _change(group: ThreadGroup, resource: u32, wanted: RLimit, privileged: bool)
         raise OSError(errno.EPERM)
     if wanted.hard > limits.hard[resource] and not privileged:
         raise OSError(errno.EPERM)
-    limits.soft[resource] = wanted.soft
+    limits.soft[resource].store_relaxed(wanted.soft)
     limits.hard[resource] = wanted.hard
 
 
-def _tell(group: ThreadGroup, resource: u32) -> RLimit:
+def of(group: ThreadGroup, resource: u32) -> RLimit:
     """Soft and hard limit as they stand together."""
     with group.signal_lock:
-        return RLimit(group.limits.soft[resource], group.limits.hard[resource])
+        return RLimit(group.limits.soft[resource].load_relaxed(), group.limits.hard[resource])
 
 
 def change(group: ThreadGroup, resource: u32, wanted: RLimit) -> None:
@@ -118,7 +119,7 @@ def prlimit64(pid: i32, resource: u32, new_limit: UserPtr[RLimit], old_limit: Us
     group = _target(pid)
     if resource >= RESOURCES:
         raise OSError(errno.EINVAL)
-    before = _tell(group, resource)
+    before = of(group, resource)
     if not new_limit.is_null():
         change(group, resource, wanted)
     if not old_limit.is_null():
@@ -130,7 +131,7 @@ def getrlimit(resource: u32, into: UserPtr[RLimit]) -> None:
     """getrlimit(2): the caller's soft and hard limit."""
     if resource >= RESOURCES:
         raise OSError(errno.EINVAL)
-    into.write(_tell(machine.percpu.current().group, resource))
+    into.write(of(machine.percpu.current().group, resource))
 
 
 @syscall(x86_64=160, arm64=164)

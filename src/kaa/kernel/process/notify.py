@@ -7,7 +7,7 @@ from kaa.kernel.abi.signal import SIG_IGN, SIGNAL_COUNT, Code, SigAction, SigInf
 from kaa.kernel.process import accounting, foreign, tree
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.signal import send
-from kaa.lang import copy, i32, u64
+from kaa.lang import i32, u64
 
 
 def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
@@ -43,8 +43,10 @@ def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
 
 def _disposition(parent: ThreadGroup) -> SigAction:
     """What the parent does with SIGCHLD, now."""
+    action = SigAction()
     with parent.signal_lock:
-        return copy(parent.handlers.actions[Signal.SIGCHLD - 1])
+        parent.handlers.get(i32(Signal.SIGCHLD), action)
+    return action
 
 
 def _child_info(group: ThreadGroup, signo: i32, code: i32, status: i32) -> SigInfo:

@@ -34,10 +34,10 @@ class Pid(RcuHead):
     number: Final[i32]
     task: Rcu[Task | None]
     # The process group and the session of this number, as lists through ThreadGroup.
-    group_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    group_first: Guarded[ThreadGroup | None, "tree.lock"]
     # Who waits for the end of what is called so (process/pidfd.py); made with the first descriptor.
-    watchers: Guarded[WaitQueue | None, "tree.lock"]  # noqa: F821, UP037
-    session_first: Guarded[ThreadGroup | None, "tree.lock"]  # noqa: F821, UP037
+    watchers: Guarded[WaitQueue | None, "tree.lock"]
+    session_first: Guarded[ThreadGroup | None, "tree.lock"]
 
     def __init__(self, number: i32) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class PidTable:
     """All numbers: a table of blocks, each made when its first number is given out and kept."""
 
     blocks: Rcu[Array[PidBlock | None, 128]]
-    last: Guarded[i32, "tree.lock"]  # noqa: F821, UP037
+    last: Guarded[i32, "tree.lock"]
     count: Atomic[u32]
 
     def __init__(self) -> None:

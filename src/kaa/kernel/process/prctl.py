@@ -28,8 +28,8 @@ from kaa.kernel.process.credentials import (
     Credentials,
 )
 from kaa.kernel.process.group import SUBREAPER
-from kaa.kernel.process.task import COMM_LENGTH, Task
-from kaa.lang import Array, as_bytes, i32, i64, u8, u32, u64, usize
+from kaa.kernel.process.task import COMM_LENGTH, Task, program_name
+from kaa.lang import Array, i32, i64, u8, u32, u64, usize
 
 DEFAULT_SLACK: Final = 50_000
 
@@ -42,7 +42,8 @@ def prctl(operation: i32, a: u64, b: u64, c: u64, d: u64) -> i64:
         case PrctlOp.PR_SET_NAME:
             return _set_name(task, a)
         case PrctlOp.PR_GET_NAME:
-            UserBuf(a, COMM_LENGTH).copy_out(as_bytes(task.comm))
+            called = program_name(task)
+            UserBuf(a, COMM_LENGTH).copy_out(called.padded[:])
             return i64(0)
         case PrctlOp.PR_SET_PDEATHSIG:
             if a > SIGNAL_COUNT:
@@ -55,7 +56,7 @@ def prctl(operation: i32, a: u64, b: u64, c: u64, d: u64) -> i64:
         case PrctlOp.PR_SET_CHILD_SUBREAPER:
             return _set_subreaper(task, a != 0)
         case PrctlOp.PR_GET_CHILD_SUBREAPER:
-            UserPtr[i32](a).write(i32(1 if (task.group.flags & SUBREAPER) != 0 else 0))
+            UserPtr[i32](a).write(i32(1 if (task.group.flags.load_relaxed() & SUBREAPER) != 0 else 0))
             return i64(0)
         case PrctlOp.PR_SET_NO_NEW_PRIVS:
             if a != 1 or (b | c | d) != 0:
@@ -88,11 +89,11 @@ def _set_name(task: Task, address: u64) -> i64:
 
 
 def _set_subreaper(task: Task, value: bool) -> i64:
-    group = task.group
-    with group.signal_lock:
-        group.flags = group.flags | SUBREAPER if value else group.flags & ~u32(SUBREAPER)
     if value:
-        reparent.subreapers.any = True
+        task.group.flags.fetch_or(SUBREAPER)
+        reparent.subreapers.any.store(True)
+    else:
+        task.group.flags.fetch_and(~u32(SUBREAPER))
     return i64(0)
 
 

@@ -12,13 +12,16 @@ from kaa.kernel.process import notify, tree
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ALIVE, SUBREAPER, ZOMBIE, ThreadGroup
 from kaa.kernel.signal import send
-from kaa.lang import i32
+from kaa.lang import Atomic, i32
 
 
 class Subreapers:
     """Whether there ever was a child subreaper: only then do orphans look for one."""
 
-    any: bool = False
+    any: Atomic[bool]
+
+    def __init__(self) -> None:
+        self.any = Atomic(False)
 
 
 subreapers = Subreapers()
@@ -36,10 +39,10 @@ def children_of(group: ThreadGroup) -> None:
 
 
 def _heir(group: ThreadGroup) -> ThreadGroup | None:
-    if subreapers.any:
+    if subreapers.any.load_relaxed():
         ancestor = group.parent
         while ancestor is not None:
-            if (ancestor.flags & SUBREAPER) != 0 and ancestor.state == ALIVE:
+            if (ancestor.flags.load_relaxed() & SUBREAPER) != 0 and ancestor.state == ALIVE:
                 return ancestor
             ancestor = ancestor.parent
     pid = pids.table.find(i32(1))

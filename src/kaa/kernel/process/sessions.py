@@ -73,7 +73,8 @@ def _check_target(me: ThreadGroup, target: ThreadGroup) -> None:
         if target.session is not me.session:
             raise OSError(errno.EPERM)
         leader = target.leader
-        if leader is not None and (leader.flags.load() & FORKED_NO_EXEC) == 0 and (target.flags & EXECED) != 0:
+        execed = (target.flags.load_relaxed() & EXECED) != 0
+        if leader is not None and (leader.flags.load() & FORKED_NO_EXEC) == 0 and execed:
             raise OSError(errno.EACCES)
     if target.session_id == target.tgid:
         raise OSError(errno.EPERM)

@@ -4,12 +4,9 @@
 What a process's threads have in common is in `ThreadGroup`. A task is owned by its `Pid` from birth until it is reaped
 (the leader) or gone (any other thread); the run queue owns it besides while it runs.
 
-Fields are grouped by who may write them:
-- "own": only the task itself, or its creator before it first runs. Others may read a single word.
-- "queue": under the lock of the run queue that it belongs to (sched/run_queue.py). `state` is the task's own to change,
-  but only a waker, under that lock, makes a sleeping task RUNNING.
-- "signals": under `group.signal_lock`.
-- "tree": under `process.tree.lock`.
+Each field says who may write it; they are grouped by what they are for. Its creator fills a task in, and calls
+`finished` before others may find it. `state` is the task's own to change, but only a waker, under the lock of the run
+queue that it belongs to (sched/run_queue.py), makes a sleeping task RUNNING.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.links import TreeNode
 from kaa.kernel.signal.pending import PendingSignals
 from kaa.kernel.time.timer import WakeTimer
-from kaa.lang import Array, Atomic, Bytes, Guarded, i32, i64, u8, u32, u64
+from kaa.lang import ZERO, Array, Atomic, Bytes, Guarded, Owned, Relaxed, i32, i64, struct, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.context import FsContext
@@ -90,109 +87,110 @@ class Task(TreeNode):
     work: Atomic[u32]
     flags: Atomic[u32]
     state: Atomic[u64]
-    pid: i32
-    tgid: i32
-    exit_code: i32
+    pid: Guarded[Relaxed[i32], "tree.lock"]
+    tgid: Guarded[Relaxed[i32], "tree.lock"]
+    exit_code: Owned[Relaxed[i32]]
     group: Final[ThreadGroup]
     # Others read these four through process/foreign.py.
-    mm: AddressSpace | None
-    files: FileTable
-    fs: FsContext
-    credentials: Credentials
-    context: machine.context.Context
-    kernel_stack: u64
-    comm: Array[u8, 16]
+    mm: Guarded[AddressSpace | None, "current() & ThreadGroup.signal_lock"]
+    files: Guarded[FileTable, "current() & ThreadGroup.signal_lock"]
+    fs: Guarded[FsContext, "current() & ThreadGroup.signal_lock"]
+    credentials: Guarded[Credentials, "current() & ThreadGroup.signal_lock"]
+    context: Guarded[machine.context.Context, "RunQueue.lock | current()"]
+    kernel_stack: Relaxed[u64]
+    # The program's name, eight bytes in each, then zeros: read and written a word at a time (`program_name`).
+    name_low: Relaxed[u64]
+    name_high: Relaxed[u64]
 
     # -- queue (sched/run_queue.py)
-    on_queue: u32
+    on_queue: Guarded[u32, "RunQueue.lock"]
     # The processors it may run on.
-    allowed: u64
+    allowed: Guarded[Relaxed[u64], "RunQueue.lock"]
     # What it goes by, which may be more than what it was given, for the sake of who waits for it.
-    policy: u32
-    rt_priority: u32
-    own_policy: u32
-    own_priority: u32
-    nice: i32
-    reset_on_fork: bool
-    weight: u64
-    inverse_weight: u64
+    policy: Guarded[Relaxed[u32], "RunQueue.lock"]
+    rt_priority: Guarded[Relaxed[u32], "RunQueue.lock"]
+    own_policy: Guarded[Relaxed[u32], "RunQueue.lock"]
+    own_priority: Guarded[Relaxed[u32], "RunQueue.lock"]
+    nice: Guarded[Relaxed[i32], "RunQueue.lock"]
+    reset_on_fork: Relaxed[bool]
+    weight: Guarded[u64, "RunQueue.lock"]
+    inverse_weight: Guarded[u64, "RunQueue.lock"]
     # How long a slice it asks for, ns and virtual ns.
-    slice_ns: u64
-    virtual_slice: u64
+    slice_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
+    virtual_slice: Guarded[u64, "RunQueue.lock"]
     # How far behind the queue's virtual time it was when it left.
-    lag: i64
+    lag: Guarded[i64, "RunQueue.lock"]
     # ns of processor time had, and when the present stint began (monotonic ns).
-    run_time: u64
-    started: u64
+    run_time: Guarded[u64, "RunQueue.lock"]
+    started: Guarded[u64, "RunQueue.lock"]
     # ns it waited for a processor; while it waits, `started` says since when.
-    waited_ns: u64
-    slice_end: u64
+    waited_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
+    slice_end: Guarded[u64, "RunQueue.lock"]
     # run_time when a tick last told user time from system time.
-    sampled: u64
-    voluntary_switches: u64
-    involuntary_switches: u64
-    migrations: u64
+    sampled: Guarded[u64, "RunQueue.lock"]
+    voluntary_switches: Guarded[Relaxed[u64], "RunQueue.lock"]
+    involuntary_switches: Guarded[Relaxed[u64], "RunQueue.lock"]
+    migrations: Guarded[Relaxed[u64], "RunQueue.lock"]
     # ioprio_set(2): class << 13 | level; 0: none.
-    io_priority: u32
+    io_priority: Relaxed[u32]
 
     # -- signals
     pending: Final[PendingSignals]
-    blocked: u64
+    blocked: Guarded[u64, "current() & ThreadGroup.signal_lock"]
     # The mask to go back to when WORK_RESTORE_MASK is set (sigsuspend, ppoll, pselect, epoll_pwait).
-    saved_mask: u64
+    saved_mask: Owned[u64]
     # What sigtimedwait(2) sleeps for, although it is blocked.
-    waited_for: u64
-    alternate_sp: u64
-    alternate_size: u64
-    alternate_flags: u32
+    waited_for: Guarded[u64, "current() & ThreadGroup.signal_lock"]
+    alternate_sp: Owned[u64]
+    alternate_size: Owned[u64]
+    alternate_flags: Owned[u32]
 
     # -- tree
-    identity: Guarded[Pid, "tree.lock"]  # noqa: F821, UP037
-    next_thread: Guarded[Task | None, "ThreadGroup.signal_lock"]  # noqa: F821, UP037
-    parent_death_signal: i32
-    exit_signal: i32
+    identity: Guarded[Pid, "tree.lock"]
+    next_thread: Guarded[Task | None, "ThreadGroup.signal_lock"]
+    parent_death_signal: Owned[Relaxed[i32]]
+    exit_signal: Guarded[Relaxed[i32], "tree.lock"]
 
     # -- own
-    clear_child_tid: u64
-    set_child_tid: u64
-    robust_list: u64
+    clear_child_tid: Owned[u64]
+    set_child_tid: Owned[u64]
+    robust_list: Owned[Relaxed[u64]]
     start_time: u64
-    user_ns: u64
-    system_ns: u64
-    minor_faults: u64
-    major_faults: u64
+    system_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
+    minor_faults: Owned[Relaxed[u64]]
+    major_faults: Owned[Relaxed[u64]]
     # Fault injection: the nth allocation from now fails (mm/slab.py); 0: none.
-    fail_nth: u64
+    fail_nth: Owned[u64]
     # rseq(2): the area (0: none), its length, the signature before abort addresses; the processor that it ran on last.
-    rseq_area: u64
-    rseq_length: u32
-    rseq_signature: u32
-    rseq_cpu: u32
-    timer_slack: u64
-    personality: u32
-    no_new_privileges: bool
-    restart_kind: u32
-    restart_address: u64
-    restart_value: u64
-    restart_bitset: u64
-    restart_flags: u64
-    restart_deadline: u64
+    rseq_area: Owned[Relaxed[u64]]
+    rseq_length: Owned[u32]
+    rseq_signature: Owned[u32]
+    rseq_cpu: Guarded[u32, "RunQueue.lock"]
+    timer_slack: Owned[u64]
+    personality: Owned[Relaxed[u32]]
+    no_new_privileges: Owned[Relaxed[bool]]
+    restart_kind: Owned[u32]
+    restart_address: Owned[u64]
+    restart_value: Owned[u64]
+    restart_bitset: Owned[u64]
+    restart_flags: Owned[u64]
+    restart_deadline: Owned[u64]
     # The timer of whatever sleep this task is in, and its places in wait queues and in sleeping locks' queues: made
     # with the task, so that sleeping needs no memory.
     timer: Final[WakeTimer]
     waiter: Final[Waiter]
     lock_waiter: Final[Waiter]
-    futex_waiter: FutexWaiter | None
+    futex_waiter: Owned[FutexWaiter | None]
     # Priority-inheritance locks (sched/futex_pi_state.py, under its lock): those that it has and others wait for, its
     # place in the line of the one that it waits for, the priority that it runs with for others' sake. `locks_closed`:
     # it is ending, and can get no more waiters.
-    owned_locks: PiState | None
-    awaited_lock: FutexWaiter | None
-    pi_boost: u32
-    locks_closed: bool
+    owned_locks: Guarded[PiState | None, "futex_pi_state.lock"]
+    awaited_lock: Guarded[FutexWaiter | None, "futex_pi_state.lock"]
+    pi_boost: Guarded[Relaxed[u32], "RunQueue.lock"]
+    locks_closed: Guarded[bool, "futex_pi_state.lock"]
     # vfork: the id of the task that waits for this one (VFORKED), and of the one that this one waits for.
     vfork_parent: i32
-    vfork_child: i32
+    vfork_child: Owned[Relaxed[i32]]
     # A kernel thread's first function.
     kernel_entry: Callable[[u64], None] | None
     kernel_argument: u64
@@ -204,10 +202,10 @@ class Task(TreeNode):
         self.pid = identity.number
         self.tgid = identity.number
         self.context = machine.context.Context()
-        self.comm = Array[u8, 16]()
+        self.name_low = 0
+        self.name_high = 0
         self.pending = PendingSignals()
         self.timer = WakeTimer()
-        self.timer.link.sleeper = self
         self.waiter = Waiter()
         self.lock_waiter = Waiter()
         self._blank()
@@ -270,7 +268,6 @@ class Task(TreeNode):
         self.set_child_tid = 0
         self.robust_list = 0
         self.start_time = 0
-        self.user_ns = 0
         self.system_ns = 0
         self.minor_faults = 0
         self.major_faults = 0
@@ -297,6 +294,10 @@ class Task(TreeNode):
         if self.kernel_stack != 0:
             machine.context.free_stack(self.kernel_stack)
 
+    def finished(self) -> None:
+        """Nothing more is to be filled in by who made it: others may find it from now on."""
+        self.timer.link.sleeper = self
+
     def is_kernel_thread(self) -> bool:
         """Whether it runs in the kernel only."""
         return (self.flags.load() & KERNEL_THREAD) != 0
@@ -307,14 +308,36 @@ class Task(TreeNode):
 
     def set_name(self, name: Bytes) -> None:
         """Take up to 15 bytes of `name` as the program's name (prctl(2), PR_SET_NAME)."""
-        length = min(len(name), COMM_LENGTH - 1)
-        for index in range(COMM_LENGTH):
-            self.comm[index] = name[index] if index < length else 0
+        low: u64 = u64(0)
+        high: u64 = u64(0)
+        for index in range(min(len(name), COMM_LENGTH - 1)):
+            if index < 8:
+                low |= u64(name[index]) << 8 * index
+            else:
+                high |= u64(name[index]) << 8 * (index - 8)
+        self.name_low = low
+        self.name_high = high
 
 
-def program_name(task: Task) -> Bytes:
-    """The name without its padding; valid as long as the task."""
-    length = 0
-    while length < COMM_LENGTH - 1 and task.comm[length] != 0:
-        length += 1
-    return task.comm[0:length]
+@struct
+class ProgramName:
+    """A program's name, padded with zeros."""
+
+    padded: Array[u8, COMM_LENGTH] = ZERO
+
+    def text(self) -> Bytes:
+        """Without the padding."""
+        length = 0
+        while length < COMM_LENGTH - 1 and self.padded[length] != 0:
+            length += 1
+        return self.padded[0:length]
+
+
+def program_name(task: Task) -> ProgramName:
+    """What a task is called just now."""
+    name = ProgramName()
+    low, high = task.name_low, task.name_high
+    for index in range(8):
+        name.padded[index] = u8(low >> 8 * index & 0xFF)
+        name.padded[index + 8] = u8(high >> 8 * index & 0xFF)
+    return name

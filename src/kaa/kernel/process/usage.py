@@ -17,7 +17,7 @@ from kaa.kernel.process import accounting, credentials
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import Usage
 from kaa.kernel.sched import load
-from kaa.lang import Array, Bytes, Slice, i32, i64, u8, u16, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, Slice, i32, i64, u8, u16, u32, u64, usize
 
 PAGE_SIZE: Final = 4096
 NAME_LENGTH: Final = 64
@@ -29,8 +29,8 @@ class HostName:
     """sethostname(2) and setdomainname(2)."""
 
     lock: Final[SpinLock]
-    host: Array[u8, 65]
-    domain: Array[u8, 65]
+    host: Guarded[Array[u8, 65], "lock"]
+    domain: Guarded[Array[u8, 65], "lock"]
 
     def __init__(self) -> None:
         self.lock = SpinLock("host name")
@@ -77,7 +77,7 @@ def getrusage(who: i32, into: UserPtr[RUsage]) -> None:
     if who == RUSAGE_SELF:
         fill(result, accounting.group_usage(task.group), None)
     elif who == RUSAGE_CHILDREN:
-        fill(result, task.group.children_usage, None)
+        fill(result, accounting.children_usage(task.group), None)
     elif who == RUSAGE_THREAD:
         total = Usage()
         accounting.add_task(total, task)
@@ -93,7 +93,7 @@ def times(into: UserPtr[Tms]) -> i64:
     if not into.is_null():
         group = machine.percpu.current().group
         own = accounting.group_usage(group)
-        children = group.children_usage
+        children = accounting.children_usage(group)
         result = Tms()
         result.user = i64(accounting.ticks(own.user_ns))
         result.system = i64(accounting.ticks(own.system_ns))

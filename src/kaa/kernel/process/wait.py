@@ -211,22 +211,29 @@ def _event(child: ThreadGroup, request: WaitRequest, result: WaitResult) -> bool
         _describe(child, result)
         _describe_exit(child.exit_status, result)
         return True
-    if (options & WaitOption.WSTOPPED) != 0 and (child.job & (JOB_STOPPED | JOB_STOP_REPORTED)) == JOB_STOPPED:
-        _describe(child, result)
-        result.status = (child.stop_signal << 8) | 0x7F
-        result.code = i32(Code.CLD_STOPPED)
-        result.cause = child.stop_signal
-        if (options & WaitOption.WNOWAIT) == 0:
-            child.job |= JOB_STOP_REPORTED
-        return True
-    if (options & WaitOption.WCONTINUED) != 0 and (child.job & JOB_CONTINUED) != 0:
-        _describe(child, result)
-        result.status = 0xFFFF
-        result.code = i32(Code.CLD_CONTINUED)
-        result.cause = i32(Signal.SIGCONT)
-        if (options & WaitOption.WNOWAIT) == 0:
-            child.job &= ~u32(JOB_CONTINUED)
-        return True
+    if (options & (WaitOption.WSTOPPED | WaitOption.WCONTINUED)) == 0 or not _job_event(child, options, result):
+        return False
+    _describe(child, result)
+    return True
+
+
+def _job_event(child: ThreadGroup, options: u32, result: WaitResult) -> bool:
+    """Whether it was stopped or went on, and nobody has been told yet."""
+    with child.signal_lock:
+        if (options & WaitOption.WSTOPPED) != 0 and (child.job & (JOB_STOPPED | JOB_STOP_REPORTED)) == JOB_STOPPED:
+            result.status = (child.stop_signal << 8) | 0x7F
+            result.code = i32(Code.CLD_STOPPED)
+            result.cause = child.stop_signal
+            if (options & WaitOption.WNOWAIT) == 0:
+                child.job |= JOB_STOP_REPORTED
+            return True
+        if (options & WaitOption.WCONTINUED) != 0 and (child.job & JOB_CONTINUED) != 0:
+            result.status = 0xFFFF
+            result.code = i32(Code.CLD_CONTINUED)
+            result.cause = i32(Signal.SIGCONT)
+            if (options & WaitOption.WNOWAIT) == 0:
+                child.job &= ~u32(JOB_CONTINUED)
+            return True
     return False
 
 

@@ -44,6 +44,8 @@ SLEEPING: Final = 11
 BLOCKED: Final = 10
 """Counted in the load average as if it ran, if it is a program's."""
 
+KERNEL_THREAD: Final = 1
+"""process.task's."""
 WORK_RSEQ: Final = 16
 """process.task's: the task has to hear where it runs (rseq(2))."""
 
@@ -143,7 +145,7 @@ def _choose(queue: RunQueue, previous: Task, preempted: bool) -> bool:
 
 @inline
 def _fall_asleep(queue: RunQueue, previous: Task) -> None:
-    if (previous.state.load_relaxed() & BLOCKED) != 0 and previous.mm is not None:
+    if (previous.state.load_relaxed() & BLOCKED) != 0 and (previous.flags.load_relaxed() & KERNEL_THREAD) == 0:
         queue.blocked += 1
     queue.leave(previous)
     previous.on_queue = ABSENT
@@ -223,7 +225,7 @@ def wake_if(task: Task, states: u64) -> bool:
     if found:
         task.state.store_relaxed(RUNNING)
         if task.on_queue == ABSENT:
-            if (state & BLOCKED) != 0 and task.mm is not None:
+            if (state & BLOCKED) != 0 and (task.flags.load_relaxed() & KERNEL_THREAD) == 0:
                 queue.blocked -= 1
             links.hold(task)
             _let_run(queue, task)
@@ -319,6 +321,16 @@ def run_time(task: Task) -> u64:
     queue.lock.release()
     machine.irq.restore(flags)
     return total
+
+
+def standing(task: Task) -> tuple[u64, u64, u64, u64]:
+    """For /proc/PID/sched: when its present stint began, its virtual time, when its request is due, its weight."""
+    flags = machine.irq.save()
+    queue = lock_queue(task)
+    found = task.started, task.vruntime, task.key, task.weight
+    queue.lock.release()
+    machine.irq.restore(flags)
+    return found
 
 
 def spawn_kernel_thread(entry: Callable[[u64], None], argument: u64, name: str) -> Task:

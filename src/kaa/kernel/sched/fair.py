@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.sched.links import TreeNode, as_task
 from kaa.kernel.sched.tree import Tree, before
-from kaa.lang import borrowed, i64, inline, noinline, u64, wrapping_add, wrapping_mul, wrapping_sub
+from kaa.lang import Guarded, Relaxed, borrowed, i64, inline, noinline, u64, wrapping_add, wrapping_mul, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -38,9 +38,10 @@ REBASE: Final = 1 << 32
 class FairQueue(Tree):
     """The fair tasks that wait."""
 
-    load: u64
-    moment: i64
-    origin: u64
+    load: Guarded[Relaxed[u64], "RunQueue.lock"]
+    """Others look without the lock (RunQueue.burden)."""
+    moment: Guarded[i64, "RunQueue.lock"]
+    origin: Guarded[u64, "RunQueue.lock"]
 
     def __init__(self) -> None:
         super().__init__()

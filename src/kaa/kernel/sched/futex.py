@@ -49,7 +49,11 @@ def wait(address: u64, expected: u32, bitset: u32, deadline: u64, shared: bool) 
 
 def enqueue(waiter: FutexWaiter, task: Task, address: u64, expected: u32) -> bool:
     """Stand in the queue of the waiter's key if the word is `expected`. Raises OSError(EFAULT)."""
-    index = waiter.key.bucket()
+    return enqueue_at(waiter.key.bucket(), waiter, task, address, expected)
+
+
+def enqueue_at(index: u64, waiter: FutexWaiter, task: Task, address: u64, expected: u32) -> bool:
+    """The same, by the number of its bucket."""
     bucket = bucket_at(index)
     while True:
         with bucket:

@@ -63,9 +63,7 @@ def futex_waitv(words: UserPtr[FutexWaitv], count: u32, flags: u32, timeout: Use
         waiter = FutexWaiter()
         waiter.bitset = 0xFFFF_FFFF
         name(waiter.key, task, word.address, shared)
-        wanted.waiters.append(waiter)
-        wanted.addresses.append(word.address)
-        wanted.expected.append(u32(word.value))
+        wanted.add(waiter, waiter.key.bucket(), word.address, u32(word.value))
     woken = wanted.wait(deadline)
     return woken if woken >= 0 else result(wanted.outcome)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.process.task import Task
-from kaa.lang import borrowed, inline, u32, u64
+from kaa.lang import borrowed, inline, part, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BUCKETS: Final = 256
 
 
+@part
 class FutexKey:
     """What a futex word is called by. A waiter's own and a waker's are compared by `matches`."""
 

@@ -115,8 +115,8 @@ def stand(
     """Let `task` stand in line for the lock that `word` says `owner` has: JOINED, or GONE when that one can have no
     waiters any more. Under the bucket's lock. Raises OSError(EDEADLK, EINVAL, ESRCH), MemoryError."""
     if state is not None:
-        _check_owner(state, word)
         with futex_pi_state.lock:
+            _check_owner(state, word)
             holder = state.owner
             if holder is not None and would_deadlock(task, holder):
                 raise OSError(errno.EDEADLK)
@@ -124,7 +124,7 @@ def stand(
         return u32(JOINED)
     if owner is None:
         raise ProcessLookupError
-    fresh = PiState()
+    fresh = PiState(key.bucket())
     with futex_pi_state.lock:
         if owner.locks_closed:
             return u32(GONE)
@@ -208,17 +208,19 @@ def _settle(task: Task, waiter: FutexWaiter, address: u64) -> None:
     while True:
         with bucket:
             state = find(bucket, waiter.key)
-            if state is None or state.owner is not task:
+            if state is None:
                 return
-            found = machine.user.load_user(address)
-            outcome = u32(MISSING)
-            if found >= 0:
-                outcome = exchange(address, u32(found), u32(task.pid) | WAITERS | OWNER_DIED)
-            if outcome == ACQUIRED:
-                state.unsettled = False
-                with futex_pi_state.lock:
+            with futex_pi_state.lock:
+                if state.owner is not task:
+                    return
+                found = machine.user.load_user(address)
+                outcome = u32(MISSING)
+                if found >= 0:
+                    outcome = exchange(address, u32(found), u32(task.pid) | WAITERS | OWNER_DIED)
+                if outcome == ACQUIRED:
+                    state.unsettled = False
                     _forget_if_idle(bucket, state)
-                return
+                    return
         if outcome == MISSING:
             try:
                 bring_in(address)
@@ -300,12 +302,24 @@ def leave(task: Task) -> None:
             if state is None:
                 task.locks_closed = True
                 return
-            index = state.key.bucket()
-        bucket = bucket_at(index)
+        bucket = bucket_at(state.bucket)
         with bucket:
             with futex_pi_state.lock:
                 if state.owner is task:
                     bequeath(bucket, state)
+
+
+def close(task: Task) -> bool:
+    """If the caller has no locks that others wait for, nobody can wait for its locks any more; says whether."""
+    with futex_pi_state.lock:
+        task.locks_closed = task.owned_locks is None
+        return task.locks_closed
+
+
+def reopen(task: Task) -> None:
+    """The caller has other memory now, and may have locks there."""
+    with futex_pi_state.lock:
+        task.locks_closed = False
 
 
 @noinline

@@ -20,7 +20,7 @@ from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched.futex_key import FutexKey
 from kaa.kernel.sched.policy import boost, effective_priority
-from kaa.lang import u32
+from kaa.lang import Guarded, Relaxed, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter
@@ -34,18 +34,20 @@ lock = SpinLock("priority inheritance")
 class PiState:
     """One lock that has waiters."""
 
-    key: FutexKey
-    owner: Task | None
+    key: Guarded[FutexKey, "Bucket"]
+    bucket: Final[u64]
+    owner: Guarded[Task | None, "futex_pi_state.lock"]
     # In its bucket; on its owner's list.
-    next: PiState | None
-    next_owned: PiState | None
+    next: Guarded[PiState | None, "Bucket"]
+    next_owned: Guarded[PiState | None, "futex_pi_state.lock"]
     # The line.
-    first: FutexWaiter | None
+    first: Guarded[FutexWaiter | None, "futex_pi_state.lock"]
     # The lock went to the next waiter because the owner died: that one has still to write its id into the word.
-    unsettled: bool
+    unsettled: Guarded[Relaxed[bool], "futex_pi_state.lock"]
 
-    def __init__(self) -> None:
+    def __init__(self, bucket: u64 = u64(0)) -> None:
         self.key = FutexKey()
+        self.bucket = bucket
         self.owner = None
         self.next = None
         self.next_owned = None

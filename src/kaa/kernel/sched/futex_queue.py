@@ -8,13 +8,13 @@ buckets are taken in order of their numbers (`PairOfBuckets`). `queued` falls un
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core
 from kaa.kernel.sched.futex_key import BUCKETS, FutexKey
-from kaa.lang import Atomic, borrowed, cold, inline, noinline, u32, u64
+from kaa.lang import Atomic, Guarded, Relaxed, borrowed, cold, inline, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.sched.futex_pi_state import PiState
@@ -24,23 +24,23 @@ class FutexWaiter:
     """A task's place in a bucket, and in the line of a priority-inheritance lock. Each task has one, made with its
     first wait; futex_waitv(2) makes one for each word."""
 
-    key: Final[FutexKey]
-    bitset: u32
+    key: Guarded[FutexKey, "Bucket | current()"]
+    bitset: Guarded[u32, "Bucket | current()"]
     queued: Atomic[bool]
-    task: Task | None
-    bucket: u64
-    next: FutexWaiter | None
-    previous: FutexWaiter | None
+    task: Guarded[Task | None, "Bucket | current()"]
+    bucket: Guarded[Relaxed[u64], "Bucket"]
+    next: Guarded[FutexWaiter | None, "Bucket | current()"]
+    previous: Guarded[FutexWaiter | None, "Bucket | current()"]
     # FUTEX_WAIT_REQUEUE_PI: the lock that it wants to be moved to; and whether it has been.
-    target: FutexKey | None
-    moved: bool
+    target: Guarded[FutexKey | None, "Bucket | current()"]
+    moved: Guarded[bool, "Bucket | current()"]
     # In the line of a lock, by priority; under `futex_pi_state.lock`.
-    state: PiState | None
-    priority: u32
-    behind: FutexWaiter | None
+    state: Guarded[PiState | None, "futex_pi_state.lock"]
+    priority: Guarded[u32, "futex_pi_state.lock"]
+    behind: Guarded[FutexWaiter | None, "futex_pi_state.lock"]
     # The lock is the waiter's; `inherited`: from the dead, and the word has still to say so.
     granted: Atomic[bool]
-    inherited: bool
+    inherited: Guarded[Relaxed[bool], "futex_pi_state.lock | current()"]
 
     def __init__(self) -> None:
         self.key = FutexKey()
@@ -62,9 +62,9 @@ class FutexWaiter:
 class Bucket(SpinLock):
     """Waiters whose keys hash alike, in order of arrival."""
 
-    first: FutexWaiter | None
-    last: FutexWaiter | None
-    states: PiState | None
+    first: Guarded[FutexWaiter | None, "Bucket"]
+    last: Guarded[FutexWaiter | None, "Bucket"]
+    states: Guarded[PiState | None, "Bucket"]
 
     def __init__(self) -> None:
         super().__init__("futex bucket")
@@ -157,11 +157,17 @@ def _make_waiter(task: Task) -> None:
 
 @inline
 def leave(waiter: FutexWaiter) -> bool:
-    """End a wait in a bucket; False when a waker has taken the waiter off."""
-    queued = waiter.queued.load_acquire() and _take_off(waiter)
+    """End the caller's wait in a bucket; False when a waker has taken the waiter off."""
+    queued = withdraw(waiter)
     waiter.task = None
     waiter.key.clear()
     return queued
+
+
+@inline
+def withdraw(waiter: FutexWaiter) -> bool:
+    """Take a waiter off its bucket; False when a waker was faster."""
+    return waiter.queued.load_acquire() and _take_off(waiter)
 
 
 @noinline

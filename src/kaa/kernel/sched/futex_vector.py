@@ -10,8 +10,8 @@ from __future__ import annotations
 from kaa.kernel.arch import machine
 from kaa.kernel.process.task import INTERRUPTIBLE, RUNNING, Task
 from kaa.kernel.sched import core
-from kaa.kernel.sched.futex import CHANGED, INTERRUPTED, NEVER, TIMED_OUT, enqueue
-from kaa.kernel.sched.futex_queue import FutexWaiter, leave
+from kaa.kernel.sched.futex import CHANGED, INTERRUPTED, NEVER, TIMED_OUT, enqueue_at
+from kaa.kernel.sched.futex_queue import FutexWaiter, withdraw
 from kaa.kernel.signal import has_pending
 from kaa.lang import i64, u32, u64
 
@@ -20,6 +20,7 @@ class WaitSet:
     """The waiters of one call, their keys filled in, with their words' addresses and expected values."""
 
     waiters: list[FutexWaiter]
+    buckets: list[u64]
     addresses: list[u64]
     expected: list[u32]
     standing: u64
@@ -28,10 +29,18 @@ class WaitSet:
 
     def __init__(self) -> None:
         self.waiters = []
+        self.buckets = []
         self.addresses = []
         self.expected = []
         self.standing = 0
         self.outcome = 0
+
+    def add(self, waiter: FutexWaiter, bucket: u64, address: u64, expected: u32) -> None:
+        """One more word, whose waiter stands in that bucket. Raises MemoryError."""
+        self.waiters.append(waiter)
+        self.buckets.append(bucket)
+        self.addresses.append(address)
+        self.expected.append(expected)
 
     def wait(self, deadline: u64) -> i64:
         """The number of a word whose waiter was woken; -1: see `outcome`. Raises OSError(EFAULT)."""
@@ -46,7 +55,8 @@ class WaitSet:
 
     def _stand(self, task: Task) -> bool:
         for index in range(len(self.waiters)):
-            if not enqueue(self.waiters[index], task, self.addresses[index], self.expected[index]):
+            waiter, bucket = self.waiters[index], self.buckets[index]
+            if not enqueue_at(bucket, waiter, task, self.addresses[index], self.expected[index]):
                 return False
             self.standing += 1
         return True
@@ -55,7 +65,7 @@ class WaitSet:
         """Take all back; gives the first that was woken, or -1."""
         woken = i64(-1)
         for index in range(self.standing):
-            if not leave(self.waiters[index]) and woken < 0:
+            if not withdraw(self.waiters[index]) and woken < 0:
                 woken = i64(index)
         return woken
 

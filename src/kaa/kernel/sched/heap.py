@@ -11,16 +11,16 @@ No lock of its own: the owner's protects it. The links are counted references; a
 
 from __future__ import annotations
 
-from kaa.lang import u64
+from kaa.lang import Guarded, u64
 
 
 class HeapNode:
     """Something that is kept in order of `key`, smallest first. In at most one heap at a time."""
 
-    key: u64
-    left: HeapNode | None
-    right: HeapNode | None
-    up: HeapNode | None
+    key: Guarded[u64, "TimerQueue.lock"]
+    left: Guarded[HeapNode | None, "TimerQueue.lock"]
+    right: Guarded[HeapNode | None, "TimerQueue.lock"]
+    up: Guarded[HeapNode | None, "TimerQueue.lock"]
 
     def __init__(self) -> None:
         self.key = 0
@@ -62,7 +62,7 @@ def _weave(root: HeapNode, other: HeapNode) -> HeapNode:
 class Heap:
     """The root of such a heap."""
 
-    root: HeapNode | None
+    root: Guarded[HeapNode | None, "TimerQueue.lock"]
 
     def __init__(self) -> None:
         self.root = None

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
+from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process import boot, fork, tree
 from kaa.kernel.process.credentials import ROOT
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import COMM_LENGTH, KERNEL_THREAD, Task, program_name
 from kaa.kernel.sched import core
 from kaa.kernel.signal.handlers import SignalHandlers
-from kaa.lang import Bytes, i32, u32, u64
+from kaa.lang import Array, Atomic, Bytes, i32, u32, u64
 from kaa.lang.builtins import text
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
         task = _make(identity, entry, argument)
         task.files = boot.no_files
         task.flags.store(KERNEL_THREAD)
-        task.group.flags = KERNEL
+        task.group.flags.store_relaxed(KERNEL)
+        _name(task, name)
         _enter_tree(task, None)
     except MemoryError:
         fork.forget(identity)
         raise
-    _name(task, name)
     core.start(task)
     return task
 
@@ -57,11 +58,11 @@ def spawn_process(entry: Callable[[u64], None], argument: u64, name: str) -> Tas
         if fs is not None:
             task.fs = fs.fork() if parent.pid == 0 else parent.fs.fork()
         task.credentials = parent.credentials
+        _name(task, name)
         _enter_tree(task, None if parent.pid == 0 else parent.group)
     except MemoryError:
         fork.forget(identity)
         raise
-    _name(task, name)
     core.start(task)
     return task
 
@@ -81,41 +82,42 @@ def _make(identity: Pid, entry: Callable[[u64], None], argument: u64) -> Task:
 
 
 def _name(task: Task, name: str) -> None:
-    """Only the beginning of a name is kept, and it is rendered where nothing else runs."""
-    machine.percpu.preempt_disable()
-    rendered.target = task
-    rendered.length = 0
-    text.render(name, _keep_piece)
-    rendered.target = None
-    machine.percpu.preempt_enable()
+    """Only the beginning of a name is kept."""
+    with naming:
+        rendered.length.store_relaxed(0)
+        for half in range(2):
+            rendered.text[half].store_relaxed(0)
+        text.render(name, _keep_piece)
+        task.name_low = rendered.text[0].load_relaxed()
+        task.name_high = rendered.text[1].load_relaxed()
 
 
 class RenderedName:
-    """Whose name is being rendered, and how much of it there is."""
+    """The name that is being rendered, two words of text and its length: under `naming`."""
 
-    target: Task | None
-    length: u32
+    text: Array[Atomic[u64], 2]
+    length: Atomic[u32]
 
     def __init__(self) -> None:
-        self.target = None
-        self.length = 0
+        self.text = Array[Atomic[u64], 2]()
+        self.length = Atomic(0)
 
 
+naming = SpinLock("kernel thread's name")
 rendered = RenderedName()
 
 
 def _keep_piece(piece: Bytes) -> None:
-    task = rendered.target
-    if task is None:
-        return
     for byte in piece:
-        if rendered.length < COMM_LENGTH - 1:
-            task.comm[rendered.length] = byte
-            rendered.length += 1
+        at = rendered.length.load_relaxed()
+        if at < COMM_LENGTH - 1:
+            rendered.text[at // 8].fetch_or(u64(byte) << at % 8 * 8)
+            rendered.length.store_relaxed(at + 1)
 
 
 def _enter_tree(task: Task, parent: ThreadGroup | None) -> None:
     group = task.group
+    task.finished()
     with tree.lock:
         task.identity.task = task
         group.leader = task
@@ -123,7 +125,7 @@ def _enter_tree(task: Task, parent: ThreadGroup | None) -> None:
             group.live_threads = 1
             tree.add_thread(group, task)
         if group.tgid == 1:
-            group.flags |= UNKILLABLE
+            group.flags.fetch_or(UNKILLABLE)
         if parent is None:
             return
         group.exit_signal = i32(SIGCHLD)
@@ -148,5 +150,6 @@ def _begin(unused: u64) -> None:
         try:
             entry(task.kernel_argument)
         except Exception:
-            log.error(f"kernel thread {program_name(task)} ended by an error")
+            name = program_name(task)
+            log.error(f"kernel thread {name.text()} ended by an error")
     exit.exit_thread(i32(0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.lang import RcuHead, borrowed, inline, u32, u64
+from kaa.lang import Guarded, PerCpu, RcuHead, Relaxed, borrowed, inline, u32, u64
 from kaa.lang.unsafe import Unowned, address_of, adopt, class_at, retain
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ class TreeNode(RcuHead):
     """Something in a Tree (tree.py); in one at a time, and only while its run queue holds the task that it is. (Tasks
     are looked up under RCU.)"""
 
-    key: u64
-    vruntime: u64
+    key: Guarded[u64, "RunQueue.lock"]
+    vruntime: Guarded[u64, "RunQueue.lock"]
     """What the tree's owner chooses by: when it is due, and from when on it may run."""
-    least: u64
+    least: Guarded[u64, "RunQueue.lock"]
     """The least vruntime of the node and all below it."""
-    rank: u32
-    left: Unowned[TreeNode | None] = None
-    right: Unowned[TreeNode | None] = None
-    up: Unowned[TreeNode | None] = None
-    queue: Unowned[RunQueue | None] = None
+    rank: Guarded[u32, "RunQueue.lock"]
+    left: Guarded[Unowned[TreeNode | None], "RunQueue.lock"] = None
+    right: Guarded[Unowned[TreeNode | None], "RunQueue.lock"] = None
+    up: Guarded[Unowned[TreeNode | None], "RunQueue.lock"] = None
+    queue: Guarded[Relaxed[Unowned[RunQueue | None]], "RunQueue.lock"] = None
     """The run queue that the task is on, or was on last. Queues are for ever."""
 
     def __init__(self) -> None:
@@ -46,24 +46,25 @@ class TreeNode(RcuHead):
 class TreeRoot:
     """The top of a Tree."""
 
-    root: Unowned[TreeNode | None] = None
+    root: Guarded[Unowned[TreeNode | None], "RunQueue.lock"] = None
 
 
 class QueueLinks:
     """The tasks of a run queue that are not in its trees."""
 
-    current: Unowned[Task | None] = None
+    current: Guarded[Unowned[Task | None], "RunQueue.lock"] = None
     """Who runs: held by the queue, as all who are on it."""
-    previous: Unowned[Task | None] = None
+    previous: PerCpu[Unowned[Task | None]] = None
     """Whom the switch in progress leaves: held until finish_switch."""
-    idle: Unowned[Task | None] = None
+    idle: Guarded[Unowned[Task | None], "RunQueue.lock"] = None
     """For ever."""
 
 
 class SleeperLink:
     """Whom a timer wakes: the task that owns the timer, and stops it before it goes."""
 
-    sleeper: Unowned[Task | None] = None
+    sleeper: Relaxed[Unowned[Task | None]] = None
+    """Set once, before anybody else knows the task."""
 
 
 def hold(task: Task) -> None:

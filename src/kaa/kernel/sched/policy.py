@@ -49,7 +49,7 @@ def require_may_change(task: Task, policy: u32, priority: u32, nice: i32, reset_
         raise OSError(errno.EPERM)
     limits = task.group.limits
     if is_real_time(policy):
-        ceiling = limits.soft[Resource.RLIMIT_RTPRIO]
+        ceiling = limits.soft[Resource.RLIMIT_RTPRIO].load_relaxed()
         if policy != task.own_policy and ceiling == 0:
             raise OSError(errno.EPERM)
         if priority > task.own_priority and priority > ceiling:
@@ -69,7 +69,7 @@ def is_own(task: Task) -> bool:
 
 def nice_allowed(task: Task, nice: i32) -> bool:
     """RLIMIT_NICE: 20 - nice may not be above it."""
-    return u64(20 - nice) <= task.group.limits.soft[Resource.RLIMIT_NICE]
+    return u64(20 - nice) <= task.group.limits.soft[Resource.RLIMIT_NICE].load_relaxed()
 
 
 def set_policy(task: Task, policy: u32, priority: u32, nice: i32) -> None:
@@ -182,6 +182,8 @@ def _set_weight(task: Task) -> None:
 def inherit(child: Task, parent: Task) -> None:
     """fork: a new task, which nobody else knows yet, is scheduled as its parent, the caller, is; SCHED_RESET_ON_FORK
     makes an ordinary one of it."""
+    flags = machine.irq.save()
+    queue = core.lock_queue(parent)
     child.allowed = parent.allowed
     child.io_priority = parent.io_priority
     child.policy = child.own_policy = parent.own_policy
@@ -191,6 +193,8 @@ def inherit(child: Task, parent: Task) -> None:
     child.inverse_weight = parent.inverse_weight
     child.slice_ns = parent.slice_ns
     child.virtual_slice = parent.virtual_slice
+    queue.lock.release()
+    machine.irq.restore(flags)
     if parent.reset_on_fork:
         _reset(child)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.sched import Policy
 from kaa.kernel.sched.links import as_task
 from kaa.kernel.sched.tree import Tree
-from kaa.lang import borrowed, inline, u64
+from kaa.lang import Guarded, borrowed, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -36,10 +36,10 @@ def is_real_time(task: Task) -> bool:
 class RealTimeQueue(Tree):
     """The real-time tasks that wait."""
 
-    turn: u64
-    used: u64
+    turn: Guarded[u64, "RunQueue.lock"]
+    used: Guarded[u64, "RunQueue.lock"]
     """ns that real-time tasks had since `period_start`."""
-    period_start: u64
+    period_start: Guarded[u64, "RunQueue.lock"]
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.sched import Policy
+from kaa.kernel.arch import machine
 from kaa.kernel.sched import fair, weights
 from kaa.kernel.sched.fair import FairQueue
 from kaa.kernel.sched.links import QueueLinks, TreeNode, as_task
@@ -19,7 +20,21 @@ from kaa.kernel.sched.queue_lock import QueueLock
 from kaa.kernel.sched.real_time import ROUND, RealTimeQueue, is_real_time
 from kaa.kernel.sched.tree import before, following
 from kaa.kernel.sched.weights import INVERSE_SHIFT, UNIT
-from kaa.lang import Atomic, borrowed, cold, i64, inline, noinline, u32, u64, wrapping_add, wrapping_sub
+from kaa.lang import (
+    Atomic,
+    Guarded,
+    PerCpu,
+    Relaxed,
+    borrowed,
+    cold,
+    i64,
+    inline,
+    noinline,
+    u32,
+    u64,
+    wrapping_add,
+    wrapping_sub,
+)
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -57,21 +72,21 @@ class RunQueue(QueueLinks):
     """Tasks in the trees. Others look without the lock, and may be late."""
     level: Atomic[u32]
     """How important what runs is; to be looked at from anywhere."""
-    called: bool
+    called: Guarded[bool, "RunQueue.lock"]
     """A reschedule interrupt is on its way."""
-    blocked: i64
+    blocked: Guarded[Relaxed[i64], "RunQueue.lock"]
     """Tasks that sleep uninterruptibly, counted where they fell asleep and woke: only the sum over queues says."""
-    switches: u64
-    chance: u64
+    switches: Guarded[Relaxed[u64], "RunQueue.lock"]
+    chance: Guarded[Relaxed[u64], "RunQueue.lock"]
     """The state of the generator that varies schedules (seeded.py); 0: they do not vary."""
-    running_weight: u64
-    before_ns: u64
+    running_weight: Guarded[Relaxed[u64], "RunQueue.lock"]
+    before_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
     """When the processor started."""
-    balanced: u64
+    balanced: PerCpu[u64]
     """When balance was last looked at."""
-    system_ns: u64
+    system_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
     """Time that was spent in the kernel, and in programs of low priority, by samples. Only grows."""
-    nice_ns: u64
+    nice_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
 
     def __init__(self, number: u32, timers: TimerQueue) -> None:
         self.number = number
@@ -273,11 +288,16 @@ class RunQueue(QueueLinks):
 
     def set_idle(self, task: Task) -> None:
         """Before the processor starts: it runs its idle task. The caller keeps that for ever."""
+        task.finished()
+        flags = machine.irq.save()
+        self.lock.acquire()
         task.queue = self
         task.on_queue = QUEUED
         task.allowed = self.bit
         self.idle = task
         self.current = task
+        self.lock.release()
+        machine.irq.restore(flags)
 
 
 @inline

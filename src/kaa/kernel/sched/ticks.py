@@ -47,7 +47,7 @@ def tick(now: u64) -> None:
         queue.timers.tick = now + _rest_of_slice(running)
     if queue.chance != 0:
         seeded.tick(queue, now)
-    timed = running.group.cpu_timers != 0
+    timed = running.group.cpu_timers.load_relaxed() != 0
     queue.lock.release()
     if timed:
         _check_cpu_timers(queue, now)

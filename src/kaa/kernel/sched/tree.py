@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.sched.links import TreeNode, TreeRoot
-from kaa.lang import borrowed, i64, inline, noinline, u32, u64, wrapping_add, wrapping_mul, wrapping_sub
+from kaa.lang import Guarded, borrowed, i64, inline, noinline, u32, u64, wrapping_add, wrapping_mul, wrapping_sub
 
 # A linear congruential generator (Knuth, "Seminumerical Algorithms", 3.3.4, line 26); its upper half is used.
 MULTIPLIER: Final = 6364136223846793005
@@ -31,7 +31,7 @@ def before(first: u64, second: u64) -> bool:
 class Tree(TreeRoot):
     """Nodes in order of key."""
 
-    ranks: u64
+    ranks: Guarded[u64, "RunQueue.lock"]
 
     def __init__(self) -> None:
         self.ranks = 1

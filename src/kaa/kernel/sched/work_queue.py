@@ -38,9 +38,9 @@ NONE: Final = 0xFFFF_FFFF_FFFF_FFFF
 class Work:
     """Something to do. `run` is called in a kernel thread; an error it lets out costs a line in the log."""
 
-    next: Work | None = None
+    next: Guarded[Work | None, "WorkQueue.lock"] = None
     """The queue's, under its lock."""
-    ticket: u64 = 0
+    ticket: Guarded[u64, "WorkQueue.lock"] = 0
     """Its number in the queue, under the queue's lock."""
     waits: Atomic[bool]
     """It is in a queue, and has not begun."""
@@ -225,21 +225,38 @@ def _work(argument: u64) -> None:
 class WorkTimer(Timer):
     """Adds a work when it expires. It keeps the work while it is armed."""
 
-    work: Work | None
-    queue: WorkQueue | None
+    lock: Final[IrqSpinLock]
+    work: Guarded[Work | None, "lock"]
+    queue: Guarded[WorkQueue | None, "lock"]
 
     def __init__(self) -> None:
         super().__init__()
+        self.lock = IrqSpinLock("delayed work")
         self.work = None
         self.queue = None
 
+    def set(self, work: Work | None, queue: WorkQueue | None) -> None:
+        """What is to be added, and where."""
+        before: Work | None = None
+        with self.lock:
+            before = self.work
+            self.work = work
+            self.queue = queue
+        del before  # not under the lock
+
     def expired(self) -> None:
         """The time has come."""
-        work = self.work
-        queue = self.queue
-        self.work = None
+        with self.lock:
+            work = self.work
+            queue = self.queue
+            self.work = None
         if work is not None and queue is not None:
             queue.add(work)
+
+    def target(self) -> WorkQueue | None:
+        """Where the work was to be added, or was."""
+        with self.lock:
+            return self.queue
 
 
 class DelayedWork(Work):
@@ -255,16 +272,15 @@ class DelayedWork(Work):
     def add_after(self, queue: WorkQueue, delay_ns: u64) -> None:
         """Add it to `queue` when so much time has passed; an earlier request is forgotten."""
         timer.cancel_sync(self.timer)
-        self.timer.work = self
-        self.timer.queue = queue
+        self.timer.set(self, queue)
         timer.arm(self.timer, machine.clock.monotonic_ns() + delay_ns)
 
     def cancel_delayed(self) -> bool:
         """Forget the request, or take the work out, and wait until nobody does it. False if it had begun or was not
         asked for."""
         found = timer.cancel_sync(self.timer)
-        self.timer.work = None
-        queue = self.timer.queue
+        queue = self.timer.target()
+        self.timer.set(None, queue)
         if queue is not None and queue.cancel_and_wait(self):
             found = True
         return found

@@ -26,7 +26,7 @@ def must_die(task: Task) -> bool:
     if (task.work.load() & 1) == 0:
         return False
     group = task.group
-    if (task.flags.load() & DYING) != 0 or group.group_exit:
+    if (task.flags.load() & DYING) != 0 or group.group_exit.load_relaxed():
         return True
     return ((task.pending.mask | group.pending.mask) & KILL) != 0
 

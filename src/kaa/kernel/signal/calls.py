@@ -24,7 +24,7 @@ from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import Task
 from kaa.kernel.signal import deliver, send
-from kaa.lang import cold, i32, i64, inline, u32, u64, usize
+from kaa.lang import cold, i32, i64, u32, u64, usize
 
 SIGSET_SIZE: Final = 8
 
@@ -43,7 +43,7 @@ def rt_sigaction(signo: i32, new: u64, old: u64, size: usize) -> None:
     group = machine.percpu.current().group
     if new == 0:
         with group.signal_lock:
-            _copy(before, group.handlers.actions[signo - 1])
+            group.handlers.get(signo, before)
     else:
         if ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
             raise OSError(errno.EINVAL)
@@ -51,20 +51,12 @@ def rt_sigaction(signo: i32, new: u64, old: u64, size: usize) -> None:
         wanted.mask &= ~u64(KILL_AND_STOP)
         with group.signal_lock:
             if old != 0:
-                _copy(before, group.handlers.actions[signo - 1])
+                group.handlers.get(signo, before)
             group.handlers.set(signo, wanted)
             if wanted.handler <= SIG_IGN and group.handlers.will_ignore(signo):
                 _forget_pending(group, signo)
     if old != 0:
         UserPtr[SigAction](old).write_from(before)
-
-
-@inline
-def _copy(into: SigAction, action: SigAction) -> None:
-    into.handler = action.handler
-    into.flags = action.flags
-    into.restorer = action.restorer
-    into.mask = action.mask
 
 
 @cold

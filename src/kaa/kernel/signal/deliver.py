@@ -16,6 +16,8 @@ from kaa.kernel.abi.signal import (
     FAULT_SIGNALS,
     IGNORED_BY_DEFAULT,
     KILL_AND_STOP,
+    SIG_DFL,
+    SIG_IGN,
     STOP_SIGNALS,
     SigAction,
     SigInfo,
@@ -117,7 +119,7 @@ def _next(task: Task, info: SigInfo, action: SigAction) -> i32:
         if (task.flags.load() & (STOP_WANTED | DYING)) == STOP_WANTED:
             stop.participate(task)
         with group.signal_lock:
-            if group.group_exit or (task.flags.load() & DYING) != 0:
+            if group.group_exit.load_relaxed() or (task.flags.load() & DYING) != 0:
                 return DIE
             signo = _take(task, group, info)
             if signo == NO_SIGNAL:
@@ -164,20 +166,15 @@ def _take(task: Task, group: ThreadGroup, info: SigInfo) -> i32:
 
 def _judge(group: ThreadGroup, signo: i32, action: SigAction) -> i32:
     """What is to be done about a signal; a handler's action is copied, as it is now."""
-    bit = u64(1) << u64(signo - 1)
     handlers = group.handlers
-    if (handlers.ignored & bit) != 0:
+    handlers.get(signo, action)
+    if action.handler == SIG_IGN:
         return i32(AGAIN)
-    if (handlers.defaults & bit) == 0:
-        found = handlers.actions[signo - 1]
-        action.handler = found.handler
-        action.flags = found.flags
-        action.restorer = found.restorer
-        action.mask = found.mask
-        if (found.flags & SignalFlags.SA_RESETHAND) != 0:
-            handlers.reset(signo)
-        return signo
-    return _default(group, bit)
+    if action.handler == SIG_DFL:
+        return _default(group, u64(1) << u64(signo - 1))
+    if (action.flags & SignalFlags.SA_RESETHAND) != 0:
+        handlers.reset(signo)
+    return signo
 
 
 def _default(group: ThreadGroup, bit: u64) -> i32:
@@ -185,7 +182,7 @@ def _default(group: ThreadGroup, bit: u64) -> i32:
 
     if (IGNORED_BY_DEFAULT & bit) != 0:
         return i32(AGAIN)
-    if (group.flags & UNKILLABLE) != 0:
+    if (group.flags.load_relaxed() & UNKILLABLE) != 0:
         return i32(AGAIN)
     if (STOP_SIGNALS & bit) != 0:
         return i32(STOP)

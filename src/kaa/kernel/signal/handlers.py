@@ -6,45 +6,73 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.abi.signal import IGNORED_BY_DEFAULT, SIG_DFL, SIG_IGN, SIGNAL_COUNT, SigAction, SignalFlags
-from kaa.lang import Array, Atomic, i32, inline, trailing_zeros, u32, u64
+from kaa.kernel.arch import machine
+from kaa.kernel.sched.queue_lock import QueueLock
+from kaa.lang import Array, Atomic, Guarded, Relaxed, i32, inline, trailing_zeros, u32, u64
 
 EVERY_SIGNAL: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class SignalHandlers:
-    """Sixty-four actions. Changed and read under the `signal_lock` of the group; shared between groups only as
-    CLONE_SIGHAND without CLONE_THREAD allows, where single words are all that readers rely on."""
+    """Sixty-four actions. Asked for and changed under the `signal_lock` of a group that has the table; as two groups
+    may have the same (CLONE_SIGHAND without CLONE_THREAD), each method takes the table's own lock besides. Interrupts
+    are off."""
 
-    actions: Array[SigAction, 64]
+    lock: Final[QueueLock]
+    actions: Guarded[Array[SigAction, 64], "lock"]
     # Bits of the signals whose handler is SIG_IGN, and of those whose handler is SIG_DFL: what sending looks at.
-    ignored: u64
-    defaults: u64
+    ignored: Guarded[Relaxed[u64], "lock"]
+    defaults: Guarded[Relaxed[u64], "lock"]
     # Which entries were ever written: all that a fork has to copy.
-    touched: u64
+    touched: Guarded[u64, "lock"]
     # Processes that have this table: execve(2) copies one that it is not alone with.
     users: Atomic[u32]
 
     def __init__(self) -> None:
+        self.lock = QueueLock("signal handlers")
         self.users = Atomic(1)
         self.actions = Array[SigAction, 64]()
         self.ignored = 0
         self.defaults = EVERY_SIGNAL
         self.touched = 0
 
-    def copy_from(self, other: SignalHandlers) -> None:
-        """Fill a fresh table with another's actions."""
-        left = other.touched
+    def copy(self) -> SignalHandlers:
+        """Another table with the same actions, for a fork. Raises MemoryError. Takes a lock: no group's is held."""
+        fresh = SignalHandlers()
+        flags = machine.irq.save()
+        self.lock.acquire()
+        left = self.touched
         while left != 0:
             index = trailing_zeros(left)
-            self.actions[index] = other.actions[index]
+            fresh.actions[index] = self.actions[index]
             left &= left - 1
-        self.ignored = other.ignored
-        self.defaults = other.defaults
-        self.touched = other.touched
+        fresh.ignored = self.ignored
+        fresh.defaults = self.defaults
+        fresh.touched = self.touched
+        self.lock.release()
+        machine.irq.restore(flags)
+        return fresh
+
+    @inline
+    def get(self, signo: i32, into: SigAction) -> None:
+        """What is done about `signo`."""
+        self.lock.acquire()
+        found = self.actions[signo - 1]
+        into.handler = found.handler
+        into.flags = found.flags
+        into.restorer = found.restorer
+        into.mask = found.mask
+        self.lock.release()
 
     @inline
     def set(self, signo: i32, action: SigAction) -> None:
         """Install `action` for `signo`."""
+        self.lock.acquire()
+        self._set(signo, action)
+        self.lock.release()
+
+    @inline
+    def _set(self, signo: i32, action: SigAction) -> None:
         self.actions[signo - 1] = action
         bit = u64(1) << u64(signo - 1)
         if action.handler > SIG_IGN and ((self.ignored | self.defaults) & bit) == 0:
@@ -59,12 +87,14 @@ class SignalHandlers:
 
     def reset_for_exec(self) -> None:
         """Handlers become SIG_DFL, ignored stays ignored (execve(2))."""
+        self.lock.acquire()
         for index in range(SIGNAL_COUNT):
             bit = u64(1) << u64(index)
             if (self.touched & bit) != 0 and (self.ignored & bit) == 0:
                 self.actions[index] = SigAction()
         self.defaults = EVERY_SIGNAL ^ self.ignored
         self.touched = self.ignored
+        self.lock.release()
 
     def reset(self, signo: i32) -> None:
         """Back to SIG_DFL."""

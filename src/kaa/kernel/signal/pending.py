@@ -9,7 +9,7 @@ Under the `signal_lock` of the thread group.
 from __future__ import annotations
 
 from kaa.kernel.abi.signal import Code, SigInfo
-from kaa.lang import Atomic, i32, u64
+from kaa.lang import Atomic, Guarded, Relaxed, i32, u64
 
 
 class AllSets:
@@ -27,11 +27,11 @@ all_sets = AllSets()
 class QueuedSignal:
     """One siginfo in line."""
 
-    info: SigInfo
-    next: QueuedSignal | None
+    info: Guarded[SigInfo, "ThreadGroup.signal_lock"]
+    next: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
     # A POSIX timer's: owned by the timer, and in line at most once.
     from_timer: bool
-    queued: bool
+    queued: Guarded[bool, "ThreadGroup.signal_lock"]
 
     def __init__(self) -> None:
         self.info = SigInfo()
@@ -43,12 +43,12 @@ class QueuedSignal:
 class PendingSignals:
     """What a thread, or a process, has been sent."""
 
-    mask: u64
-    first: QueuedSignal | None
-    last: QueuedSignal | None
-    count: Atomic[u64]
+    mask: Guarded[Relaxed[u64], "ThreadGroup.signal_lock"]
+    first: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
+    last: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
+    count: Guarded[Atomic[u64], "ThreadGroup.signal_lock"]
     # One that was taken, for the next to come.
-    spare: QueuedSignal | None
+    spare: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
 
     def __init__(self) -> None:
         self.mask = 0

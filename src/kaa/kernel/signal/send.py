@@ -75,7 +75,7 @@ def send_to_process_group(number: i32, signo: i32) -> bool:
 def send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo, room: bool = True) -> bool:
     """Send to a thread, or (None) to the process, under its `signal_lock`. False when too many are queued, which the
     caller found out before (`room`)."""
-    if group.state >= ZOMBIE or (group.flags & KERNEL) != 0:
+    if group.state >= ZOMBIE or (group.flags.load_relaxed() & KERNEL) != 0:
         return True
     stop.prepare(group, signo)
     probe = target if target is not None else group.first_thread
@@ -103,14 +103,14 @@ def _kill(group: ThreadGroup) -> None:
     """SIGKILL ends the whole process at once, whichever of its threads are asleep and how."""
     from kaa.kernel.process import exit
 
-    if not group.group_exit:
+    if not group.group_exit.load_relaxed():
         exit.end_group(group, i32(Signal.SIGKILL))
 
 
 def has_room(group: ThreadGroup) -> bool:
     """RLIMIT_SIGPENDING: may one more be queued for this process? It counts what is queued for all processes of the
     same real user, who are only looked for when there are so many in all. Takes signal locks."""
-    limit = group.limits.soft[Resource.RLIMIT_SIGPENDING]
+    limit = group.limits.soft[Resource.RLIMIT_SIGPENDING].load_relaxed()
     if all_sets.queued.load_relaxed() < limit:
         return True
     with group.signal_lock:
@@ -137,10 +137,11 @@ def _is_moot(group: ThreadGroup, probe: Task, signo: i32, info: SigInfo) -> bool
     """Whether sending changes nothing: ignored and not blocked; or pid 1 has no handler and the sender is no kernel."""
     bit = u64(1) << u64(signo - 1)
     handlers = group.handlers
-    if (group.flags & UNKILLABLE) != 0 and (handlers.defaults & bit) != 0 and info.code != Code.SI_KERNEL:
-        return True
-    if (group.flags & UNKILLABLE) != 0 and (CANNOT_CATCH & bit) != 0:
-        return True
+    if (group.flags.load_relaxed() & UNKILLABLE) != 0:
+        if (handlers.defaults & bit) != 0 and info.code != Code.SI_KERNEL:
+            return True
+        if (CANNOT_CATCH & bit) != 0:
+            return True
     if (probe.blocked & bit) != 0 or (probe.waited_for & bit) != 0:
         return False
     return handlers.will_ignore(signo)
@@ -214,7 +215,7 @@ def force(task: Task, info: SigInfo) -> None:
             group.handlers.reset(signo)
             task.blocked &= ~bit
         if (group.handlers.defaults & bit) != 0:
-            group.flags &= ~u32(UNKILLABLE)
+            group.flags.fetch_and(~u32(UNKILLABLE))
         pending = task.pending
         if (pending.mask & bit) == 0:
             _queue(pending, signo, info)

@@ -19,7 +19,7 @@ from kaa.kernel.fs.file import File
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process.task import Task
 from kaa.kernel.signal import wait_calls
-from kaa.lang import as_bytes, i32, sizeof, u32, u64, usize
+from kaa.lang import Relaxed, as_bytes, i32, sizeof, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -33,7 +33,7 @@ SFD_CLOEXEC: Final = O_CLOEXEC
 class SignalFile(File):
     """A set of signals to be read."""
 
-    mask: u64
+    mask: Relaxed[u64]
     node: Final[Inode]
 
     def __init__(self, flags: u32, mask: u64) -> None:

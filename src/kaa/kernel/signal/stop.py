@@ -72,7 +72,9 @@ def _alert_all(group: ThreadGroup) -> None:
 def begin(group: ThreadGroup, task: Task, signo: i32) -> None:
     """The caller took a stop signal: every thread is to stop. Under the lock; nothing happens when SIGCONT or SIGKILL
     was sent since the signal was taken."""
-    if (task.flags.fetch_and(~u32(STOP_TAKEN)) & STOP_TAKEN) == 0 or group.stop_pending != 0 or group.group_exit:
+    if (task.flags.fetch_and(~u32(STOP_TAKEN)) & STOP_TAKEN) == 0:
+        return
+    if group.stop_pending != 0 or group.group_exit.load_relaxed():
         return
     group.stop_signal = signo
     thread = group.first_thread
@@ -88,13 +90,14 @@ def participate(task: Task) -> bool:
     """The caller stops, if it is to. Called without the lock; returns when it may go on. False: nothing was wanted."""
     group = task.group
     with group.signal_lock:
-        if (task.flags.load() & (STOP_WANTED | DYING)) != STOP_WANTED or group.group_exit:
+        if (task.flags.load() & (STOP_WANTED | DYING)) != STOP_WANTED or group.group_exit.load_relaxed():
             return False
         task.flags.fetch_and(~u32(STOP_WANTED))
         core.set_state(task, u64(STOPPED))
         last = leave_pending(group)
+        signo = group.stop_signal
     if last:
-        _tell_parent(group, Code.CLD_STOPPED, group.stop_signal)
+        _tell_parent(group, Code.CLD_STOPPED, signo)
     core.schedule()
     return True
 
@@ -113,7 +116,9 @@ def leave_pending(group: ThreadGroup) -> bool:
 
 def tell_stopped(group: ThreadGroup) -> None:
     """The last thread that had to stop died instead: the others have stopped."""
-    _tell_parent(group, Code.CLD_STOPPED, group.stop_signal)
+    with group.signal_lock:
+        signo = group.stop_signal
+    _tell_parent(group, Code.CLD_STOPPED, signo)
 
 
 def tell_continued(group: ThreadGroup) -> bool:

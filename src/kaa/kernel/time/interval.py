@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """setitimer(2), getitimer(2), alarm(2): one timer of each kind for a process.
 
-ITIMER_REAL is a timer in the queue. ITIMER_VIRTUAL and ITIMER_PROF count the process's processor time: `cpu_timer`
-looks at them at the end of each slice, in interrupts on any processor: so their `deadline` is an atomic word, and who
-takes it away sends the signal. A process's threads' calls exclude one another by `lock`; the timers are made when first
-set and live as long as the process. They hold no reference to it: all are stopped when the process ends.
+ITIMER_REAL is a timer in the queue, made when it is first set; it lives as long as the process, and holds no reference
+to it. ITIMER_VIRTUAL and ITIMER_PROF are words in the process, for they count its processor time: `cpu_timer` looks at
+them at the end of each slice, in interrupts on any processor, and who takes the deadline away sends the signal. A
+process's threads' calls exclude one another by `lock`. All are stopped when the process ends.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ lock = Mutex("interval timers")
 
 
 class IntervalTimer(Timer):
-    """ITIMER_REAL, or (never queued) the deadline of a processor-time timer in ns of that time."""
+    """ITIMER_REAL."""
 
     group: Final[weakref.ref[ThreadGroup]]
     interval: Atomic[u64]
     deadline: Atomic[u64]
+    """What it was armed for; 0 if it was not."""
 
     def __init__(self, group: ThreadGroup) -> None:
         super().__init__()
@@ -51,11 +52,24 @@ class IntervalTimer(Timer):
         if group is None:
             return
         interval = self.interval.load()
+        deadline = self.deadline.load()
+        self.deadline.store(0)
         if interval != 0:
             now = machine.clock.monotonic_ns()
-            missed = (now - self.key) // interval if now > self.key else u64(0)
-            timer.arm(self, self.key + (missed + 1) * interval)
+            missed = (now - deadline) // interval if now > deadline else u64(0)
+            self.start(deadline + (missed + 1) * interval)
         send_signal(group, i32(Signal.SIGALRM))
+
+
+    def start(self, deadline: u64) -> None:
+        """Expire at a monotonic time."""
+        self.deadline.store(deadline)
+        timer.arm(self, deadline)
+
+    def stop(self) -> None:
+        """Do not expire any more. Waits for the callback's end."""
+        timer.cancel_sync(self)
+        self.deadline.store(0)
 
 
 def send_signal(group: ThreadGroup, signo: i32) -> None:
@@ -63,71 +77,67 @@ def send_signal(group: ThreadGroup, signo: i32) -> None:
     send.send_group(group, signo, SigInfo(signo, 0, i32(Code.SI_KERNEL)))
 
 
+def _real(group: ThreadGroup) -> IntervalTimer | None:
+    with group.signal_lock:
+        return group.real_timer
+
+
 def _own_real(group: ThreadGroup) -> IntervalTimer:
-    found = group.real_timer
+    found = _real(group)
     if found is None:
         found = IntervalTimer(group)
-        group.real_timer = found
+        with group.signal_lock:
+            group.real_timer = found
+        group.has_timers.store(True)
     return found
 
 
 def _set_real(group: ThreadGroup, value: u64, interval: u64) -> None:
-    if value == 0 and group.real_timer is None:
+    if value == 0 and _real(group) is None:
         return
     alarm_timer = _own_real(group)
-    timer.cancel_sync(alarm_timer)
+    alarm_timer.stop()
     alarm_timer.interval.store(interval)
     if value != 0:
         now = machine.clock.monotonic_ns()
-        timer.arm(alarm_timer, now + min(value, u64(1 << 62)))
+        alarm_timer.start(now + min(value, u64(1 << 62)))
 
 
 def _remaining_real(group: ThreadGroup) -> u64:
-    found = group.real_timer
-    if found is None or not found.armed:
+    found = _real(group)
+    deadline = u64(0) if found is None else found.deadline.load()
+    if deadline == 0:
         return u64(0)
     now = machine.clock.monotonic_ns()
-    return max(found.key - now, u64(1000)) if found.key > now else u64(1000)
-
-
-def _processor_timer(group: ThreadGroup, which: i32) -> IntervalTimer | None:
-    return group.virtual_timer if which == IntervalKind.ITIMER_VIRTUAL else group.profile_timer
+    return max(deadline - now, u64(1000)) if deadline > now else u64(1000)
 
 
 def _set_processor(group: ThreadGroup, which: i32, value: u64, interval: u64) -> None:
     from kaa.kernel.time import cpu_timer
 
-    found = _processor_timer(group, which)
-    if found is None:
-        if value == 0:
-            return
-        found = IntervalTimer(group)
-        if which == IntervalKind.ITIMER_VIRTUAL:
-            group.virtual_timer = found
-        else:
-            group.profile_timer = found
-    found.deadline.store(0)
-    found.interval.store(interval)
+    at = which - IntervalKind.ITIMER_VIRTUAL
+    group.count_deadlines[at].store(0)
+    group.count_intervals[at].store(interval)
     if value != 0:
-        found.deadline.store(accounting.group_run_time(group) + min(value, u64(1 << 62)))
+        group.has_timers.store(True)
+        group.count_deadlines[at].store(accounting.group_run_time(group) + min(value, u64(1 << 62)))
     cpu_timer.recount(group)
 
 
 def _read(group: ThreadGroup, which: i32) -> ITimerVal:
     result = ITimerVal()
     if which == IntervalKind.ITIMER_REAL:
-        found = group.real_timer
+        found = _real(group)
         if found is not None:
             result.interval = timeval(found.interval.load())
         result.value = timeval(_remaining_real(group))
         return result
-    other = _processor_timer(group, which)
-    if other is not None:
-        result.interval = timeval(other.interval.load())
-        deadline = other.deadline.load()
-        if deadline != 0:
-            now = accounting.group_run_time(group)
-            result.value = timeval(deadline - now if deadline > now else u64(1000))
+    at = which - IntervalKind.ITIMER_VIRTUAL
+    result.interval = timeval(group.count_intervals[at].load())
+    deadline = group.count_deadlines[at].load()
+    if deadline != 0:
+        now = accounting.group_run_time(group)
+        result.value = timeval(deadline - now if deadline > now else u64(1000))
     return result
 
 
@@ -179,10 +189,8 @@ def alarm(seconds: u32) -> u32:
 
 def cancel_all(group: ThreadGroup) -> None:
     """The process ends. Threads of it that are still on their last way look at the timers in ticks."""
-    real, virtual, profile = group.real_timer, group.virtual_timer, group.profile_timer
+    real = _real(group)
     if real is not None:
-        timer.cancel_sync(real)
-    if virtual is not None:
-        virtual.deadline.store(0)
-    if profile is not None:
-        profile.deadline.store(0)
+        real.stop()
+    for at in range(2):
+        group.count_deadlines[at].store(0)

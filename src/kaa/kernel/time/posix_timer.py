@@ -60,7 +60,7 @@ class PosixTimer(Timer):
     overruns: Atomic[u64]
     last_overrun: Atomic[u64]
     group: Final[weakref.ref[ThreadGroup]]
-    next: PosixTimer | None
+    next: Guarded[PosixTimer | None, "PosixTimers.lock & posix_timer_calls.lock"]
     """In the process's list, under its lock."""
 
     def __init__(self, group: ThreadGroup, number: i32, clock: i32) -> None:
@@ -163,17 +163,17 @@ class PosixTimers:
     """A process's timers. The list is changed under `lock` and the mutex of the calls, so either will do to read it."""
 
     lock: Final[IrqSpinLock]
-    first: PosixTimer | None
-    count: u32
-    next_number: i32
-    processor_timers: u32
+    first: Guarded[PosixTimer | None, "lock & posix_timer_calls.lock"]
+    count: Guarded[u32, "lock & posix_timer_calls.lock"]
+    next_number: Guarded[i32, "posix_timer_calls.lock"]
+    processor_timers: Atomic[u32]
 
     def __init__(self) -> None:
         self.lock = IrqSpinLock("POSIX timers")
         self.first = None
         self.count = 0
         self.next_number = 0
-        self.processor_timers = 0
+        self.processor_timers = Atomic(0)
 
     def find(self, number: i32) -> PosixTimer:
         """By id. Raises OSError(EINVAL)."""
@@ -193,7 +193,7 @@ class PosixTimers:
             self.first = new
             self.count += 1
             if new.is_processor_time():
-                self.processor_timers += 1
+                self.processor_timers.fetch_add(1)
 
     def remove(self, gone: PosixTimer) -> None:
         """Take it out, disarmed. The caller keeps it beyond the lock."""
@@ -210,7 +210,7 @@ class PosixTimers:
             gone.next = None
             self.count -= 1
             if gone.is_processor_time():
-                self.processor_timers -= 1
+                self.processor_timers.fetch_sub(1)
 
     def clear(self) -> None:
         """No more timers."""
@@ -247,9 +247,20 @@ def disarm(gone: PosixTimer) -> None:
 def delete_all(group: ThreadGroup) -> None:
     """The process ends, or becomes another program (timers are not kept by execve(2)): the caller is its only thread,
     but for those on their last way."""
-    timers = group.posix_timers
+    from kaa.kernel.time import posix_timer_calls
+
+    if not group.has_timers.load_relaxed():
+        return
+    timers = of(group)
     if timers is not None:
-        timers.clear()
+        with posix_timer_calls.lock:
+            timers.clear()
+
+
+def of(group: ThreadGroup) -> PosixTimers | None:
+    """A process's timers, if it ever had any; as long as the process."""
+    with group.signal_lock:
+        return group.posix_timers
 
 
 def check_signal(signo: i32) -> None:

@@ -29,7 +29,7 @@ lock = Mutex("posix timers")
 
 
 def _timers(group: ThreadGroup) -> PosixTimers:
-    found = group.posix_timers
+    found = posix_timer.of(group)
     if found is None:
         raise OSError(errno.EINVAL)
     return found
@@ -45,10 +45,12 @@ def timer_create(clock: i32, event: UserPtr[SigEvent], into: UserPtr[i32]) -> No
     clocks.read(clock)
     group = machine.percpu.current().group
     with lock:
-        timers = group.posix_timers
+        timers = posix_timer.of(group)
         if timers is None:
             timers = PosixTimers()
-            group.posix_timers = timers
+            with group.signal_lock:
+                group.posix_timers = timers
+            group.has_timers.store(True)
         new = PosixTimer(group, timers.next_number, clock)
         _set_event(new, asked, event.is_null())
         timers.add(new)

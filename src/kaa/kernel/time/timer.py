@@ -22,7 +22,7 @@ from kaa.kernel.sched import core
 from kaa.kernel.sched.heap import HeapNode
 from kaa.kernel.sched.links import SleeperLink
 from kaa.kernel.time.timer_queue import FARTHEST, NEVER, TimerQueue
-from kaa.lang import Atomic, borrowed, u32, u64
+from kaa.lang import Atomic, Guarded, borrowed, u32, u64
 
 __all__ = ["FARTHEST", "NEVER", "CallbackTimer", "Timer", "WakeTimer", "add", "arm", "cancel", "cancel_sync"]
 
@@ -35,7 +35,7 @@ class Timer(HeapNode):
 
     home: Atomic[u32]
     """Number of the processor whose queue's lock guards the timer."""
-    armed: bool
+    armed: Guarded[bool, "TimerQueue.lock"]
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,6 +149,7 @@ def cancel_sync(timer: Timer) -> bool:
         machine.irq.restore(flags)
         if not busy:
             return found
+
 
 
 def add(deadline_ns: u64, callback: Callable[[u64], None], argument: u64) -> CallbackTimer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.arch import machine
 from kaa.kernel.sched.heap import Heap
 from kaa.kernel.sched.queue_lock import QueueLock
-from kaa.lang import inline, u64
+from kaa.lang import Guarded, PerCpu, Relaxed, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.time.timer import Timer
@@ -28,11 +28,11 @@ class TimerQueue:
 
     lock: Final[QueueLock]
     heap: Final[Heap]
-    running: Timer | None
+    running: Guarded[Timer | None, "TimerQueue.lock"]
     """Whose callback runs now. Kept alive by this."""
-    tick: u64
+    tick: PerCpu[Relaxed[u64]]
     """The scheduler's own deadline, kept beside the heap because it moves so often. NEVER: none."""
-    programmed: u64
+    programmed: PerCpu[u64]
     """What the hardware will interrupt at. NEVER: nothing."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from kaa.kernel.locking import record
 from kaa.kernel.trace import lock_counts, sched_trace
 from kaa.kernel.trace.lock_counts import ACQUIRED, LONGEST_HOLD, classes
 from kaa.kernel.trace.sched_trace import EVENTS, MOVE, PID_MASK, SWITCH, WORDS, Ring, recorder
-from kaa.lang import u8, u32, u64
+from kaa.lang import Array, u8, u32, u64
 from kaa.lang.flavour import LOCK_STATS
 
 TAB, NEWLINE = 9, 10
@@ -24,7 +24,7 @@ TAB, NEWLINE = 9, 10
 def show_locks(out: TextBuffer) -> None:
     """All classes of which a lock was ever taken."""
     out.add(b"cycles_per_second ")
-    out.decimal(machine.clock.state.tsc_hz)
+    out.decimal(machine.clock.state.tsc_hz.load_relaxed())
     out.byte(NEWLINE)
     for number in range(classes.count):
         if classes.total(u32(number), u32(ACQUIRED)) != 0:
@@ -52,15 +52,17 @@ def show_sched(out: TextBuffer) -> None:
 
 
 def _show_ring(out: TextBuffer, ring: Ring, processor: u64) -> None:
-    event: u64 = ring.written - EVENTS if ring.written > EVENTS else u64(0)
-    while event < ring.written:
-        at = event % EVENTS * WORDS
+    end = ring.count()
+    event: u64 = end - EVENTS if end > EVENTS else u64(0)
+    row = Array[u64, WORDS]()
+    while event < end:
+        ring.read(event, row[:])
         out.decimal(processor)
         out.byte(TAB)
-        out.decimal(ring.words[at])
-        _show_packed(out, ring.words[at + 1])
-        _show_half(out, ring.words[at + 2])
-        _show_half(out, ring.words[at + 3])
+        out.decimal(row[0])
+        _show_packed(out, row[1])
+        _show_half(out, row[2])
+        _show_half(out, row[3])
         out.byte(NEWLINE)
         event += 1
 

@@ -5,8 +5,7 @@ An event is four words: the time (monotonic ns); the kind, a task, another numbe
 name. A processor writes its own ring only, with interrupts off, so nothing interrupts a write. While nobody traces,
 all this costs a load and a branch in each switch. The rings are made when tracing starts and kept for ever.
 
-Reading (`stop` first) is right once the last writer is through with its event: on another processor that takes some
-nanoseconds, and the reader comes by a system call later.
+Reading needs `stop` first, which waits until no processor is in the middle of an event.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.init.command_line import boot_param
-from kaa.lang import Array, Atomic, Bytes, cold, inline, noinline, u32, u64
+from kaa.lang import Array, Atomic, Bytes, PerCpu, Slice, cold, inline, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -37,10 +36,10 @@ PID_MASK: Final = 0xFF_FFFF
 
 
 class Ring:
-    """One processor's events. `written` counts all that were ever written."""
+    """One processor's events. `written` counts all that were ever written. Others look when nobody writes any more."""
 
-    words: list[u64]
-    written: u64
+    words: PerCpu[list[u64]]
+    written: PerCpu[u64]
 
     def __init__(self) -> None:
         self.words = []
@@ -54,15 +53,24 @@ class Ring:
         self.written += 1
         self.words[at] = machine.clock.monotonic_ns()
         self.words[at + 1] = packed
-        self.words[at + 2] = _half_name(task, 0)
-        self.words[at + 3] = _half_name(task, 8)
+        self.words[at + 2] = task.name_low
+        self.words[at + 3] = task.name_high
 
 
-def _half_name(task: Task, start: u32) -> u64:
-    word: u64 = u64(0)
-    for index in range(8):
-        word |= u64(task.comm[start + index]) << (8 * index)
-    return word
+    def count(self) -> u64:
+        """How many events were ever written. After `stop`."""
+        machine.percpu.preempt_disable()
+        found = self.written
+        machine.percpu.preempt_enable()
+        return found
+
+    def read(self, event: u64, into: Slice[u64]) -> None:
+        """The words of an event, by its number. After `stop`."""
+        machine.percpu.preempt_disable()
+        for word in range(WORDS):
+            into[word] = self.words[event % EVENTS * WORDS + word]
+        machine.percpu.preempt_enable()
+
 
 
 class Recorder:
@@ -100,8 +108,13 @@ def start() -> None:
 
 
 def stop() -> None:
-    """No more events."""
+    """No more events, and none is being written when this returns: an event is written with interrupts off."""
     recorder.on.store(False)
+    machine.smp.call(machine.smp.online_mask(), _nothing, u64(0))
+
+
+def _nothing(unused: u64) -> None:
+    """Coming here was all."""
 
 
 @inline

@@ -6,8 +6,8 @@ numbers lie in the vDSO's data page (vdso.py). Realtime is monotonic time plus a
 of the processor that asks, against the TSC where it can, else counted down. All processors share the numbers: their
 counters are in step (tsc_sync.py).
 
-Writers hold `writing`; base and multiplier belong together, so they are written while `sequence` is odd, and who reads
-them looks at it before and after. On x86 stores, and loads, stay in order.
+Writers hold `writing`; the base and the rates belong together, so they are written while `sequence` is odd, and who
+reads several looks at it before and after. On x86 stores, and loads, stay in order.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ REFINE_AFTER_NS = 1_000_000_000
 
 class Clock:
     """The conversion factors (32.32 fixed point), and realtime's offset. Written at boot, and once more a second later;
-    the offset by clock_settime."""
+    the offset by clock_settime. The local APIC's are written at boot only."""
 
     sequence: Atomic[u32]
-    base_tsc: u64
-    multiplier: u64
+    base_tsc: Atomic[u64]
+    multiplier: Atomic[u64]
     offset_ns: Atomic[i64]
-    tsc_hz: u64
+    tsc_hz: Atomic[u64]
     apic_hz: u64
-    tsc_per_ns: u64
+    tsc_per_ns: Atomic[u64]
     apic_per_ns: u64
     deadline_mode: bool
 
     def __init__(self) -> None:
         self.sequence = Atomic(0)
-        self.base_tsc = u64(0)
-        self.multiplier = u64(1 << 32)
+        self.base_tsc = Atomic(0)
+        self.multiplier = Atomic(1 << 32)
         self.offset_ns = Atomic(0)
-        self.tsc_hz = u64(GIGAHERTZ)
+        self.tsc_hz = Atomic(GIGAHERTZ)
         self.apic_hz = u64(GIGAHERTZ)
-        self.tsc_per_ns = u64(1 << 32)
+        self.tsc_per_ns = Atomic(1 << 32)
         self.apic_per_ns = u64(1 << 32)
         self.deadline_mode = False
 
@@ -63,7 +63,7 @@ def monotonic_ns() -> u64:
     """Nanoseconds since boot."""
     while True:
         before = state.sequence.load_relaxed()
-        ns = scale(instructions.read_tsc() - state.base_tsc, state.multiplier)
+        ns = scale(instructions.read_tsc() - state.base_tsc.load_relaxed(), state.multiplier.load_relaxed())
         compiler_barrier()
         if state.sequence.load_relaxed() == before and before & 1 == 0:
             return ns
@@ -88,7 +88,7 @@ def set_deadline(ns: u64) -> None:
     """Interrupt once, at monotonic time `ns` or as soon as possible if that is past; 0: not at all. The time may come
     early when it is far off: the receiver looks at the clock and asks again."""
     if state.deadline_mode:
-        apic.arm_deadline(u64(0) if ns == 0 else state.base_tsc + scale(ns, state.tsc_per_ns))
+        apic.arm_deadline(u64(0) if ns == 0 else _tsc_at(ns))
         return
     if ns == 0:
         apic.arm_count(0)
@@ -98,6 +98,16 @@ def set_deadline(ns: u64) -> None:
     if ns > now + SOONEST_NS:
         wait = min(ns - now, 1_000_000_000)
     apic.arm_count(u32(min(scale(wait, state.apic_per_ns) + 1, LONGEST_COUNT)))
+
+
+def _tsc_at(ns: u64) -> u64:
+    """The time stamp at a monotonic time."""
+    while True:
+        before = state.sequence.load_relaxed()
+        tsc = state.base_tsc.load_relaxed() + scale(ns, state.tsc_per_ns.load_relaxed())
+        compiler_barrier()
+        if state.sequence.load_relaxed() == before and before & 1 == 0:
+            return tsc
 
 
 def _interrupt(vector: u32) -> None:
@@ -111,10 +121,11 @@ def _set_rate(tsc_hz: u64) -> None:
     now = monotonic_ns()
     tsc = instructions.read_tsc()
     state.sequence.fetch_add(1)
-    state.tsc_hz = tsc_hz
-    state.tsc_per_ns = ((tsc_hz // 1000) << 32) // 1_000_000
-    state.multiplier = (u64(GIGAHERTZ) << 32) // tsc_hz
-    state.base_tsc = tsc - scale(now + 1, state.tsc_per_ns)
+    per_ns = ((tsc_hz // 1000) << 32) // 1_000_000
+    state.tsc_hz.store_relaxed(tsc_hz)
+    state.tsc_per_ns.store_relaxed(per_ns)
+    state.multiplier.store_relaxed((u64(GIGAHERTZ) << 32) // tsc_hz)
+    state.base_tsc.store_relaxed(tsc - scale(now + 1, per_ns))
     state.sequence.fetch_add(1)
 
 
@@ -122,7 +133,7 @@ def _refine(unused: u64) -> None:
     """A second after boot the TSC can be measured well: to some parts per million instead of per thousand."""
     from kaa.kernel.arch.x86_64 import vdso
 
-    refined = calibrate.refine(state.tsc_hz)
+    refined = calibrate.refine(state.tsc_hz.load_relaxed())
     writing.acquire()
     _set_rate(refined)
     vdso.update()
@@ -140,12 +151,12 @@ def refine_later() -> None:
 def initialise() -> None:
     """Find the rates, take the time of day from the battery clock, make the timer ready. The local APIC is on."""
     rates = calibrate.rates()
-    state.tsc_hz = rates.tsc
+    state.tsc_hz.store_relaxed(rates.tsc)
     state.apic_hz = rates.apic
-    state.multiplier = (u64(GIGAHERTZ) << 32) // rates.tsc
-    state.tsc_per_ns = u64(((rates.tsc // 1000) << 32) // 1_000_000)
+    state.multiplier.store_relaxed((u64(GIGAHERTZ) << 32) // rates.tsc)
+    state.tsc_per_ns.store_relaxed(((rates.tsc // 1000) << 32) // 1_000_000)
     state.apic_per_ns = u64(((rates.apic // 1000) << 32) // 1_000_000)
-    state.base_tsc = instructions.read_tsc()
+    state.base_tsc.store_relaxed(instructions.read_tsc())
     state.offset_ns.store_relaxed(i64(rtc.seconds()) * 1_000_000_000)
     state.deadline_mode = cpu.features.tsc_deadline
     apic.timer_mode(state.deadline_mode)

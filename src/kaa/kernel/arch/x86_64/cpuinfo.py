@@ -132,7 +132,7 @@ def show(out: TextBuffer, number: u32, cores: u32) -> None:
     """The paragraph of processor `number`, one of `cores` cores of one package; all are alike but for their numbers."""
     highest = instructions.cpuid(u32(0)).eax
     leaf = instructions.cpuid(u32(1))
-    megahertz = u32(clock.state.tsc_hz // 1_000_000)
+    megahertz = u32(clock.state.tsc_hz.load_relaxed() // 1_000_000)
     _number(out, b"processor\t: ", number)
     out.add(b"\nvendor_id\t: ")
     _show_vendor(out)

@@ -61,16 +61,23 @@ layout = FpuFormat()
 
 
 def initialise() -> None:
-    """Switch the unit on (CR0, CR4) and choose the components of its state. Once for each processor."""
+    """At boot: switch the first processor's unit on and choose the components of the state, which all processors
+    have."""
+    if cpu.features.xsave:
+        layout.components = instructions.cpuid(0xD, 0).eax & WANTED_COMPONENTS
+        layout.has_xsave = True
+    switch_on()
+    if layout.has_xsave:  # the leaf tells the size of what is switched on
+        layout.area_size = usize(instructions.cpuid(0xD, 0).ebx)
+
+
+def switch_on() -> None:
+    """Switch the unit on (CR0, CR4, XCR0). Once for each processor."""
     instructions.write_cr0(instructions.read_cr0() & 0xFFFF_FFFF_FFFF_FFF3 | 0x22)
     instructions.write_cr4(instructions.read_cr4() | 0x600)
-    if cpu.features.xsave:
+    if layout.has_xsave:
         instructions.write_cr4(instructions.read_cr4() | 1 << 18)
-        supported = instructions.cpuid(0xD, 0).eax
-        layout.components = supported & WANTED_COMPONENTS
         instructions.write_xcr0(layout.components, 0)
-        layout.area_size = usize(instructions.cpuid(0xD, 0).ebx)
-        layout.has_xsave = True
 
 
 def save(address: u64) -> None:

@@ -55,4 +55,5 @@ def count(row: u32, number: u32) -> u64:
     if row == RESCHEDULE_ROW:
         kicks = percpu.interrupt_count(number, u32(apic.KICK_VECTOR))
         return percpu.interrupt_count(number, u32(apic.RESCHEDULE_VECTOR)) + kicks
-    return ipi.mailbox(number).calls if row == CALL_ROW else ipi.mailbox(number).flushes
+    box = ipi.mailbox(number)
+    return box.calls.load_relaxed() if row == CALL_ROW else box.flushes.load_relaxed()

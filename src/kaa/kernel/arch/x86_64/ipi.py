@@ -16,27 +16,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kaa.kernel.arch.x86_64 import apic, instructions, irq, percpu, processors
-from kaa.lang import Array, Atomic, cold, trailing_zeros, u32, u64
+from kaa.lang import Array, Atomic, PerCpu, cold, trailing_zeros, u32, u64
 
 NOTHING, CALL, FLUSH = 0, 1, 2
 OWN_WORK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Mailbox:
-    """One processor's: what others ask of it (`incoming`), and what it asks of others (the rest)."""
+    """One processor's: what others ask of it (`incoming`), and what it asks of others (`pending`, and the words that
+    are `PerCpu`: it fills them in while `pending` is empty; those it asks read them, in an interrupt, while it
+    waits)."""
 
     incoming: Atomic[u64]
     pending: Atomic[u64]
-    kind: u32
-    function: Callable[[u64], None] | None
-    argument: u64
-    root: u64
+    kind: PerCpu[u32]
+    function: PerCpu[Callable[[u64], None] | None]
+    argument: PerCpu[u64]
+    root: PerCpu[u64]
     """FLUSH: the page table's root; 0 for the kernel's mappings."""
-    start: u64
-    end: u64
-    calls: u64
-    """Requests carried out here."""
-    flushes: u64
+    start: PerCpu[u64]
+    end: PerCpu[u64]
+    calls: Atomic[u64]
+    """Requests carried out here, by this processor alone."""
+    flushes: Atomic[u64]
 
     def __init__(self) -> None:
         self.incoming = Atomic(0)
@@ -47,8 +49,8 @@ class Mailbox:
         self.root = u64(0)
         self.start = u64(0)
         self.end = u64(0)
-        self.calls = u64(0)
-        self.flushes = u64(0)
+        self.calls = Atomic(0)
+        self.flushes = Atomic(0)
 
 
 class Mailboxes:
@@ -147,10 +149,10 @@ def _carry_out(box: Mailbox, own: Mailbox) -> None:
     if box.kind == FLUSH:
         from kaa.kernel.arch.x86_64 import tlb
 
-        own.flushes += 1
+        own.flushes.store_relaxed(own.flushes.load_relaxed() + 1)
         tlb.answer(box.root, box.start, box.end)
         return
-    own.calls += 1
+    own.calls.store_relaxed(own.calls.load_relaxed() + 1)
     function = box.function
     if function is not None:
         _run(function, box.argument)

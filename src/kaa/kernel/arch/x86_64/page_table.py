@@ -13,9 +13,10 @@ taken out and changed by atomic instructions, so that none is lost.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from kaa.kernel.arch.x86_64 import instructions, paging, percpu, tlb
-from kaa.lang import Atomic, cold, inline, recursive, u64, wrapping_add, wrapping_sub
+from kaa.lang import Atomic, Guarded, cold, inline, recursive, u64, wrapping_add, wrapping_sub
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, copy_bytes
 
 NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
@@ -93,14 +94,14 @@ def _free_table(entry: u64) -> None:
 class PageTable:
     """A root, and the tables below its user half, which it owns (not the pages)."""
 
-    root: u64
+    root: Final[u64]
     active: Atomic[u64]
     """The processors on which the table is loaded: tlb.py says in which order."""
-    tables: u64
+    tables: Guarded[u64, "AddressSpace.table_lock"]
     """Tables in use, for accounts (VmPTE)."""
-    last_region: u64
-    last_table: u64
-    detached: u64
+    last_region: Guarded[u64, "AddressSpace.table_lock"]
+    last_table: Guarded[u64, "AddressSpace.table_lock"]
+    detached: Guarded[u64, "AddressSpace.table_lock"]
     """First of the tables that are out of the tree but not freed yet, linked through their frames' descriptors."""
 
     def __init__(self) -> None:

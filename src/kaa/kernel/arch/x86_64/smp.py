@@ -184,7 +184,7 @@ def processor_main(area: u64) -> None:
     percpu.enter(area)
     descriptors.load(area)
     cpu.protect()
-    fpu.initialise()
+    fpu.switch_on()
     number = percpu.cpu_id()
     if not arrivals.expected.compare_exchange(number, NOBODY):
         _stay_off()

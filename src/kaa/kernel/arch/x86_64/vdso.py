@@ -141,8 +141,8 @@ def update() -> None:
     words = Ptr[u64](page)
     sequence[0] = sequence[0] + 1
     compiler_barrier()
-    words[1] = clock.state.base_tsc
-    words[2] = clock.state.multiplier
+    words[1] = clock.state.base_tsc.load_relaxed()
+    words[2] = clock.state.multiplier.load_relaxed()
     words[3] = u64(clock.state.offset_ns.load_relaxed())
     compiler_barrier()
     sequence[0] = sequence[0] + 1

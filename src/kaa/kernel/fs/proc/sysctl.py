@@ -38,13 +38,19 @@ def c_string(text: Bytes) -> Bytes:
 
 def show_hostname(out: TextBuffer) -> None:
     """kernel/hostname."""
-    out.add(c_string(usage.host_name.host[:]))
+    text = Array[u8, 65]()
+    with usage.host_name.lock:
+        text[:].copy_from(usage.host_name.host[:])
+    out.add(c_string(text[:]))
     out.byte(10)
 
 
 def show_domainname(out: TextBuffer) -> None:
     """kernel/domainname."""
-    out.add(c_string(usage.host_name.domain[:]))
+    text = Array[u8, 65]()
+    with usage.host_name.lock:
+        text[:].copy_from(usage.host_name.domain[:])
+    out.add(c_string(text[:]))
     out.byte(10)
 
 

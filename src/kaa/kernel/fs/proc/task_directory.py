@@ -267,7 +267,7 @@ class TaskLink(TaskInode):
         if self.entry.name == b"root":
             return foreign.directories_of(task).root()
         mm = foreign.memory_of(task)
-        file = None if mm is None else mm.executable
+        file = None if mm is None else mm.program()
         if file is None or file.path is None:
             raise FileNotFoundError
         return file.path

@@ -15,7 +15,7 @@ from kaa.kernel.fs.path_text import BackwardText, climb, climb_within
 from kaa.kernel.fs.proc import task_scheduling
 from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
-from kaa.kernel.process import accounting, foreign, tree
+from kaa.kernel.process import accounting, foreign, limits, tree
 from kaa.kernel.process.task import program_name
 from kaa.kernel.signal import send
 from kaa.lang import Bytes, i32, i64, u8, u32, u64, usize
@@ -77,7 +77,8 @@ def show_status(out: TextBuffer, task: Task) -> None:
     """/proc/PID/status."""
     who = foreign.credentials_of(task)
     out.add(b"Name:\t")
-    out.add(program_name(task))
+    name = program_name(task)
+    out.add(name.text())
     if not task.is_kernel_thread():
         out.add(b"\nUmask:\t0")
         out.octal(u64(foreign.directories_of(task).umask.load_relaxed()), 3)
@@ -120,14 +121,15 @@ def _signals(out: TextBuffer, task: Task) -> None:
         own = task.pending.mask
         ignored = task.group.handlers.ignored
         caught_ = caught(task.group.handlers)
+        blocked = task.blocked
     out.add(b"SigQ:\t")
     out.decimal(send.queued_for(foreign.credentials_of(task).uid))
     out.byte(0x2F)
-    out.decimal(task.group.limits.soft[11])
+    out.decimal(task.group.limits.soft[11].load_relaxed())
     out.byte(NEWLINE)
     mask(out, b"SigPnd:", own)
     mask(out, b"ShdPnd:", shared)
-    mask(out, b"SigBlk:", task.blocked)
+    mask(out, b"SigBlk:", blocked)
     mask(out, b"SigIgn:", ignored)
     mask(out, b"SigCgt:", caught_)
 
@@ -141,9 +143,11 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     """/proc/PID/stat: 52 fields."""
     group = task.group
     used = accounting.group_usage(group)
+    children = accounting.children_usage(group)
     out.decimal(u64(task.pid))
     out.add(b" (")
-    out.add(program_name(task))
+    name = program_name(task)
+    out.add(name.text())
     out.add(b") ")
     out.byte(accounting.state_letter(task))
     field(out, i64(group.parent_id))
@@ -155,13 +159,13 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     field(out, i64(-1))
     field(out, i64(0x400000))
     field(out, i64(used.minor_faults))
-    field(out, i64(group.children_usage.minor_faults))
+    field(out, i64(children.minor_faults))
     field(out, i64(used.major_faults))
-    field(out, i64(group.children_usage.major_faults))
+    field(out, i64(children.major_faults))
     field(out, i64(accounting.ticks(used.user_ns)))
     field(out, i64(accounting.ticks(used.system_ns)))
-    field(out, i64(accounting.ticks(group.children_usage.user_ns)))
-    field(out, i64(accounting.ticks(group.children_usage.system_ns)))
+    field(out, i64(accounting.ticks(children.user_ns)))
+    field(out, i64(accounting.ticks(children.system_ns)))
     field(out, task_scheduling.priority(task))
     field(out, i64(task.nice))
     field(out, i64(group.thread_count))
@@ -171,17 +175,18 @@ def show_stat(out: TextBuffer, task: Task) -> None:
     field(out, i64(0) if mm is None else i64(mm.total_pages) * 4096)
     field(out, i64(0) if mm is None else i64(mm.resident_pages()))
     out.byte(SPACE)
-    out.decimal(group.limits.soft[5])
+    out.decimal(group.limits.soft[5].load_relaxed())
     field(out, i64(0) if mm is None else i64(mm.start_code))
     field(out, i64(0) if mm is None else i64(mm.end_code))
     field(out, i64(0) if mm is None else i64(mm.start_stack))
     for _ in range(2):
         field(out, i64(0))
-    field(out, i64(task.pending.mask & 0x7FFFFFFF))
-    field(out, i64(task.blocked & 0x7FFFFFFF))
     with group.signal_lock:
+        blocked = task.blocked
         ignored = group.handlers.ignored
         caught_ = caught(group.handlers)
+    field(out, i64(task.pending.mask & 0x7FFFFFFF))
+    field(out, i64(blocked & 0x7FFFFFFF))
     field(out, i64(ignored & 0x7FFFFFFF))
     field(out, i64(caught_ & 0x7FFFFFFF))
     for _ in range(3):
@@ -211,7 +216,8 @@ def field(out: TextBuffer, value: i64) -> None:
 
 def show_comm(out: TextBuffer, task: Task) -> None:
     """/proc/PID/comm."""
-    out.add(program_name(task))
+    name = program_name(task)
+    out.add(name.text())
     out.byte(NEWLINE)
 
 
@@ -241,8 +247,9 @@ def show_limits(out: TextBuffer, task: Task) -> None:
     out.add(b"Limit                     Soft Limit           Hard Limit           Units     \n")
     for index in range(16):
         out.add(LIMIT_NAMES[index])
-        _limit(out, task.group.limits.soft[index])
-        _limit(out, task.group.limits.hard[index])
+        both = limits.of(task.group, index)
+        _limit(out, both.soft)
+        _limit(out, both.hard)
         unit = LIMIT_UNITS[index]
         if len(unit) > 0:
             _padded(out, unit, 10)

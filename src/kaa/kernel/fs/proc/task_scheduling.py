@@ -51,15 +51,17 @@ def show_schedstat(out: TextBuffer, task: Task) -> None:
 
 def show_sched(out: TextBuffer, task: Task) -> None:
     """/proc/PID/sched: names and numbers, times in ms. As readable as Linux's, and as little of an interface."""
-    out.add(program_name(task))
+    name = program_name(task)
+    out.add(name.text())
     out.add(b" (")
     out.decimal(u64(task.pid))
     out.add(b", #threads: ")
     out.decimal(u64(task.group.thread_count))
     out.add(b")\n-------------------------------------------------------------------\n")
-    _time(out, b"se.exec_start", task.started)
-    _time(out, b"se.vruntime", task.vruntime)
-    _time(out, b"se.deadline", task.key)
+    started, vruntime, deadline, weight = core.standing(task)
+    _time(out, b"se.exec_start", started)
+    _time(out, b"se.vruntime", vruntime)
+    _time(out, b"se.deadline", deadline)
     _time(out, b"se.sum_exec_runtime", core.run_time(task))
     _time(out, b"se.slice", task.slice_ns)
     _time(out, b"wait_sum", task.waited_ns)
@@ -67,7 +69,7 @@ def show_sched(out: TextBuffer, task: Task) -> None:
     _count(out, b"nr_switches", task.voluntary_switches + task.involuntary_switches)
     _count(out, b"nr_voluntary_switches", task.voluntary_switches)
     _count(out, b"nr_involuntary_switches", task.involuntary_switches)
-    _count(out, b"se.load.weight", task.weight)
+    _count(out, b"se.load.weight", weight)
     _count(out, b"policy", u64(task.policy))
     _count(out, b"prio", u64(99 - task.rt_priority) if task.rt_priority != 0 else u64(120 + i64(task.nice)))
 
