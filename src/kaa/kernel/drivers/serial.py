@@ -237,7 +237,7 @@ def start_line(index: u32, port: u16, name: bytes) -> Uart | None:
     uart.tty = tty
     uarts.chips[index] = uart
     devices.add_line(name, tty, devices.TTY_MAJOR, devices.SERIAL_MINOR + index)
-    core.spawn_kernel_thread(deliver_input, u64(index), "serial")
+    core.spawn_kernel_thread(deliver_input, u64(index), b"serial")
     return uart
 
 

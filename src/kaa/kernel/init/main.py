@@ -81,7 +81,7 @@ def main(start_info: u64) -> None:
     first_tasks.initialise()
     announce()
     first_tasks.set_root(kernel_io.mount_root())
-    kernel_thread.spawn_process(first_process.run, u64(0), "init")
+    kernel_thread.spawn_process(first_process.run, u64(0), b"init")
     clock.refine_later()
     machine.irq.enable()
     core.idle_loop()

@@ -162,7 +162,7 @@ def keep(keeping: Keeping) -> None:
 
 def run_command() -> u32:
     """Start the command, wait for its end, reap orphans meanwhile. Gives its exit status."""
-    command = kernel_thread.spawn_process(begin_command, u64(0), "run").pid
+    command = kernel_thread.spawn_process(begin_command, u64(0), b"run").pid
     while True:
         request = wait.WaitRequest(u32(IdType.P_ALL), 0, u32(WaitOption.WEXITED))
         result = wait.WaitResult()

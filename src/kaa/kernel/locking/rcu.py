@@ -293,6 +293,6 @@ def require_thread() -> None:
     memory for it, what is retired waits for the next who asks."""
     if not state.has_thread.load_relaxed() and not state.has_thread.exchange(True):
         try:
-            core.spawn_kernel_thread(run, u64(0), "rcu")
+            core.spawn_kernel_thread(run, u64(0), b"rcu")
         except Exception:
             state.has_thread.store(False)

@@ -394,7 +394,7 @@ def run(name: str, test: Callable[[u64, u64], u64]) -> None:
     arena.running.store(arena.threads)
     began = machine.clock.monotonic_ns()
     for own in range(arena.threads):
-        core.spawn_kernel_thread(work, own, "stress")
+        core.spawn_kernel_thread(work, own, b"stress")
     arena.done.wait()
     took = (machine.clock.monotonic_ns() - began) // 1_000_000
     log.info(f"kaa.stress: {name}: {arena.sections.load()} sections by {arena.threads} threads in {took} ms")

@@ -166,7 +166,7 @@ class AddressSpace(Accounts):
 
     def find_gap(self, length: u64) -> u64:
         """An address where `length` bytes are free, as mmap would choose. Raises MemoryError."""
-        with self.lock.read():
+        with self.lock.write():
             return mapping.choose(self, length)
 
     def set_break_start(self, address: u64) -> None:

@@ -28,7 +28,7 @@ from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import ABSENT, MOVING, QUEUED, RunQueue
 from kaa.kernel.time import timer
 from kaa.kernel.trace import sched_trace
-from kaa.lang import borrowed, cold, inline, may_sleep, u64
+from kaa.lang import Bytes, borrowed, cold, inline, may_sleep, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -333,7 +333,7 @@ def standing(task: Task) -> tuple[u64, u64, u64, u64]:
     return found
 
 
-def spawn_kernel_thread(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
+def spawn_kernel_thread(entry: Callable[[u64], None], argument: u64, name: Bytes) -> Task:
     """A new thread of the kernel that runs `entry(argument)` and then ends. Raises MemoryError, OSError(EAGAIN)."""
     from kaa.kernel.sched import kernel_thread
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel import log
 from kaa.kernel.arch import machine
-from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process import boot, fork, tree
 from kaa.kernel.process.credentials import ROOT
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
-from kaa.kernel.process.task import COMM_LENGTH, KERNEL_THREAD, Task, program_name
+from kaa.kernel.process.task import KERNEL_THREAD, Task, program_name
 from kaa.kernel.sched import core
 from kaa.kernel.signal.handlers import SignalHandlers
-from kaa.lang import Array, Atomic, Bytes, i32, u32, u64
-from kaa.lang.builtins import text
+from kaa.lang import Bytes, i32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 SIGCHLD = 17
 
 
-def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
+def spawn(entry: Callable[[u64], None], argument: u64, name: Bytes) -> Task:
     """A kernel thread running `entry(argument)`. Raises MemoryError, OSError(EAGAIN)."""
     identity = fork.allocate_pid()
     try:
@@ -37,7 +35,7 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
         task.files = boot.no_files
         task.flags.store(KERNEL_THREAD)
         task.group.flags.store_relaxed(KERNEL)
-        _name(task, name)
+        task.set_name(name)
         _enter_tree(task, None)
     except MemoryError:
         fork.forget(identity)
@@ -46,7 +44,7 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
     return task
 
 
-def spawn_process(entry: Callable[[u64], None], argument: u64, name: str) -> Task:
+def spawn_process(entry: Callable[[u64], None], argument: u64, name: Bytes) -> Task:
     """A child of the caller (process 1: of nobody) that begins with `entry(argument)` in the kernel, and will exec.
     It has copies of the caller's descriptors and directories. Raises MemoryError, OSError(EAGAIN)."""
     identity = fork.allocate_pid()
@@ -58,7 +56,7 @@ def spawn_process(entry: Callable[[u64], None], argument: u64, name: str) -> Tas
         if fs is not None:
             task.fs = fs.fork() if parent.pid == 0 else parent.fs.fork()
         task.credentials = parent.credentials
-        _name(task, name)
+        task.set_name(name)
         _enter_tree(task, None if parent.pid == 0 else parent.group)
     except MemoryError:
         fork.forget(identity)
@@ -79,40 +77,6 @@ def _make(identity: Pid, entry: Callable[[u64], None], argument: u64) -> Task:
     task.kernel_argument = argument
     machine.context.new_kernel_thread(task, _begin, u64(0))
     return task
-
-
-def _name(task: Task, name: str) -> None:
-    """Only the beginning of a name is kept."""
-    with naming:
-        rendered.length.store_relaxed(0)
-        for half in range(2):
-            rendered.text[half].store_relaxed(0)
-        text.render(name, _keep_piece)
-        task.name_low = rendered.text[0].load_relaxed()
-        task.name_high = rendered.text[1].load_relaxed()
-
-
-class RenderedName:
-    """The name that is being rendered, two words of text and its length: under `naming`."""
-
-    text: Array[Atomic[u64], 2]
-    length: Atomic[u32]
-
-    def __init__(self) -> None:
-        self.text = Array[Atomic[u64], 2]()
-        self.length = Atomic(0)
-
-
-naming = SpinLock("kernel thread's name")
-rendered = RenderedName()
-
-
-def _keep_piece(piece: Bytes) -> None:
-    for byte in piece:
-        at = rendered.length.load_relaxed()
-        if at < COMM_LENGTH - 1:
-            rendered.text[at // 8].fetch_or(u64(byte) << at % 8 * 8)
-            rendered.length.store_relaxed(at + 1)
 
 
 def _enter_tree(task: Task, parent: ThreadGroup | None) -> None:

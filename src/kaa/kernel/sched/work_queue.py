@@ -89,7 +89,7 @@ class WorkQueue:
     def start(self) -> None:
         """Start the threads. Raises MemoryError, OSError(EAGAIN)."""
         for worker in range(self.workers):
-            core.spawn_kernel_thread(_work, u64(self.number) << 8 | u64(worker), "worker")
+            core.spawn_kernel_thread(_work, u64(self.number) << 8 | u64(worker), b"worker")
 
     def add(self, work: Work) -> bool:
         """Let a worker do it soon; False if it was in a queue already. From anywhere."""

@@ -179,5 +179,5 @@ def probe(device: VirtioDevice) -> VirtioDriver:
     device.start()
     console.begin()
     if console.control is not None:
-        core.spawn_kernel_thread(serve, u64(console.index), "virtio-console")
+        core.spawn_kernel_thread(serve, u64(console.index), b"virtio-console")
     return console

@@ -111,7 +111,7 @@ def add_console(driver: HvcDriver) -> None:
         driver.tty = tty
         consoles.terminals[number] = driver
     devices.add_line(name.to_bytes(), tty, devices.HVC_MAJOR, number)
-    core.spawn_kernel_thread(feed, u64(number), "hvc")
+    core.spawn_kernel_thread(feed, u64(number), b"hvc")
 
 
 def feed(number: u64) -> None:
