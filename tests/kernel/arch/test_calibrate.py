@@ -36,7 +36,7 @@ class Clockwork:
 ], ids=str)
 def test_a_busy_host_makes_the_processor_no_faster(monkeypatch: pytest.MonkeyPatch, away: dict[int, float]) -> None:
     Clockwork(monkeypatch, away)
-    found = calibrate._measure()
+    found = calibrate._measure()  # pyright: ignore[reportPrivateUsage]
     assert found.tsc == pytest.approx(TSC, rel=0.01)
     assert found.apic == pytest.approx(APIC, rel=0.02)
 
@@ -45,4 +45,5 @@ def test_without_an_8254_the_apic_timer_is_the_measure(monkeypatch: pytest.Monke
     clockwork = Clockwork(monkeypatch, {})
     monkeypatch.setattr(calibrate, "_pit_read", lambda: 0xFFFF)
     monkeypatch.setattr(apic, "read", lambda register: 0xFFFF_FFFF - int(clockwork.look() * 1e9))
-    assert calibrate._measure().tsc == pytest.approx(TSC, rel=0.01)
+    found = calibrate._measure()  # pyright: ignore[reportPrivateUsage]
+    assert found.tsc == pytest.approx(TSC, rel=0.01)

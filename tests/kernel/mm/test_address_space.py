@@ -236,11 +236,12 @@ def test_addresses_are_chosen_downwards_and_hints_are_kept() -> None:
 def test_the_highest_hole_is_chosen_whatever_was_searched_before(script: list[tuple[bool, int, int, bool]]) -> None:
     boot(600)
     space = AddressSpace()
+    exhaustive = mapping._choose_below  # pyright: ignore[reportPrivateUsage]
     for maps, slot, pages, readable in script:
         if maps:
-            highest = mapping._choose_below(space, u64(pages * PAGE), u64(mapping.LOWEST), space.map_top)
-            prot = Prot.READ if readable else Prot.NONE
-            assert space.map(u64(0), u64(pages * PAGE), u64(prot), u64(ANONYMOUS), None, u64(0)) == highest
+            size, prot = u64(pages * PAGE), Prot.READ if readable else Prot.NONE
+            highest = exhaustive(space, size, u64(mapping.LOWEST), space.map_top)
+            assert space.map(u64(0), size, u64(prot), u64(ANONYMOUS), None, u64(0)) == highest
         else:
             space.unmap(u64(space.map_top - (slot + 1) * PAGE), u64(pages * PAGE))
 
