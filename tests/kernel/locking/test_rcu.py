@@ -126,7 +126,7 @@ def test_an_object_retired_twice_waits_for_the_later_grace_period(
 
 def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the way back to user mode; later ones wake it."""
-    started: list[str] = []
+    started: list[bytes] = []
     monkeypatch.setattr(core, "spawn_kernel_thread", lambda run, argument, name: started.append(name))  # type: ignore[misc]
     thing = Thing()
     rcu.state.has_thread.store(False)
@@ -134,7 +134,7 @@ def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatc
     assert machine.percpu.current().work.load() & WORK_RETIRED and not started
     rcu.require_thread()
     rcu.require_thread()
-    assert started == ["rcu"]
+    assert started == [b"rcu"]
     machine.percpu.current().work.store(0)
     rcu.give_up_retired()
     rcu.call(thing, lambda head: None)

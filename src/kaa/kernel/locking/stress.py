@@ -386,8 +386,8 @@ def work(own: u64) -> None:
 def run(name: str, test: Callable[[u64, u64], u64]) -> None:
     """One test with all its threads. Raises MemoryError, OSError(EAGAIN)."""
     arena.test = test
-    arena.pair.first = 0
-    arena.pair.second = 0
+    arena.pair.first.store(0)
+    arena.pair.second.store(0)
     arena.sections.store(0)
     arena.token.store(0)
     arena.done = Completion("stress")
