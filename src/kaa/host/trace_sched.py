@@ -83,18 +83,22 @@ def stints(events: list[Event]) -> list[Stint]:
     return sorted(found, key=lambda stint: stint.start)
 
 
+KAA = 1
+"""Perfetto takes process 0 for the idle task of a Linux."""
+
+
 def perfetto(events: list[Event], runs: list[Stint]) -> str:
     """The trace-event file: one row for each processor, an arrow's worth of instants for wakes and moves."""
     cpus = sorted({event.cpu for event in events})
-    out: list[dict[str, object]] = [{"ph": "M", "pid": 0, "name": "process_name", "args": {"name": "Kaa"}}]
+    out: list[dict[str, object]] = [{"ph": "M", "pid": KAA, "name": "process_name", "args": {"name": "Kaa"}}]
     for cpu in cpus:
-        out.append({"ph": "M", "pid": 0, "tid": cpu, "name": "thread_name", "args": {"name": f"CPU {cpu}"}})
+        out.append({"ph": "M", "pid": KAA, "tid": cpu, "name": "thread_name", "args": {"name": f"CPU {cpu}"}})
     for run in runs:
-        out.append({"ph": "X", "pid": 0, "tid": run.cpu, "ts": run.start / 1000, "dur": (run.end - run.start) / 1000,
+        out.append({"ph": "X", "pid": KAA, "tid": run.cpu, "ts": run.start / 1000, "dur": (run.end - run.start) / 1000,
                     "name": f"{run.name} {run.task}", "cat": "sched", "args": {"task": run.task, "then": run.why}})
     for event in events:
         if event.kind != "switch":
-            out.append({"ph": "i", "s": "t", "pid": 0, "tid": event.cpu, "ts": event.time / 1000, "cat": event.kind,
+            out.append({"ph": "i", "s": "t", "pid": KAA, "tid": event.cpu, "ts": event.time / 1000, "cat": event.kind,
                         "name": f"{event.kind} {event.name} {event.task}",
                         "args": {"task": event.task, "processor": event.other}})
     return json.dumps({"traceEvents": out, "displayTimeUnit": "ns"})
