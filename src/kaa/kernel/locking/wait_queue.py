@@ -202,8 +202,7 @@ class WaitQueue(Queue):
         may not be done with it."""
         core.set_state(task, core.RUNNING)
         if waiter is not None:
-            self.remove(waiter)
-            waiter.exclusive = False
+            self._leave(waiter)
 
     @noinline
     def give_up(self, waiter: Waiter | None, task: Task) -> None:
@@ -212,11 +211,15 @@ class WaitQueue(Queue):
         core.set_state(task, core.RUNNING)
         if waiter is None:
             return
-        chosen = True
-        with self:
-            if waiter.queue is self:
-                self._unlink(waiter)
-                chosen = False
-        waiter.exclusive = False
-        if chosen:
+        if not self._leave(waiter):
             self.wake_one()
+
+    @inline
+    def _leave(self, waiter: Waiter) -> bool:
+        """Take a sleeper off and let it be used again; says whether no waker had taken it off."""
+        with self:
+            stood = waiter.queue is self
+            if stood:
+                self._unlink(waiter)
+            waiter.exclusive = False
+        return stood
