@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaa.kernel.fs import kernel_io
+from kaa.kernel.abi.epoll import EPOLLET
+from kaa.kernel.fs import epoll, kernel_io
 from kaa.kernel.fs.calls import names
 from kaa.kernel.fs.dentry import cache
 from kaa.kernel.fs.descriptors import FileTable
@@ -188,6 +190,43 @@ def test_a_number_may_have_an_item_for_each_file_it_meant() -> None:
         holder.set.remove(5, one)
     holder.set.remove(5, other)
     assert len(holder.set.items) == 0
+
+
+class Told:
+    """Stands for the caller's array of events: keeps what is written."""
+
+    data: list[int] = []
+
+    def __class_getitem__(cls, of: object) -> type[Told]:
+        return cls
+
+    def __init__(self, address: int) -> None:
+        pass
+
+    def write_from(self, event: Any) -> None:
+        self.data.append(int(event.data))
+
+
+def test_an_edge_that_comes_while_its_file_is_asked_takes_nobody_elses_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    world.boot()
+    monkeypatch.setattr(epoll, "UserPtr", Told)
+    monkeypatch.setattr(Told, "data", [])
+    holder = EpollFile(0)
+    files = [EventFile(0, 1, False), EventFile(0, 1, False), EventFile(0, 0, False)]
+    edge, _, late = [holder.set.add(5 + at, file, EPOLLET | 1 if at == 0 else 1, at) for at, file in enumerate(files)]
+    poll = files[0].poll
+
+    def asked(table: Any) -> int:
+        holder.set.mark_ready(edge)
+        holder.set.mark_ready(late)
+        return poll(table)
+
+    monkeypatch.setattr(files[0], "poll", asked)
+    buffer = SimpleNamespace(address=0, skip=lambda count: None)
+    holder.set.collect(buffer, 1)
+    assert Told.data == [0]
+    holder.set.collect(buffer, 1)
+    assert Told.data == [0, 1]
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,7 +23,7 @@ from kaa.kernel.drivers.tty.tty import SERIAL, Tty
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import Array, Bytes, Guarded, u8, u16, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, noinline, u8, u16, u32, u64, usize
 
 DATA = 0
 INTERRUPT_ENABLE = 1
@@ -122,19 +122,23 @@ class Uart(TtyDriver):
         waiting = self.output.fill() > 0 and not self.halted
         self.enable(ENABLE_RECEIVED | ENABLE_TRANSMITTER if waiting else ENABLE_RECEIVED)
 
+    @noinline
     def room(self) -> usize:
         with self.lock:
             return self.output.room()
 
+    @noinline
     def pending(self) -> usize:
         with self.lock:
             return self.output.fill()
 
+    @noinline
     def sends(self) -> bool:
         """Whether there is output, and nobody stopped it."""
         with self.lock:
             return self.output.fill() > 0 and not self.halted
 
+    @noinline
     def has_input(self) -> bool:
         """Whether bytes were received that nobody took."""
         with self.lock:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.wide_lock import WideLock
 from kaa.kernel.mm import buddy
-from kaa.lang import Array, Atomic, Bytes, Guarded, Relaxed, inline, u32, u64, wrapping_add, wrapping_mul
+from kaa.lang import Array, Atomic, Bytes, Guarded, Once, Relaxed, inline, u32, u64, wrapping_add, wrapping_mul
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -44,7 +44,7 @@ class Dentry:
     """This and the next two: a rename holds the locks of both directories too."""
     hash: Guarded[u32, "DentryCache.lock & Inode.lock"]
     parent: Guarded[Dentry | None, "DentryCache.lock & Inode.lock"]
-    inode: Inode | None
+    inode: Guarded[Once[Inode | None], "DentryCache.lock"]
     next: Guarded[Dentry | None, "DentryCache.lock"] = None
     serial: Final[u32]
     pins: Atomic[u32]

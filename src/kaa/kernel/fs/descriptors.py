@@ -16,10 +16,29 @@ from kaa.lang import Atomic, Guarded, i32, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
+    from kaa.kernel.mm.user import UserPtr
 
 MAXIMUM = 1 << 20
 """No process has more descriptors, whatever RLIMIT_NOFILE says (Linux: sysctl fs.nr_open)."""
 RLIMIT_NOFILE = 7
+
+
+def install_pair(first: File, second: File, close_on_exec: bool, ends: UserPtr[i32]) -> None:
+    """Two new descriptors of the caller's, told in ends[0] and ends[1]: both, or after an error none. Raises
+    OSError(EMFILE, EFAULT), MemoryError."""
+    files = machine.percpu.current().files
+    one = files.install(first, close_on_exec)
+    try:
+        other = files.install(second, close_on_exec)
+        try:
+            ends.write(one)
+            ends.offset(1).write(other)
+        except OSError:
+            files.withdraw(other, second)
+            raise
+    except (OSError, MemoryError):
+        files.withdraw(one, first)
+        raise
 
 
 class FileTable:

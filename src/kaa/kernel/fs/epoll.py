@@ -30,18 +30,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.mm.user import UserPtr
-from kaa.lang import (
-    Bytes,
-    Guarded,
-    i32,
-    inline,
-    recursive,
-    sizeof,
-    trusted,
-    u32,
-    u64,
-    wrapping_sub,
-)
+from kaa.lang import Bytes, Guarded, Relaxed, i32, inline, recursive, sizeof, trusted, u32, u64, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -63,6 +52,8 @@ class EpollSet:
     first: Guarded[EpollItem | None, "ready_lock"] = None
     """An item leaves the list only under `lock` too: the first stays so for who holds that."""
     last: Guarded[EpollItem | None, "ready_lock"] = None
+    ready: Guarded[Relaxed[u32], "ready_lock"] = 0
+    """How many there are in the list."""
     waiting: Final[WaitQueue]
     holders: Guarded[list[weakref.ref[EpollItem]], "epoll_nesting.nesting"]
     """The items by which this set is in others."""
@@ -88,6 +79,7 @@ class EpollSet:
 
     def _append(self, item: EpollItem) -> None:
         item.queued.store_relaxed(True)
+        self.ready += 1
         item.next_ready = None
         last = self.last
         if last is None:
@@ -106,6 +98,7 @@ class EpollSet:
                     self.last = None
                 item.next_ready = None
                 item.queued.store_relaxed(False)
+                self.ready -= 1
             return item
 
     def put_back(self, item: EpollItem) -> None:
@@ -119,6 +112,7 @@ class EpollSet:
         with self.ready_lock:
             if item is self.first and item.next_ready is not None:
                 self.first = item.next_ready
+                self.ready -= 1
                 self._append(item)
 
     def _first_ready(self) -> EpollItem | None:
@@ -127,8 +121,7 @@ class EpollSet:
 
     def has_ready(self) -> bool:
         """Whether anything may be ready."""
-        with self.ready_lock:
-            return self.first is not None
+        return self.ready > 0
 
     def add(self, fd: i32, file: File, events: u32, data: u64) -> EpollItem:
         """EPOLL_CTL_ADD. Raises FileExistsError, MemoryError."""
@@ -227,6 +220,7 @@ class EpollSet:
             self.last = before
         item.next_ready = None
         item.queued.store_relaxed(False)
+        self.ready -= 1
 
     def collect(self, buf: UserBuf, maximum: u64) -> i32:
         """Copy out what is ready now, at most `maximum` events. Raises OSError(EFAULT) if not even one could be."""
@@ -269,7 +263,7 @@ class EpollSet:
         item.reported = self.calls
         if item.events.load_relaxed() & EPOLLONESHOT:
             item.events.fetch_and(PRIVATE_BITS)
-        else:
+        elif self.ready > 1:
             self._rotate(item)
         return u32(REPORTED)
 

@@ -53,7 +53,7 @@ class File(LateEnd):
 
     path: Final[Path | None]
     flags: Guarded[Relaxed[u32], "file.flag_changes"]
-    position: Guarded[u64, "SeekableFile.position_lock"]
+    position: Guarded[Relaxed[u64], "SeekableFile.position_lock"]
     """Of those that have one."""
     owner: Relaxed[i32] = 0
     owner_signal: Relaxed[i32] = 0

@@ -10,8 +10,8 @@ from kaa.kernel.abi.fcntl import O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY
 from kaa.kernel.abi.ioctl import FIONREAD
 from kaa.kernel.abi.stat import S_IFIFO
 from kaa.kernel.abi.syscall import syscall
-from kaa.kernel.arch import machine
 from kaa.kernel.fs.anonymous import new_inode, pipe_files
+from kaa.kernel.fs.descriptors import install_pair
 from kaa.kernel.fs.file import File
 from kaa.kernel.fs.pipe import Pipe
 from kaa.kernel.locking.spinlock import SpinLock
@@ -115,21 +115,7 @@ def pipe2(ends: UserPtr[i32], flags: u32) -> None:
     node = new_inode(pipe_files, S_IFIFO | 0o600)
     reader = PipeFile(ring, node, None, O_RDONLY | (flags & O_NONBLOCK))
     writer = PipeFile(ring, node, None, O_WRONLY | (flags & O_NONBLOCK))
-    files = machine.percpu.current().files
-    close_on_exec = flags & O_CLOEXEC != 0
-    first = files.install(reader, close_on_exec)
-    try:
-        second = files.install(writer, close_on_exec)
-    except (OSError, MemoryError):
-        files.withdraw(first, reader)
-        raise
-    try:
-        ends.write(first)
-        ends.offset(1).write(second)
-    except OSError:
-        files.withdraw(first, reader)
-        files.withdraw(second, writer)
-        raise
+    install_pair(reader, writer, flags & O_CLOEXEC != 0, ends)
 
 
 @syscall(x86_64=22)

@@ -7,11 +7,13 @@ Callers ask once without a table, as most often something is ready already; only
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.wait_queue import Waiter, WaitQueue
 from kaa.kernel.sched import core
+from kaa.kernel.signal import has_pending
 from kaa.lang import i32, u32, u64
 
 if TYPE_CHECKING:
@@ -93,6 +95,34 @@ class PollTable:
         for entry in self.entries:
             entry.held.remove(entry)
         self.entries.clear()
+
+
+class Question(ABC):
+    """What poll(2) or select(2) asks of several files."""
+
+    @abstractmethod
+    def scan(self, table: PollTable | None) -> i32:
+        """Ask every file; how many have something to tell. With a table: stand on their queues too."""
+
+    def wait(self, deadline: u64) -> i32:
+        """Until something is ready, the deadline has passed or a signal is pending (then 0 comes back)."""
+        ready = self.scan(None)
+        if ready != 0 or passed(deadline):
+            return ready
+        table = PollTable()
+        try:
+            ready = self.scan(table)
+            while ready == 0 and not passed(deadline) and not has_pending(machine.percpu.current()):
+                table.sleep(deadline)
+                table.rearm()
+                if table.stale():
+                    table.release()
+                    ready = self.scan(table)
+                else:
+                    ready = self.scan(None)
+        finally:
+            table.release()
+        return ready
 
 
 def passed(deadline: u64) -> bool:

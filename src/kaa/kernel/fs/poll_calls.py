@@ -12,10 +12,10 @@ from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.time import Timespec, timespec
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.descriptors import descriptor_limit
-from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
+from kaa.kernel.fs.poll import NEVER, PollTable, Question, deadline_after, passed
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process.task import RESTART_POLL
-from kaa.kernel.signal import deliver, has_pending
+from kaa.kernel.signal import deliver
 from kaa.lang import ZERO, Array, as_bytes, i16, i32, struct, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class PollPiece:
         return ready
 
 
-class PollSet:
+class PollSet(Question):
     """The whole array, in the kernel."""
 
     pieces: list[PollPiece]
@@ -96,26 +96,6 @@ class PollSet:
         ready: i32 = i32(0)
         for piece in self.pieces:
             ready += piece.scan(files, table)
-        return ready
-
-    def wait(self, deadline: u64) -> i32:
-        """Until something is ready, the deadline has passed or a signal is pending (then 0 comes back)."""
-        ready = self.scan(None)
-        if ready != 0 or passed(deadline):
-            return ready
-        table = PollTable()
-        try:
-            ready = self.scan(table)
-            while ready == 0 and not passed(deadline) and not has_pending(machine.percpu.current()):
-                table.sleep(deadline)
-                table.rearm()
-                if table.stale():
-                    table.release()
-                    ready = self.scan(table)
-                else:
-                    ready = self.scan(None)
-        finally:
-            table.release()
         return ready
 
 

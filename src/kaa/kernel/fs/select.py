@@ -11,10 +11,10 @@ from kaa.kernel.abi.restart import RestartUnlessHandled
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.abi.time import Timespec, Timeval, timeval
 from kaa.kernel.arch import machine
-from kaa.kernel.fs.poll import NEVER, PollTable, deadline_after, passed
+from kaa.kernel.fs.poll import NEVER, PollTable, Question, deadline_after, passed
 from kaa.kernel.fs.poll_calls import store_rest
 from kaa.kernel.mm.user import UserBuf, UserPtr
-from kaa.kernel.signal import deliver, has_pending
+from kaa.kernel.signal import deliver
 from kaa.lang import ZERO, Array, as_bytes, i32, struct, trailing_zeros, u32, u64, usize
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SelectPiece:
         return ready
 
 
-class SelectSet:
+class SelectSet(Question):
     """A whole call's sets."""
 
     pieces: list[SelectPiece]
@@ -134,26 +134,6 @@ class SelectSet:
         ready: i32 = i32(0)
         for piece in self.pieces:
             ready += piece.scan(files, table)
-        return ready
-
-    def wait(self, deadline: u64) -> i32:
-        """As PollSet.wait."""
-        ready = self.scan(None)
-        if ready != 0 or passed(deadline):
-            return ready
-        table = PollTable()
-        try:
-            ready = self.scan(table)
-            while ready == 0 and not passed(deadline) and not has_pending(machine.percpu.current()):
-                table.sleep(deadline)
-                table.rearm()
-                if table.stale():
-                    table.release()
-                    ready = self.scan(table)
-                else:
-                    ready = self.scan(None)
-        finally:
-            table.release()
         return ready
 
 

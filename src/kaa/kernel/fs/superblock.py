@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.statfs import Statfs
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Atomic, Bytes, Guarded, u32, u64
+from kaa.lang import Atomic, Bytes, Guarded, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -59,11 +59,13 @@ class SuperBlock:
         self.mounts = Atomic(0)
         self.root_lock = SpinLock("superblock")
 
+    @noinline
     def root_inode(self) -> Inode | None:
         """Of what is mounted; None before there is one, and after the last mount."""
         with self.root_lock:
             return self.root
 
+    @noinline
     def set_root(self, root: Inode | None) -> None:
         """Say what is mounted."""
         self._exchange_root(root)

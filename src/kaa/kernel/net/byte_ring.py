@@ -2,7 +2,7 @@
 """Bytes on their way between two sockets: a ring over page frames that are allocated when first written.
 
 Positions only grow until the ring is rewound; byte p is in slot (p >> 12) modulo the ring's slots. Rewound when empty,
-a conversation of small messages stays in one frame, warm in the cache. The owner's lock is held by every caller but
+a conversation of small messages stays in one frame, warm in the cache. The inbox's lock is held by every caller but
 those of `used`."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.mm import buddy, frame
-from kaa.lang import inline, u64, usize, wrapping_sub
+from kaa.lang import Guarded, Relaxed, inline, u64, usize, wrapping_sub
 
 if TYPE_CHECKING:
     from kaa.kernel.net.pieces import Pieces
@@ -26,10 +26,10 @@ BULK = 16384
 class ByteRing:
     """First in, first out."""
 
-    frames: list[u64]
+    frames: Guarded[list[u64], "Inbox.lock"]
     """Frame of each slot used so far; 0 where none was needed yet."""
-    head: u64
-    tail: u64
+    head: Guarded[Relaxed[u64], "Inbox.lock"]
+    tail: Guarded[Relaxed[u64], "Inbox.lock"]
     ready: bool = False
     """Whether the constructor got all it needs."""
 
@@ -72,23 +72,26 @@ class ByteRing:
         """Append `count` bytes, which fit; how many were before a fault. Raises OSError(EFAULT), MemoryError when
         none was."""
         start = self.tail
+        at = start
         end = start + count
         try:
-            while self.tail < end:
-                within = self.tail & (PAGE - 1)
-                take = min(end - self.tail, PAGE - within)
-                pieces.copy_in(frame.contents(self._frame(self.tail))[within : within + take])
-                self.tail += take
+            while at < end:
+                within = at & (PAGE - 1)
+                take = min(end - at, PAGE - within)
+                pieces.copy_in(frame.contents(self._frame(at))[within : within + take])
+                at += take
         except (OSError, MemoryError):
-            if self.tail == start:
+            if at == start:
                 raise
-        return self.tail - start
+        self.tail = at
+        return at - start
 
     def copy_out(self, pieces: Pieces, offset: usize, count: usize) -> usize:
         """Copy `count` bytes from `offset` behind the oldest on; they stay. How many were copied before a fault.
         Raises OSError(EFAULT) when none was."""
-        at = self.head + offset
-        end = at + count
+        start = self.head + offset
+        at = start
+        end = start + count
         try:
             while at < end:
                 within = at & (PAGE - 1)
@@ -96,14 +99,16 @@ class ByteRing:
                 pieces.copy_out(frame.contents(self.frames[(at >> 12) & (SLOTS - 1)])[within : within + take])
                 at += take
         except OSError:
-            if at == self.head + offset:
+            if at == start:
                 raise
-        return at - self.head - offset
+        return at - start
 
     @inline
-    def consume(self, count: usize) -> None:
-        """Drop the oldest bytes."""
-        self.head += count
+    def consume(self, count: usize) -> bool:
+        """Drop the oldest bytes; whether none is left."""
+        head = self.head + count
+        self.head = head
+        return head == self.tail
 
     def rewind(self, drained: usize) -> None:
         """The ring is empty and nobody remembers a position: start again in front. `drained`: how much just went."""

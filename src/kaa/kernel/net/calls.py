@@ -19,6 +19,7 @@ from kaa.kernel.abi.socket import (
 )
 from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.arch import machine
+from kaa.kernel.fs.descriptors import install_pair
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.net.address import give_name, read_family, read_name
 from kaa.kernel.net.unix import connecting
@@ -78,21 +79,7 @@ def socketpair(family: i32, kind: u32, protocol: i32, ends: UserPtr[i32]) -> Non
     first = new_socket(plain, kind & SOCK_NONBLOCK)
     second = new_socket(plain, kind & SOCK_NONBLOCK)
     connecting.join(first, second)
-    files = machine.percpu.current().files
-    close_on_exec = kind & SOCK_CLOEXEC != 0
-    one = files.install(first, close_on_exec)
-    try:
-        other = files.install(second, close_on_exec)
-    except (OSError, MemoryError):
-        files.withdraw(one, first)
-        raise
-    try:
-        ends.write(one)
-        ends.offset(1).write(other)
-    except OSError:
-        files.withdraw(one, first)
-        files.withdraw(other, second)
-        raise
+    install_pair(first, second, kind & SOCK_CLOEXEC != 0, ends)
 
 
 @syscall(x86_64=49, arm64=200)
@@ -167,9 +154,7 @@ def getsockname(fd: Fd, address: u64, length: UserPtr[i32]) -> None:
 @syscall(x86_64=52, arm64=205)
 def getpeername(fd: Fd, address: u64, length: UserPtr[i32]) -> None:
     """getpeername(2): the name of the other end."""
-    own = socket_of(fd)
-    with own.lock:
-        peer = own.peer
+    peer = socket_of(fd).peer_identity()
     if peer is None:
         raise OSError(errno.ENOTCONN)
     give_name(peer.name, u32(SUN_PATH_OFFSET), address, length)

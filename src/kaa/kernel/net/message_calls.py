@@ -75,7 +75,7 @@ def sender_name(own: UnixSocket, delivery: Delivery) -> bytes:
     """Of what was received: a packet's sender, or a connection's other end."""
     sender = delivery.sender
     if own.kind == SOCK_STREAM:
-        sender = own.peer
+        sender = own.peer_identity()
     return b"" if sender is None else sender.name
 
 

@@ -87,7 +87,7 @@ def _set_number(own: UnixSocket, option: i32, value: i32) -> None:
             inbox.signed = value != 0
     elif option == abi.SO_SNDBUF or option == abi.SO_SNDBUFFORCE:
         own.send_buffer = _buffer_size(value, LEAST_SEND_BUFFER, option == abi.SO_SNDBUFFORCE)
-        outgoing = None if own.kind == abi.SOCK_DGRAM else own.outgoing
+        outgoing = own.outgoing
         if outgoing is not None:
             outgoing.limit = usize(own.send_buffer)
             outgoing.writable.wake_all()
@@ -95,7 +95,7 @@ def _set_number(own: UnixSocket, option: i32, value: i32) -> None:
         own.receive_buffer = _buffer_size(value, LEAST_RECEIVE_BUFFER, option == abi.SO_RCVBUFFORCE)
     elif is_remembered(option):
         bit = u64(1) << u64(option)
-        own.flags_set = own.flags_set | bit if value != 0 else own.flags_set & ~bit
+        own.set_flag(bit, value != 0)
     elif option != abi.SO_LINGER and option != abi.SO_PRIORITY:
         raise OSError(errno.ENOPROTOOPT)
 
@@ -138,8 +138,7 @@ def _time_value(nanoseconds: u64) -> abi.TimeValue:
 
 def _peer_credentials(own: UnixSocket) -> abi.PeerCredentials:
     """Who connected or listened; nobody where there is no peer (unix(7))."""
-    with own.lock:
-        peer = own.peer
+    peer = own.peer_identity()
     if peer is None:
         peer = own.identity if own.backlog is not None else None
     if peer is None:

@@ -97,7 +97,7 @@ class TtyFile(TerminalFile):
 
 def open_tty(tty: Tty, flags: u32, path: Path | None) -> TtyFile:
     """open(2) of a terminal. Raises OSError(EBUSY) when another has it for itself (TIOCEXCL)."""
-    if not tty.may_open() and not job_control.privileged_task(machine.percpu.current()):
+    if tty.exclusive and tty.opens > 0 and not job_control.privileged_task(machine.percpu.current()):
         raise OSError(errno.EBUSY)
     file = TtyFile(path, flags, tty)
     with tty.lock:

@@ -105,11 +105,11 @@ def rare(file: TerminalFile, tty: Tty, command: u32, argument: u64) -> i64:
     """What few programs ask for."""
     match command:
         case Ioctl.TIOCEXCL:
-            tty.set_exclusive(True)
+            tty.exclusive = True
         case Ioctl.TIOCNXCL:
-            tty.set_exclusive(False)
+            tty.exclusive = False
         case Ioctl.TIOCGEXCL:
-            UserPtr[i32](argument).write(1 if tty.is_exclusive() else 0)
+            UserPtr[i32](argument).write(1 if tty.exclusive else 0)
         case Ioctl.TIOCGDEV:
             UserPtr[u32](argument).write(u32(tty.device))
         case Ioctl.TIOCSETD:

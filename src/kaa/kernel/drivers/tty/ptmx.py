@@ -66,7 +66,7 @@ class MasterFile(TerminalFile):
                 break
             buf.copy_out(piece[:count])
             done += count
-            if pty.in_packet_mode():
+            if pty.packet_mode:
                 break
         self.pair.tty.output_drained()
         return done
@@ -110,7 +110,7 @@ class MasterFile(TerminalFile):
         events: u32 = 0
         if pty.has_output():
             events |= READABLE
-        if pty.has_event():
+        if pty.packet_events != 0:
             events |= POLLPRI
         if pty.ended():
             events |= POLLHUP
@@ -140,11 +140,11 @@ class MasterFile(TerminalFile):
             case Ioctl.TIOCSPTLCK:
                 pty.set_locked(UserPtr[i32](argument).read() != 0)
             case Ioctl.TIOCGPTLCK:
-                UserPtr[i32](argument).write(1 if pty.is_locked() else 0)
+                UserPtr[i32](argument).write(1 if pty.locked else 0)
             case Ioctl.TIOCPKT:
                 pty.set_packet_mode(UserPtr[i32](argument).read() != 0)
             case Ioctl.TIOCGPKT:
-                UserPtr[i32](argument).write(1 if pty.in_packet_mode() else 0)
+                UserPtr[i32](argument).write(1 if pty.packet_mode else 0)
             case Ioctl.TIOCGPTPEER:
                 return self.open_peer(u32(argument))
             case Ioctl.TIOCSIG:

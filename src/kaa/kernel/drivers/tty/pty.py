@@ -21,7 +21,7 @@ from kaa.kernel.drivers.tty.ring import ByteRing
 from kaa.kernel.drivers.tty.tty import PTY_SLAVE, Tty
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, Guarded, Slice, u8, u32, usize
+from kaa.lang import Array, Bytes, Guarded, Relaxed, Slice, noinline, u8, u32, usize
 
 SLAVE_MAJOR = 136
 PTY_LIMIT = 256
@@ -39,13 +39,13 @@ class Pty(TtyDriver):
     lock: Final[SpinLock]
     ring: Guarded[ByteRing, "lock"]
     master_wait: Final[WaitQueue]
-    locked: Guarded[bool, "lock"] = True
+    locked: Guarded[Relaxed[bool], "lock"] = True
     """TIOCSPTLCK: the slave cannot be opened yet."""
     slave_was_open: Guarded[bool, "lock"] = False
     slave_open: Guarded[bool, "lock"] = False
     master_open: Guarded[bool, "lock"] = True
-    packet_mode: Guarded[bool, "lock"] = False
-    packet_events: Guarded[u8, "lock"] = 0
+    packet_mode: Guarded[Relaxed[bool], "lock"] = False
+    packet_events: Guarded[Relaxed[u8], "lock"] = 0
 
     def __init__(self, number: u32) -> None:
         self.number = number
@@ -63,6 +63,7 @@ class Pty(TtyDriver):
         with self.lock:
             return self.ring.room()
 
+    @noinline
     def queued(self) -> usize:
         """Bytes of the slave that wait for the master."""
         with self.lock:
@@ -109,35 +110,22 @@ class Pty(TtyDriver):
         with self.lock:
             self.locked = locked
 
-    def is_locked(self) -> bool:
-        """TIOCGPTLCK."""
-        with self.lock:
-            return self.locked
-
     def set_packet_mode(self, on: bool) -> None:
         """TIOCPKT; what happened before it is not told."""
         with self.lock:
             self.packet_mode = on
             self.packet_events = 0
 
-    def in_packet_mode(self) -> bool:
-        """TIOCGPKT."""
-        with self.lock:
-            return self.packet_mode
-
     def input_taken(self) -> None:
         self.master_wait.wake_all()
 
+    @noinline
     def has_output(self) -> bool:
         """Whether the master finds something to read."""
         with self.lock:
             return self.ring.fill() > 0 or self.packet_events != 0
 
-    def has_event(self) -> bool:
-        """Whether packet mode has something to tell."""
-        with self.lock:
-            return self.packet_events != 0
-
+    @noinline
     def ended(self) -> bool:
         """Whether nobody has the slave open any more."""
         with self.lock:

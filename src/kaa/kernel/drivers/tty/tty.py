@@ -18,7 +18,7 @@ from kaa.kernel.drivers.tty.driver import TtyDriver
 from kaa.kernel.drivers.tty.line_buffer import LineBuffer
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Atomic, Bytes, Guarded, copy, u8, u32, u64, usize
+from kaa.lang import Atomic, Bytes, Guarded, Relaxed, copy, noinline, u8, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.process.pid import Pid
@@ -48,11 +48,11 @@ class Tty:
     stopped: Guarded[bool, "lock"] = False
     raised: Guarded[u32, "lock"] = 0
     """Signal that the character just accepted stands for; `receive` sends it."""
-    writing: Guarded[bool, "lock"] = False
-    exclusive: Guarded[bool, "lock"] = False
+    writing: Guarded[Relaxed[bool], "lock"] = False
+    exclusive: Relaxed[bool] = False
     generation: Atomic[u32]
     """Written under `lock`."""
-    opens: Guarded[u32, "lock"] = 0
+    opens: Guarded[Relaxed[u32], "lock"] = 0
     session: Guarded[Pid | None, "tree.lock"] = None
     foreground: Guarded[Pid | None, "tree.lock"] = None
     read_wait: Final[WaitQueue]
@@ -90,6 +90,7 @@ class Tty:
         for index in range(19):
             self.termios.c_cc[index] = DEFAULT_CONTROLS[index]
 
+    @noinline
     def canonical(self) -> bool:
         """Whether input is read by lines."""
         return self.termios.c_lflag & Local.ICANON != 0
@@ -129,6 +130,7 @@ class Tty:
             self.raised = 0
         return taken, signo
 
+    @noinline
     def has_room(self) -> bool:
         """Whether `receive` would take something."""
         with self.lock:
@@ -143,6 +145,7 @@ class Tty:
         """Whether a read finds something: a line in canonical mode, a byte otherwise."""
         return self.readable() > 0
 
+    @noinline
     def readable(self) -> usize:
         """Bytes that a read could take: of complete lines in canonical mode, all otherwise."""
         with self.lock:
@@ -158,6 +161,7 @@ class Tty:
                 wanted = 1
             return self.input.unread() >= wanted
 
+    @noinline
     def control(self, which: u32) -> u8:
         """A special character (of `Control`), or VMIN or VTIME."""
         with self.lock:
@@ -168,30 +172,11 @@ class Tty:
         with self.lock:
             return self.termios.c_lflag & Local.TOSTOP != 0
 
-    def may_open(self) -> bool:
-        """Whether nobody has the terminal for himself (TIOCEXCL)."""
-        with self.lock:
-            return not self.exclusive or self.opens == 0
-
-    def is_exclusive(self) -> bool:
-        """TIOCGEXCL."""
-        with self.lock:
-            return self.exclusive
-
-    def set_exclusive(self, on: bool) -> None:
-        """TIOCEXCL, TIOCNXCL."""
-        with self.lock:
-            self.exclusive = on
-
+    @noinline
     def output_ready(self) -> bool:
         """Whether a write would take something."""
         with self.lock:
             return not self.stopped and self.driver.room() > 8
-
-    def is_free(self) -> bool:
-        """Whether nobody writes."""
-        with self.lock:
-            return not self.writing
 
     def output_drained(self) -> None:
         """The driver has room again, or sent everything."""

@@ -35,7 +35,7 @@ def take_turn(file: TtyFile, tty: Tty) -> None:
     while not try_turn(tty):
         if file.nonblocking():
             raise BlockingIOError
-        tty.write_wait.wait_interruptible(lambda: tty.is_free())
+        tty.write_wait.wait_interruptible(lambda: not tty.writing)
 
 
 def try_turn(tty: Tty) -> bool:

@@ -18,7 +18,7 @@ from kaa.kernel.drivers.virtio.queue import NOTHING, VirtQueue
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
-from kaa.lang import Array, Bytes, Guarded, as_bytes, i64, u16, u32, u64, usize
+from kaa.lang import Array, Bytes, Guarded, as_bytes, i64, noinline, u16, u32, u64, usize
 
 RECEIVE_QUEUE = 2
 SEND_QUEUE = 3
@@ -75,6 +75,7 @@ class ControlQueues:
                 self.slot_of[self.receive_queue.add(segment[:], 0)] = u32(slot)
                 self.device.kick(self.receive_queue)
 
+    @noinline
     def has_message(self) -> bool:
         """Whether the device has used a receive slot."""
         with self.lock:
@@ -116,6 +117,7 @@ class ControlQueues:
                 return
             core.yield_now()
 
+    @noinline
     def is_broken(self) -> bool:
         """Whether nothing can be sent any more."""
         with self.lock:

@@ -21,7 +21,7 @@ from kaa.kernel.fs.file import File
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Bytes, Guarded, u32, usize
+from kaa.lang import Array, Bytes, Guarded, noinline, u32, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.path import Path
@@ -81,11 +81,13 @@ class Entropy(VirtioDriver):
                 self.used = 0
         self.wait.wake_all()
 
+    @noinline
     def ready(self) -> bool:
         """Whether there are bytes, or never will be."""
         with self.queue_lock:
             return (not self.asked and self.used < self.filled) or self.queue.broken
 
+    @noinline
     def is_broken(self) -> bool:
         """Whether the device lied, and gives no more bytes."""
         with self.queue_lock:
@@ -98,6 +100,7 @@ class Entropy(VirtioDriver):
             start = self.used
         return self.buffer.bytes()[start : start + count]
 
+    @noinline
     def hand_out(self, count: usize) -> None:
         """`count` of the bytes that `peek` showed are used; for the holder of `lock`."""
         with self.queue_lock:

@@ -18,7 +18,7 @@ from kaa.kernel.fs.ninep.channel import Channel, channels
 from kaa.kernel.fs.ninep.request import Request
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Atomic, Guarded, u8, u32, usize
+from kaa.lang import Array, Atomic, Guarded, noinline, u8, u32, usize
 
 QUEUE_SIZE = 128
 TAG_MAX = 64
@@ -59,6 +59,7 @@ class VirtioChannel(Channel):
         while not self.try_submit(request):
             self.room_wait.wait_until(lambda: self.may_submit(request))
 
+    @noinline
     def may_submit(self, request: Request) -> bool:
         """Whether `try_submit` would do something."""
         with self.lock:

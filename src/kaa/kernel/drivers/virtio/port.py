@@ -19,7 +19,7 @@ from kaa.kernel.drivers.virtio.queue import NOTHING, VirtQueue
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.lang import Array, Atomic, Bytes, Guarded, Slice, part, recursive, u8, u32, usize
+from kaa.lang import Array, Atomic, Bytes, Guarded, Relaxed, Slice, noinline, part, recursive, u8, u32, usize
 
 PAGE_SIZE = 4096
 RECEIVE_BUFFERS = 8
@@ -68,12 +68,14 @@ class Port:
     """Received and unread, oldest first."""
     free_send: Guarded[Array[PortBuffer | None, 2], "lock"]
     made_send: Guarded[Array[u32, 2], "lock"]
-    receive_started: Guarded[bool, "lock"] = False
+    receive_started: Guarded[bool, "Console.lock"] = False
+    receive_limit: Final[u32]
+    """Buffers that the receive queue takes."""
     announced: Atomic[bool]
     """The host told of it: the interrupt looks at its queues."""
     is_console: Atomic[bool]
     """A terminal sits on it."""
-    host_open: Guarded[bool, "lock"] = False
+    host_open: Guarded[Relaxed[bool], "lock"] = False
     was_open: Guarded[bool, "lock"] = False
     opens: Guarded[u32, "Console.lock"] = 0
 
@@ -86,6 +88,7 @@ class Port:
         self.read_turn = Mutex("virtio port reader")
         self.read_wait = WaitQueue()
         self.write_wait = WaitQueue()
+        self.receive_limit = receive_queue.size
         self.receiving = []
         self.sending = []
         for _ in range(receive_queue.size):
@@ -102,28 +105,23 @@ class Port:
 
     def start_receiving(self) -> None:
         """Give the device its first buffers. Raises MemoryError when there is not even one."""
-        with self.lock:
-            if self.receive_started:
-                return
-            self.receive_started = True
-            count = min(u32(RECEIVE_BUFFERS), self.receive_queue.size)
-        for number in range(count):
+        if self.receive_started:
+            return
+        for number in range(min(u32(RECEIVE_BUFFERS), self.receive_limit)):
             try:
                 buffer = PortBuffer(0, SMALL)
             except MemoryError:
                 if number == 0:
-                    self.receive_not_started()
                     raise
                 break
-            with self.lock:
-                self.offer(buffer)
-        with self.lock:
-            self.device.kick(self.receive_queue)
+            self.offer_first(buffer)
+        self.receive_started = True
 
-    def receive_not_started(self) -> None:
-        """The next open may find memory."""
+    def offer_first(self, buffer: PortBuffer) -> None:
+        """As `offer`, and tell the device."""
         with self.lock:
-            self.receive_started = False
+            self.offer(buffer)
+            self.device.kick(self.receive_queue)
 
     def offer(self, buffer: PortBuffer) -> None:
         """Give a buffer to the device to fill. `lock` is held."""
@@ -172,6 +170,7 @@ class Port:
             last.next = buffer
         self.last = buffer
 
+    @noinline
     def has_input(self) -> bool:
         """Whether there is something to read."""
         with self.lock:
@@ -185,6 +184,7 @@ class Port:
         self.read_wait.wake_all()
         self.write_wait.wake_all()
 
+    @noinline
     def ended(self) -> bool:
         """Whether the host's end was open and is closed, or the device is broken."""
         with self.lock:
@@ -199,6 +199,7 @@ class Port:
         with self.lock:
             return self.host_is_gone() or self.send_queue.broken
 
+    @noinline
     def oldest(self) -> PortBuffer | None:
         """The buffer to read from; for the holder of `read_turn`."""
         with self.lock:
@@ -296,20 +297,17 @@ class Port:
             self.sending[self.send_queue.add(segment[:], 1)] = buffer
             self.device.kick(self.send_queue)
 
+    @noinline
     def can_send(self) -> bool:
         """Whether a buffer is to be had; if not, asks for an interrupt when one is."""
         with self.lock:
             return self.find_free()
 
+    @noinline
     def can_write(self) -> bool:
         """Whether the host's end is open and a buffer is to be had; if none is, asks for an interrupt."""
         with self.lock:
             return self.host_open and self.find_free()
-
-    def host_is_open(self) -> bool:
-        """Whether somebody may receive what is written."""
-        with self.lock:
-            return self.host_open
 
     def find_free(self) -> bool:
         """As `can_send`. `lock` is held."""

@@ -85,7 +85,7 @@ class PortFile(File):
         if port.refuses():
             send.send_kernel(machine.percpu.current(), Signal.SIGPIPE)
             raise BrokenPipeError
-        buffer = port.send_buffer(buf.remaining()) if port.host_is_open() else None
+        buffer = port.send_buffer(buf.remaining()) if port.host_open else None
         if buffer is None:
             self.wait_sendable()
             return 0

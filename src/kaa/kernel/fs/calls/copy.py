@@ -9,7 +9,16 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.fcntl import MAX_FILE_SIZE, MAX_RW_COUNT, O_APPEND, O_NONBLOCK, O_PATH, SPLICE_F_NONBLOCK
+from kaa.kernel.abi.fcntl import (
+    MAX_FILE_SIZE,
+    MAX_RW_COUNT,
+    O_APPEND,
+    O_NONBLOCK,
+    O_PATH,
+    SEEK_CUR,
+    SEEK_SET,
+    SPLICE_F_NONBLOCK,
+)
 from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.abi.uio import Iovec
 from kaa.kernel.arch import machine
@@ -58,7 +67,7 @@ def move(source: File, from_offset: i64, target: File, to_offset: i64, count: us
             done += put
             if put < got:
                 if from_offset < 0 and source.seekable():
-                    source.position -= min(got - put, source.position)
+                    source.seek(-i64(got - put), SEEK_CUR)
                 break
     except (OSError, MemoryError):
         if done == 0:
@@ -112,11 +121,11 @@ def copy_file_range(
         raise OSError(errno.EINVAL)
     done = move(source, start, target, to, length)
     if in_offset.is_null():
-        source.position = u64(start) + done
+        source.seek(start + i64(done), SEEK_SET)
     else:
         in_offset.write(start + i64(done))
     if out_offset.is_null():
-        target.position = u64(to) + done
+        target.seek(to + i64(done), SEEK_SET)
     else:
         out_offset.write(to + i64(done))
     return done

@@ -48,6 +48,7 @@ from kaa.kernel.abi.syscall import Fd, syscall
 from kaa.kernel.arch import machine
 from kaa.kernel.fs import lock_calls
 from kaa.kernel.fs.dirent import GetdentsSink
+from kaa.kernel.fs.file import SeekableFile
 from kaa.kernel.fs.pipe_file import PipeFile
 from kaa.kernel.fs.tmpfs.inode import TmpfsRegular
 from kaa.kernel.mm.user import UserBuf, UserPtr
@@ -55,6 +56,7 @@ from kaa.lang import i32, i64, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
+    from kaa.kernel.fs.inode import Inode
 
 SETTABLE = O_APPEND | O_ASYNC | O_NONBLOCK | O_NOATIME
 CAP_SYS_RESOURCE = 24
@@ -194,6 +196,13 @@ def _seals(file: File, command: u32, argument: u64) -> i64:
     return i64(0)
 
 
+def _left(file: SeekableFile, inode: Inode) -> u64:
+    """Bytes from the file's position to the end."""
+    with file.position_lock:
+        size = inode.size
+        return size - min(size, file.position)
+
+
 @syscall(x86_64=16, arm64=29)
 def ioctl(fd: Fd, command: u32, argument: u64) -> i64:
     """ioctl(2): what every file knows (FIOCLEX, FIONBIO, FIONREAD…) and then what the file itself does."""
@@ -217,8 +226,8 @@ def ioctl(fd: Fd, command: u32, argument: u64) -> i64:
         if command == FIOQSIZE:
             UserPtr[i64](argument).write(i64(inode.size))
             return i64(0)
-        if command == FIONREAD and inode.is_regular():
-            UserPtr[i32](argument).write(i32(min(inode.size - min(inode.size, file.position), INT_MAX)))
+        if command == FIONREAD and isinstance(file, SeekableFile) and inode.is_regular():
+            UserPtr[i32](argument).write(i32(min(_left(file, inode), INT_MAX)))
             return i64(0)
     return file.ioctl(command, argument)
 

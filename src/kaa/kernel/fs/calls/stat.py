@@ -58,12 +58,15 @@ def copy_stat(inode: Inode, into: UserBuf) -> None:
     st.st_size = i64(inode.size)
     st.st_blksize = i64(inode.superblock.block_size)
     st.st_blocks = i64(inode.blocks())
-    st.st_atime = inode.accessed // SECOND
-    st.st_atime_nsec = inode.accessed % SECOND
-    st.st_mtime = inode.modified // SECOND
-    st.st_mtime_nsec = inode.modified % SECOND
-    st.st_ctime = inode.changed // SECOND
-    st.st_ctime_nsec = inode.changed % SECOND
+    accessed = inode.accessed
+    st.st_atime = accessed // SECOND
+    st.st_atime_nsec = accessed % SECOND
+    modified = inode.modified
+    st.st_mtime = modified // SECOND
+    st.st_mtime_nsec = modified % SECOND
+    changed = inode.changed
+    st.st_ctime = changed // SECOND
+    st.st_ctime_nsec = changed % SECOND
     into.copy_out(as_bytes(st))
 
 

@@ -18,7 +18,7 @@ from kaa.kernel.fs.ninep.inode import NinepInode
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm.page_cache import PageCache
-from kaa.lang import Atomic, Guarded, u32, u64
+from kaa.lang import Atomic, Guarded, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -92,6 +92,7 @@ class NinepRegular(NinepInode):
                 self.writer = writer
         return writer
 
+    @noinline
     def opened_writer(self) -> Fid | None:
         """The fid to write with, if the file was ever opened for writing."""
         with self.opening:

@@ -18,7 +18,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.inode import Inode
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.path_text import path_text
-from kaa.kernel.fs.proc import task_areas, task_files, task_memory, task_scheduling
+from kaa.kernel.fs.proc import task_areas, task_files, task_memory, task_scheduling, task_stat
 from kaa.kernel.fs.synthetic import DirectoryFile, GeneratedFile
 from kaa.kernel.fs.text import TextBuffer, digit_value
 from kaa.kernel.process import foreign, ids
@@ -69,7 +69,7 @@ LINK = S_IFLNK | 0o777
 
 TASK_FILES: list[TaskFile] = [
     TaskFile(b"status", REGULAR, task_files.show_status),
-    TaskFile(b"stat", REGULAR, task_files.show_stat),
+    TaskFile(b"stat", REGULAR, task_stat.show_stat),
     TaskFile(b"statm", REGULAR, task_memory.show_statm),
     TaskFile(b"comm", S_IFREG | 0o644, task_files.show_comm, task_files.store_comm),
     TaskFile(b"cmdline", REGULAR, task_memory.show_cmdline),

@@ -5,6 +5,7 @@ proc(5)."""
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.mount import MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID
@@ -15,7 +16,7 @@ from kaa.kernel.fs.path_text import BackwardText, climb, climb_within
 from kaa.kernel.fs.proc import task_scheduling
 from kaa.kernel.fs.proc.task_memory import show_memory_status
 from kaa.kernel.fs.text import TextBuffer, parse_number, trimmed
-from kaa.kernel.process import accounting, foreign, limits, tree
+from kaa.kernel.process import accounting, foreign, limits
 from kaa.kernel.process.task import program_name
 from kaa.kernel.signal import send
 from kaa.lang import Bytes, i32, i64, u8, u32, u64, usize
@@ -139,81 +140,6 @@ def caught(handlers: SignalHandlers) -> u64:
     return (handlers.ignored | handlers.defaults) ^ u64(UNLIMITED)
 
 
-def show_stat(out: TextBuffer, task: Task) -> None:
-    """/proc/PID/stat: 52 fields."""
-    group = task.group
-    used = accounting.group_usage(group)
-    children = accounting.children_usage(group)
-    out.decimal(u64(task.pid))
-    out.add(b" (")
-    name = program_name(task)
-    out.add(name.text())
-    out.add(b") ")
-    out.byte(accounting.state_letter(task))
-    field(out, i64(group.parent_id))
-    field(out, i64(group.group_id))
-    field(out, i64(group.session_id))
-    with tree.lock:
-        tty = group.tty
-    field(out, i64(0) if tty is None else i64(tty.device))
-    field(out, i64(-1))
-    field(out, i64(0x400000))
-    field(out, i64(used.minor_faults))
-    field(out, i64(children.minor_faults))
-    field(out, i64(used.major_faults))
-    field(out, i64(children.major_faults))
-    field(out, i64(accounting.ticks(used.user_ns)))
-    field(out, i64(accounting.ticks(used.system_ns)))
-    field(out, i64(accounting.ticks(children.user_ns)))
-    field(out, i64(accounting.ticks(children.system_ns)))
-    field(out, task_scheduling.priority(task))
-    field(out, i64(task.nice))
-    field(out, i64(group.thread_count))
-    field(out, i64(0))
-    field(out, i64(accounting.ticks(group.start_time)))
-    mm = foreign.memory_of(task)
-    field(out, i64(0) if mm is None else i64(mm.total_pages) * 4096)
-    field(out, i64(0) if mm is None else i64(mm.resident_pages()))
-    out.byte(SPACE)
-    out.decimal(group.limits.soft[5].load_relaxed())
-    field(out, i64(0) if mm is None else i64(mm.start_code))
-    field(out, i64(0) if mm is None else i64(mm.end_code))
-    field(out, i64(0) if mm is None else i64(mm.start_stack))
-    for _ in range(2):
-        field(out, i64(0))
-    with group.signal_lock:
-        blocked = task.blocked
-        ignored = group.handlers.ignored
-        caught_ = caught(group.handlers)
-    field(out, i64(task.pending.mask & 0x7FFFFFFF))
-    field(out, i64(blocked & 0x7FFFFFFF))
-    field(out, i64(ignored & 0x7FFFFFFF))
-    field(out, i64(caught_ & 0x7FFFFFFF))
-    for _ in range(3):
-        field(out, i64(0))
-    field(out, i64(task.exit_signal))
-    field(out, task_scheduling.processor(task))
-    field(out, i64(task.own_priority))
-    field(out, i64(task.own_policy))
-    for _ in range(3):
-        field(out, i64(0))
-    field(out, i64(0) if mm is None else i64(mm.start_data))
-    field(out, i64(0) if mm is None else i64(mm.end_data))
-    field(out, i64(0) if mm is None else i64(mm.start_break))
-    field(out, i64(0) if mm is None else i64(mm.argument_start))
-    field(out, i64(0) if mm is None else i64(mm.argument_end))
-    field(out, i64(0) if mm is None else i64(mm.environment_start))
-    field(out, i64(0) if mm is None else i64(mm.environment_end))
-    field(out, i64(task.exit_code))
-    out.byte(NEWLINE)
-
-
-def field(out: TextBuffer, value: i64) -> None:
-    """A space and a number."""
-    out.byte(SPACE)
-    out.signed(value)
-
-
 def show_comm(out: TextBuffer, task: Task) -> None:
     """/proc/PID/comm."""
     name = program_name(task)
@@ -294,56 +220,54 @@ def mount_point(mount: Mount, root: Path) -> bytes | None:
 
 
 def show_mounts(out: TextBuffer, task: Task) -> None:
-    """/proc/PID/mounts: fstab(5)'s format. A kernel thread has no root: nothing."""
+    """/proc/PID/mounts: fstab(5)'s format."""
+    for mount, place in _seen_mounts(task):
+        out.add(mount.source)
+        out.byte(SPACE)
+        escaped(out, place)
+        out.byte(SPACE)
+        out.add(mount.superblock.kind.name)
+        out.byte(SPACE)
+        mount_flags(out, mount.flags, mount.superblock.flags)
+        mount.superblock.options(out)
+        out.add(b" 0 0\n")
+
+
+def _seen_mounts(task: Task) -> Iterator[tuple[Mount, bytes]]:
+    """The mounts that a process sees, and where; a kernel thread has no root and sees none."""
     if task.is_kernel_thread():
         return
     root = foreign.directories_of(task).root()
     with table.change:
         for mount in table.mounts:
             place = mount_point(mount, root)
-            if place is None:
-                continue
-            out.add(mount.source)
-            out.byte(SPACE)
-            escaped(out, place if len(place) > 0 else b"/")
-            out.byte(SPACE)
-            out.add(mount.superblock.kind.name)
-            out.byte(SPACE)
-            mount_flags(out, mount.flags, mount.superblock.flags)
-            mount.superblock.options(out)
-            out.add(b" 0 0\n")
+            if place is not None:
+                yield mount, place if len(place) > 0 else b"/"
 
 
 def show_mountinfo(out: TextBuffer, task: Task) -> None:
     """/proc/PID/mountinfo."""
-    if task.is_kernel_thread():
-        return
-    root = foreign.directories_of(task).root()
-    with table.change:
-        for mount in table.mounts:
-            place = mount_point(mount, root)
-            if place is None:
-                continue
-            parent = mount.parent
-            out.decimal(u64(mount.number))
-            out.byte(SPACE)
-            out.decimal(u64(1) if parent is None else u64(parent.number))
-            out.add(b" 0:")
-            out.decimal(mount.superblock.device & 0xFF)
-            out.byte(SPACE)
-            _root_of(out, mount)
-            out.byte(SPACE)
-            escaped(out, place if len(place) > 0 else b"/")
-            out.byte(SPACE)
-            mount_flags(out, mount.flags, 0)
-            out.add(b" - ")
-            out.add(mount.superblock.kind.name)
-            out.byte(SPACE)
-            out.add(mount.source)
-            out.byte(SPACE)
-            out.add(b"ro" if mount.superblock.flags & 1 else b"rw")
-            mount.superblock.options(out)
-            out.byte(NEWLINE)
+    for mount, place in _seen_mounts(task):
+        parent = mount.parent
+        out.decimal(u64(mount.number))
+        out.byte(SPACE)
+        out.decimal(u64(1) if parent is None else u64(parent.number))
+        out.add(b" 0:")
+        out.decimal(mount.superblock.device & 0xFF)
+        out.byte(SPACE)
+        _root_of(out, mount)
+        out.byte(SPACE)
+        escaped(out, place)
+        out.byte(SPACE)
+        mount_flags(out, mount.flags, 0)
+        out.add(b" - ")
+        out.add(mount.superblock.kind.name)
+        out.byte(SPACE)
+        out.add(mount.source)
+        out.byte(SPACE)
+        out.add(b"ro" if mount.superblock.flags & 1 else b"rw")
+        mount.superblock.options(out)
+        out.byte(NEWLINE)
 
 
 def _root_of(out: TextBuffer, mount: Mount) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.net.unix.inbox import Inbox
-from kaa.lang import Guarded, u32
+from kaa.lang import Guarded, Relaxed, noinline, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.net.unix.identity import Identity
@@ -23,7 +23,7 @@ class Connection:
     to_server: Final[Inbox]
     to_client: Final[Inbox]
     client: Final[Identity]
-    next: Connection | None = None
+    next: Guarded[Connection | None, "Backlog.lock"] = None
 
     def __init__(self, client: Identity) -> None:
         self.to_server = Inbox(False)
@@ -45,8 +45,8 @@ class Backlog:
     first: Guarded[Connection | None, "lock"]
     last: Guarded[Connection | None, "lock"]
     count: Guarded[u32, "lock"]
-    limit: u32
-    closed: bool
+    limit: Guarded[u32, "lock"]
+    closed: Guarded[Relaxed[bool], "lock"]
 
     def __init__(self, limit: u32) -> None:
         self.lock = SpinLock("socket backlog")
@@ -58,11 +58,19 @@ class Backlog:
         self.limit = limit
         self.closed = False
 
+    @noinline
     def waiting(self) -> u32:
         """How many stand here."""
         with self.lock:
             return self.count
 
+    def set_limit(self, limit: u32) -> None:
+        """listen(2) again."""
+        with self.lock:
+            self.limit = limit
+        self.room.wake_all()
+
+    @noinline
     def may_enter(self) -> bool:
         """Whether a connect need not wait: one more than the backlog fits, as on Linux."""
         with self.lock:

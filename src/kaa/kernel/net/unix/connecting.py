@@ -52,10 +52,9 @@ def listen(socket: UnixSocket, backlog: i32) -> None:
             queue = Backlog(limit)
             socket.identity.sign()
             socket.backlog = queue
-            port.backlog = queue
+            names.table.listen_at(port, queue)
             socket.tell_change()
-        queue.limit = limit
-    queue.room.wake_all()
+    queue.set_limit(limit)
 
 
 def connect(socket: UnixSocket, name: bytes) -> None:
@@ -72,7 +71,7 @@ def connect(socket: UnixSocket, name: bytes) -> None:
             raise OSError(errno.EISCONN)
         if socket.backlog is not None:
             raise OSError(errno.EINVAL)
-        queue = port.backlog
+        queue = names.table.backlog_at(port)
         if port.kind != socket.kind:
             raise OSError(errno.EPROTOTYPE)
         if queue is None:
@@ -112,10 +111,9 @@ def _await_turn(queue: Backlog, deadline: u64) -> None:
 def _associate(socket: UnixSocket, name: bytes) -> None:
     """Send to one, and hear only that one."""
     port, target = datagram_target(name)
-    if target.only_from is not None and target.only_from is not socket.identity:
+    if not target.hears(socket.identity):
         raise OSError(errno.EPERM)
     socket.exchange_target(target, port.identity)
-    socket.tell_change()
 
 
 def datagram_target(name: bytes) -> tuple[Port, Inbox]:
@@ -180,6 +178,6 @@ def join(first: UnixSocket, second: UnixSocket) -> None:
 def _join_datagrams(socket: UnixSocket, other: UnixSocket) -> None:
     inbox = socket.incoming
     assert inbox is not None
-    inbox.only_from = other.identity
-    socket.outgoing = other.incoming
+    inbox.hear_only(other.identity)
+    socket.target = other.incoming
     socket.peer = other.identity

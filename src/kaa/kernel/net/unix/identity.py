@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kaa.kernel.arch import machine
-from kaa.lang import i32, u32
+from kaa.lang import Relaxed, i32, u32
 
 
 class Identity:
@@ -12,9 +12,9 @@ class Identity:
 
     name: bytes
     """sun_path as getsockname(2) tells it: empty when unnamed, leading NUL when abstract."""
-    pid: i32
-    uid: u32
-    gid: u32
+    pid: Relaxed[i32]
+    uid: Relaxed[u32]
+    gid: Relaxed[u32]
 
     def __init__(self) -> None:
         self.name = b""

@@ -18,7 +18,7 @@ from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.net.byte_ring import ByteRing
 from kaa.kernel.net.unix.message import graveyard
-from kaa.lang import Guarded, i64, inline, u32, u64, usize
+from kaa.lang import Guarded, Relaxed, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.net.pieces import Pieces
@@ -43,21 +43,21 @@ class Inbox:
     ring: Final[ByteRing]
     first: Guarded[Message | None, "lock"]
     last: Guarded[Message | None, "lock"]
-    packets: u32
-    limit: usize
+    packets: Guarded[Relaxed[u32], "lock"]
+    limit: Relaxed[usize]
     """Bytes that fit."""
     connectionless: Final[bool]
     closed: Guarded[bool, "lock"]
     """The socket that read from it is gone."""
-    no_reader: bool
-    no_writer: bool
-    reset: bool
+    no_reader: Guarded[Relaxed[bool], "lock"]
+    no_writer: Guarded[Relaxed[bool], "lock"]
+    reset: Guarded[Relaxed[bool], "lock"]
     """The other side closed with unread bytes: ECONNRESET is to be told once."""
-    only_from: Identity | None
-    """Of a connected datagram socket: from whom it takes messages. Changed under that socket's lock; here it is only
-    compared."""
-
-    signed: bool
+    only_from: Guarded[Identity | None, "lock"]
+    """Of a connected datagram socket: from whom it takes messages. Here it is only compared."""
+    hears_all: Guarded[Relaxed[bool], "lock"]
+    """Whether there is no such."""
+    signed: Relaxed[bool]
     """Whether the reader wants to know who wrote (SO_PASSCRED)."""
 
     def __init__(self, connectionless: bool) -> None:
@@ -75,6 +75,7 @@ class Inbox:
         self.no_writer = False
         self.reset = False
         self.only_from = None
+        self.hears_all = True
         self.signed = False
 
     def __del__(self) -> None:
@@ -87,6 +88,23 @@ class Inbox:
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self.no_writer or self.no_reader
+
+    def hear_only(self, sender: Identity | None) -> None:
+        """Take messages from `sender` only, or from everyone."""
+        self._exchange_sender(sender)
+
+    def _exchange_sender(self, sender: Identity | None) -> Identity | None:
+        """Gives the one before, to be dropped after the lock."""
+        with self.lock:
+            before = self.only_from
+            self.only_from = sender
+            self.hears_all = sender is None
+            return before
+
+    def hears(self, sender: Identity) -> bool:
+        """Whether it takes messages from `sender`."""
+        with self.lock:
+            return self.only_from is None or self.only_from is sender
 
     def wake_everyone(self) -> None:
         """The state changed."""
@@ -109,6 +127,16 @@ class Inbox:
         if self.first is None:
             self.last = None
 
+    def _unlink_all(self) -> Message | None:
+        """All messages, as a chain."""
+        chain = self.first
+        self.first = None
+        self.last = None
+        return chain
+
+    def _oldest(self) -> Message | None:
+        return self.first
+
     def close_writer(self, reset: bool) -> None:
         """Nobody will write any more (close, SHUT_WR)."""
         with self.lock:
@@ -128,9 +156,7 @@ class Inbox:
         with self.lock:
             self.no_reader = True
             self.closed = True
-            chain = self.first
-            self.first = None
-            self.last = None
+            chain = self._unlink_all()
             unread = self.ring.used() > 0 or chain is not None
             self.packets = 0
             self.ring.rewind(0)
@@ -194,10 +220,8 @@ class Inbox:
             moved = self.ring.copy_out(pieces, usize(0), count)
             if self.first is not None:
                 passed = self._pass_marks(self.ring.head + moved, delivery, peek)
-            if not peek:
-                self.ring.consume(moved)
-                if self.ring.used() == 0 and self.first is None:
-                    self.ring.rewind(moved)
+            if not peek and self.ring.consume(moved) and self.first is None:
+                self.ring.rewind(moved)
         if passed is not None:
             graveyard.bury(passed)
         if not peek:
@@ -239,7 +263,7 @@ class Inbox:
     # Packets.
 
     def _fits(self, length: usize) -> bool:
-        if self.packets > MOST_PACKETS and self.connectionless and self.only_from is None:
+        if self.packets > MOST_PACKETS and self.connectionless and self.hears_all:
             return False
         return self.ring.used() + u64(self.packets) * PACKET_COST + length <= max(self.limit, length)
 
@@ -284,7 +308,7 @@ class Inbox:
         """Take the oldest packet; -1 when there is none. What does not fit is lost. `true_length`: count that too.
         Raises OSError(EFAULT): the packet is gone, as on Linux."""
         with self.lock:
-            message = self.first
+            message = self._oldest()
             if message is None:
                 return -1
             length = message.end - message.start

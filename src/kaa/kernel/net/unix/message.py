@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Atomic, Guarded, i32, u32, u64
+from kaa.lang import Atomic, Guarded, i32, part, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -42,8 +42,10 @@ class InFlight:
 in_flight = InFlight()
 
 
+@part
 class Message:
-    """Bytes `start` to `end` of an inbox's ring, and what comes with them."""
+    """Bytes `start` to `end` of an inbox's ring, and what comes with them. It is its sender's, then the inbox's that it
+    stands in, then whose who took it out."""
 
     start: u64
     end: u64
@@ -139,13 +141,16 @@ class Graveyard:
 
     def _pop(self) -> Message | None:
         with self.lock:
-            message = self.first
-            if message is None:
-                self.busy = False
-                return None
+            message = self._unlink_first()
+            self.busy = message is not None
+        return message
+
+    def _unlink_first(self) -> Message | None:
+        message = self.first
+        if message is not None:
             self.first = message.next
             message.next = None
-            return message
+        return message
 
 
 graveyard = Graveyard()

@@ -37,11 +37,11 @@ class Port:
     identity: Final[Identity]
     inbox: Final[Inbox | None]
     """Of a datagram socket."""
-    backlog: Backlog | None = None
+    backlog: Guarded[Backlog | None, "NameTable.lock"] = None
     """Once it listens."""
-    path: Path | None = None
-    inode: Inode | None = None
-    next: Port | None = None
+    path: Guarded[Path | None, "NameTable.lock"] = None
+    inode: Guarded[Inode | None, "NameTable.lock"] = None
+    next: Guarded[Port | None, "NameTable.lock"] = None
 
     def __init__(self, kind: u32, identity: Identity, inbox: Inbox | None) -> None:
         self.kind = kind
@@ -98,6 +98,16 @@ class NameTable:
         if port is None:
             raise ConnectionRefusedError
         return port
+
+    def listen_at(self, port: Port, backlog: Backlog) -> None:
+        """From now on connections are taken here."""
+        with self.lock:
+            port.backlog = backlog
+
+    def backlog_at(self, port: Port) -> Backlog | None:
+        """Where connections wait, if anybody listens."""
+        with self.lock:
+            return port.backlog
 
     def remove(self, port: Port) -> None:
         """Its socket is closed; the name in the file system stays (unix(7))."""

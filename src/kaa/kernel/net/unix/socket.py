@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An AF_UNIX socket as an open file: its state and life, poll, ioctl. Moving data: transfer.py.
 
-`lock` guards what connects it: `outgoing`, `peer`, `backlog`, `port`, `shut`. `incoming` of a connection is set once,
-before `outgoing`, and neither changes again, nor `backlog` or `port`: these are read without the lock. A datagram
-socket has its own `incoming` from the start, and its `outgoing` and `peer` change: they are read under the lock
-(`target`). A connection's directions end one by one, in the inboxes. Two sockets' locks are never held together."""
+`lock` guards what connects it. `incoming` and `outgoing` of a connection and a listener's `backlog` are set once. A
+datagram socket has its own `incoming` from the start, and its `target` and `peer` change. A connection's directions end
+one by one, in the inboxes. Two sockets' locks are never held together."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from kaa.kernel.net.pieces import single
 from kaa.kernel.net.unix import names, transfer
 from kaa.kernel.net.unix.identity import Identity
 from kaa.kernel.net.unix.inbox import DEFAULT_BUFFER, Inbox
-from kaa.lang import Bytes, Guarded, i32, i64, inline, u32, u64, usize
+from kaa.lang import Bytes, Guarded, Once, Relaxed, i32, i64, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -56,30 +55,32 @@ class UnixSocket(File):
     node: Final[Inode]
     lock: Final[Mutex]
     identity: Identity
-    peer: Identity | None
-    incoming: Inbox | None
-    outgoing: Inbox | None
-    backlog: Backlog | None
+    peer: Guarded[Identity | None, "lock"]
+    incoming: Guarded[Once[Inbox | None], "lock"] = None
+    outgoing: Guarded[Once[Inbox | None], "lock"] = None
+    """Of a connection."""
+    target: Guarded[Inbox | None, "lock"] = None
+    """Of a datagram socket: where it sends to, unless told otherwise."""
+    backlog: Guarded[Once[Backlog | None], "lock"] = None
+    left: Guarded[bool, "lock"] = False
+    """The connection lives on without this socket."""
     port: Guarded[Port | None, "lock"]
-    changes: WaitQueue | None = None
+    changes: Guarded[WaitQueue | None, "lock"] = None
     """Who polls a socket before it is connected or listens; made under `lock` when first needed."""
-    shut: u32
+    shut: Guarded[Relaxed[u32], "lock"]
     """SHUT_ bits of shutdown(2) where no inbox can hold them: datagrams, not yet connected."""
-    pass_credentials: bool
-    receive_timeout: u64
-    send_timeout: u64
+    pass_credentials: Relaxed[bool]
+    receive_timeout: Relaxed[u64]
+    send_timeout: Relaxed[u64]
     """Nanoseconds; 0: none."""
-    send_buffer: u32
-    receive_buffer: u32
-    flags_set: u64
+    send_buffer: Relaxed[u32]
+    receive_buffer: Relaxed[u32]
+    flags_set: Guarded[Relaxed[u64], "lock"]
     """Options that are only remembered, one bit each."""
 
     def __init__(self, kind: u32, nonblocking: u32) -> None:
         super().__init__(None, O_RDWR | nonblocking)
         self.peer = None
-        self.incoming = None
-        self.outgoing = None
-        self.backlog = None
         self.port = None
         self.shut = 0
         self.pass_credentials = False
@@ -104,10 +105,10 @@ class UnixSocket(File):
             backlog.close()
         incoming = self.incoming
         unread = False
-        if incoming is not None:
+        if incoming is not None and not self.left:
             unread = incoming.close_reader()
         outgoing = self.outgoing
-        if outgoing is not None and self.kind != SOCK_DGRAM:
+        if outgoing is not None and not self.left:
             outgoing.close_writer(unread)
         super().__del__()
 
@@ -134,9 +135,8 @@ class UnixSocket(File):
 
     def leave_connection(self) -> None:
         """Undo connect_to: nobody knows this socket, and the connection lives on."""
-        self.outgoing = None
-        self.incoming = None
-        self.peer = None
+        with self.lock:
+            self.left = True
 
     def tell_change(self) -> None:
         """Other queues than before tell of this socket: who polls it looks again."""
@@ -148,29 +148,39 @@ class UnixSocket(File):
         if incoming is not None and self.kind == SOCK_DGRAM:
             incoming.readable.wake_all()
 
-    def target(self) -> Inbox | None:
+    def receiver(self) -> Inbox | None:
         """Where it sends to now."""
         if self.kind != SOCK_DGRAM:
             return self.outgoing
         with self.lock:
-            return self.outgoing
+            return self.target
 
     def exchange_target(self, outgoing: Inbox | None, peer: Identity | None) -> Inbox | None:
         """Of datagrams: send to another from now on, and hear only that one. Gives the one before, which may close
         files as it is dropped."""
         with self.lock:
-            before = self.outgoing
-            self.outgoing = outgoing
+            before = self.target
+            self.target = outgoing
             self.peer = peer
             inbox = self.incoming
             if inbox is not None:
-                inbox.only_from = peer
+                inbox.hear_only(peer)
+            self.tell_change()
             return before
 
     def disconnect(self) -> None:
         """A datagram socket talks to everyone again."""
         self.exchange_target(None, None)
-        self.tell_change()
+
+    def peer_identity(self) -> Identity | None:
+        """Of whom it is connected to."""
+        with self.lock:
+            return self.peer
+
+    def set_flag(self, bit: u64, on: bool) -> None:
+        """Remember an option."""
+        with self.lock:
+            self.flags_set = self.flags_set | bit if on else self.flags_set & ~bit
 
     def read(self, buf: UserBuf) -> usize:
         """recv(2) without flags."""
@@ -213,7 +223,7 @@ class UnixSocket(File):
         if backlog is not None:
             return self._poll_backlog(backlog, table)
         incoming = self.incoming
-        outgoing = self.target()
+        outgoing = self.receiver()
         if incoming is None:
             if table is not None:
                 table.add(self._change_queue())
@@ -269,7 +279,7 @@ class UnixSocket(File):
             UserPtr[i32](argument).write(i32(self._unread()))
             return 0
         if command == SIOCOUTQ:
-            outgoing = self.target()
+            outgoing = self.receiver()
             UserPtr[i32](argument).write(i32(0) if outgoing is None else i32(outgoing.ring.used()))
             return 0
         raise OSError(errno.ENOTTY)

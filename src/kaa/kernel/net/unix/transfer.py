@@ -138,8 +138,7 @@ def send_packet(
     BrokenPipeError."""
     out = target
     if out is None:
-        with socket.lock:
-            out = socket.outgoing
+        out = socket.receiver()
     if out is None:
         raise OSError(errno.ENOTCONN)
     if socket.kind == SOCK_DGRAM and socket.shut & 2:
