@@ -121,7 +121,7 @@ class ThreadGroup:
     signal_lock: Final[IrqSpinLock]
     pending: Final[PendingSignals]
     # Shared with other processes only by CLONE_SIGHAND without CLONE_THREAD, until execve(2).
-    handlers: Guarded[SignalHandlers, "signal_lock"]
+    handlers: Guarded[SignalHandlers, "current() & signal_lock"]
     # Someone called exit_group, or a fatal signal came: every thread leaves with this status.
     group_exit: Guarded[Atomic[bool], "signal_lock"]
     # Written before group_exit is.

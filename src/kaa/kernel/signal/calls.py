@@ -24,7 +24,8 @@ from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import Task
 from kaa.kernel.signal import deliver, send
-from kaa.lang import cold, i32, i64, u32, u64, usize
+from kaa.kernel.signal.handlers import SignalHandlers
+from kaa.lang import borrowed, cold, i32, i64, u32, u64, usize
 
 SIGSET_SIZE: Final = 8
 
@@ -40,34 +41,45 @@ def rt_sigaction(signo: i32, new: u64, old: u64, size: usize) -> None:
     if signo < 1 or signo > SIGNAL_COUNT:
         raise OSError(errno.EINVAL)
     before = SigAction()
-    group = machine.percpu.current().group
-    if new == 0:
-        with group.signal_lock:
-            group.handlers.get(signo, before)
-    else:
+    if new != 0:
         if ((KILL_AND_STOP >> u64(signo - 1)) & 1) != 0:
             raise OSError(errno.EINVAL)
         wanted.flags &= SA_KNOWN
         wanted.mask &= ~u64(KILL_AND_STOP)
-        with group.signal_lock:
-            if old != 0:
-                group.handlers.get(signo, before)
-            group.handlers.set(signo, wanted)
-            if wanted.handler <= SIG_IGN and group.handlers.will_ignore(signo):
-                _forget_pending(group, signo)
+    handlers = _own_handlers()
+    flags = machine.irq.save()
+    if new == 0:
+        handlers.get(signo, before)
+    elif old == 0:
+        handlers.set(signo, wanted)
+    else:
+        handlers.exchange(signo, wanted, before)
+    machine.irq.restore(flags)
+    if new != 0 and wanted.handler <= SIG_IGN:
+        _forget_ignored(machine.percpu.current().group, signo)
     if old != 0:
         UserPtr[SigAction](old).write_from(before)
 
 
+@borrowed
+def _own_handlers() -> SignalHandlers:
+    """The table of the caller's process. It stays during a call: execve(2) alone replaces it, in a thread that is
+    alone."""
+    return machine.percpu.current().group.handlers
+
+
 @cold
-def _forget_pending(group: ThreadGroup, signo: i32) -> None:
-    """Ignoring a signal discards what is pending of it, blocked or not (POSIX 2.4.3)."""
+def _forget_ignored(group: ThreadGroup, signo: i32) -> None:
+    """Ignoring a signal discards what is pending of it, blocked or not (POSIX 2.4.3). Who sends it holds `signal_lock`:
+    it came before, and is discarded here, or finds it ignored."""
     mask = u64(1) << u64(signo - 1)
-    group.pending.discard(mask)
-    thread = group.first_thread
-    while thread is not None:
-        thread.pending.discard(mask)
-        thread = thread.next_thread
+    with group.signal_lock:
+        if group.handlers.will_ignore(signo):
+            group.pending.discard(mask)
+            thread = group.first_thread
+            while thread is not None:
+                thread.pending.discard(mask)
+                thread = thread.next_thread
 
 
 @syscall(x86_64=14, arm64=135)

@@ -13,23 +13,22 @@ from kaa.lang import Array, Atomic, Guarded, Relaxed, i32, inline, trailing_zero
 EVERY_SIGNAL: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
-class SignalHandlers:
-    """Sixty-four actions. Asked for and changed under the `signal_lock` of a group that has the table; as two groups
-    may have the same (CLONE_SIGHAND without CLONE_THREAD), each method takes the table's own lock besides. Interrupts
-    are off."""
+class SignalHandlers(QueueLock):
+    """Sixty-four actions. The table is a lock, which each method takes, with interrupts off: two groups may have the same
+    table (CLONE_SIGHAND without CLONE_THREAD). Others than the group's own threads hold its `signal_lock` besides: the
+    group may get another table (execve(2))."""
 
-    lock: Final[QueueLock]
-    actions: Guarded[Array[SigAction, 64], "lock"]
+    actions: Guarded[Array[SigAction, 64], "self"]
     # Bits of the signals whose handler is SIG_IGN, and of those whose handler is SIG_DFL: what sending looks at.
-    ignored: Guarded[Relaxed[u64], "lock"]
-    defaults: Guarded[Relaxed[u64], "lock"]
+    ignored: Guarded[Relaxed[u64], "self"]
+    defaults: Guarded[Relaxed[u64], "self"]
     # Which entries were ever written: all that a fork has to copy.
-    touched: Guarded[u64, "lock"]
+    touched: Guarded[u64, "self"]
     # Processes that have this table: execve(2) copies one that it is not alone with.
     users: Atomic[u32]
 
     def __init__(self) -> None:
-        self.lock = QueueLock("signal handlers")
+        super().__init__("signal handlers")
         self.users = Atomic(1)
         self.actions = Array[SigAction, 64]()
         self.ignored = 0
@@ -40,7 +39,7 @@ class SignalHandlers:
         """Another table with the same actions, for a fork. Raises MemoryError. Takes a lock: no group's is held."""
         fresh = SignalHandlers()
         flags = machine.irq.save()
-        self.lock.acquire()
+        self.acquire()
         left = self.touched
         while left != 0:
             index = trailing_zeros(left)
@@ -49,27 +48,39 @@ class SignalHandlers:
         fresh.ignored = self.ignored
         fresh.defaults = self.defaults
         fresh.touched = self.touched
-        self.lock.release()
+        self.release()
         machine.irq.restore(flags)
         return fresh
 
     @inline
     def get(self, signo: i32, into: SigAction) -> None:
         """What is done about `signo`."""
-        self.lock.acquire()
+        self.acquire()
+        self._get(signo, into)
+        self.release()
+
+    @inline
+    def _get(self, signo: i32, into: SigAction) -> None:
         found = self.actions[signo - 1]
         into.handler = found.handler
         into.flags = found.flags
         into.restorer = found.restorer
         into.mask = found.mask
-        self.lock.release()
+
+    @inline
+    def exchange(self, signo: i32, action: SigAction, before: SigAction) -> None:
+        """Install `action` for `signo`; `before` gets what was done until now."""
+        self.acquire()
+        self._get(signo, before)
+        self._set(signo, action)
+        self.release()
 
     @inline
     def set(self, signo: i32, action: SigAction) -> None:
         """Install `action` for `signo`."""
-        self.lock.acquire()
+        self.acquire()
         self._set(signo, action)
-        self.lock.release()
+        self.release()
 
     @inline
     def _set(self, signo: i32, action: SigAction) -> None:
@@ -87,14 +98,14 @@ class SignalHandlers:
 
     def reset_for_exec(self) -> None:
         """Handlers become SIG_DFL, ignored stays ignored (execve(2))."""
-        self.lock.acquire()
+        self.acquire()
         for index in range(SIGNAL_COUNT):
             bit = u64(1) << u64(index)
             if (self.touched & bit) != 0 and (self.ignored & bit) == 0:
                 self.actions[index] = SigAction()
         self.defaults = EVERY_SIGNAL ^ self.ignored
         self.touched = self.ignored
-        self.lock.release()
+        self.release()
 
     def reset(self, signo: i32) -> None:
         """Back to SIG_DFL."""
