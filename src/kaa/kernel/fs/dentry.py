@@ -57,7 +57,7 @@ class Dentry:
     """Its name was taken away by unlink, rmdir or a rename over it."""
     evicted: Guarded[Relaxed[bool], "DentryCache.lock"] = False
     """Taken out of the cache though its name is there still: see `settle`."""
-    recent: Guarded[bool, "DentryCache.lock"] = True
+    recent: Relaxed[bool] = True
 
     def __init__(self, name: bytes, hash_: u32, parent: Dentry | None, inode: Inode | None) -> None:
         self.name = name
