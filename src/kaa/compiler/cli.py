@@ -135,7 +135,7 @@ def opt_outs(program: Program) -> int:
 def prove(argv: list[str]) -> int:
     """prove [--sizes ELF] [--documents DIR] [-q] [PROOF…]: the proofs about the kernel, without building it."""
     from kaa.compiler.proofs import run as proofs
-    from kaa.compiler.proofs.findings import STRICT
+    from kaa.compiler.proofs.findings import PROOFS
     from kaa.compiler.proofs.stack import frame_sizes
 
     gc.disable()
@@ -163,7 +163,7 @@ def prove(argv: list[str]) -> int:
     if folder is not None:
         for name, text in found.documents.items():
             (folder / name).write_text(text)
-    shown: tuple[str, ...] = tuple(options.proofs) or STRICT
+    shown: tuple[str, ...] = tuple(options.proofs) or PROOFS
     for error in () if options.quiet else found.refused(shown):
         print(f"{error}\n")
     for line in () if options.quiet else found.stacks:

@@ -18,9 +18,8 @@ def trusted(fn: Function | None, proof: str) -> str | None:
     return cast("dict[str, str]", fn.marks.get("trusted", {})).get(proof)
 
 
-STRICT = ("context", "ends", "order", "stack", "user")
-"""Proofs of which the kernel has no refusal: a new one is shown in full, and fails `./kaa check`. The others' refusals
-are shown when they are asked for (`./kaa compile prove ends`)."""
+PROOFS = ("context", "ends", "order", "protection", "stack", "user")
+"""All proofs. The kernel has no refusal of any: a new one fails `./kaa check`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Findings:
         if all((e.filename, e.line, e.message) != (error.filename, error.line, error.message) for e in known):
             known.append(error)
 
-    def refused(self, proofs: tuple[str, ...] = STRICT) -> list[CompileError]:
+    def refused(self, proofs: tuple[str, ...] = PROOFS) -> list[CompileError]:
         """The refusals of some proofs, by place."""
         found = [e for proof in proofs for e in self.errors.get(proof, ())]
         return sorted(found, key=lambda e: (e.filename, e.line))

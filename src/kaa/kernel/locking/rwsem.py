@@ -88,6 +88,13 @@ class RwSem(Line):
             self._wait(False)
         record.acquired(self)
 
+    @acquires("sleep", nested=True)
+    @inline
+    def acquire_write_nested(self) -> None:
+        """As acquire_write, while another lock of the class may be held that comes first in an order of the
+        program's."""
+        self.acquire_write()
+
     @releases
     @inline
     def release_write(self) -> None:
@@ -109,6 +116,15 @@ class RwSem(Line):
     def write(self) -> Generator[None, None, None]:
         """`with sem.write():`"""
         self.acquire_write()
+        try:
+            yield
+        finally:
+            self.release_write()
+
+    @contextmanager
+    def write_nested(self) -> Generator[None, None, None]:
+        """`with sem.write_nested():` is `with sem.write():` by acquire_write_nested."""
+        self.acquire_write_nested()
         try:
             yield
         finally:

@@ -35,8 +35,8 @@ class Waiter:
     next: Guarded[Unowned[Waiter | None], "Queue | Line | current()"] = None
     previous: Guarded[Unowned[Waiter | None], "Queue | Line | current()"] = None
     exclusive: Guarded[bool, "Queue | Line | current()"] = False
-    woken: Guarded[Relaxed[bool], "Queue | Line | current()"] = False
-    """Set by the waker; cleared by who waits."""
+    woken: Relaxed[bool] = False
+    """Set by the waker; cleared by who waits, before it looks at what it waits for."""
 
     def __init__(self, task: Task | None = None) -> None:
         self.task = task

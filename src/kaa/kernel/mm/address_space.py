@@ -42,7 +42,7 @@ class AddressSpace(Accounts):
     lock: Final[RwSem]
     table_lock: Final[SpinLock]
     page_table: Final[machine.paging.PageTable]
-    areas: Final[RangeMap[Vma]]
+    areas: Guarded[RangeMap[Vma], "lock"]
     executable: Guarded[File | None, "lock"] = None
     """/proc/PID/exe; set by execve."""
 

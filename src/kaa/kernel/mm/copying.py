@@ -34,9 +34,10 @@ def fork(parent: AddressSpace) -> AddressSpace:
             raise MemoryError
         _copy_layout(parent, child)
         try:
-            for vma in parent.areas:
-                if vma.flags & NO_FORK == 0:
-                    _copy_area(parent, child, vma)
+            with child.lock.write_nested():
+                for vma in parent.areas:
+                    if vma.flags & NO_FORK == 0:
+                        _copy_area(parent, child, vma)
         finally:
             with parent.table_lock:
                 pages.flush(parent, u64(0), machine.paging.USER_END)

@@ -162,10 +162,10 @@ class ProcessorDirectory:
         name.decimal(self.processor)
         node = Node(name.to_bytes(), self._next(), u32(S_IFDIR | 0o555), None, None, b"")
         topology = Node(b"topology", self._next(), u32(S_IFDIR | 0o555), None, None, b"")
-        node.children.append(topology)
         if (u64(machine.smp.online_mask()) >> self.processor) & 1 != 0:
             self._file(node, b"online", show_runs)
             self._fill(topology)
+        node.children.append(topology)
         return node
 
     def _file(self, directory: Node, name: bytes, show_of: Callable[[TextBuffer, u64], None]) -> None:
