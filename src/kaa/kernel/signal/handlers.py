@@ -14,9 +14,9 @@ EVERY_SIGNAL: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class SignalHandlers(QueueLock):
-    """Sixty-four actions. The table is a lock, which each method takes, with interrupts off: two groups may have the same
-    table (CLONE_SIGHAND without CLONE_THREAD). Others than the group's own threads hold its `signal_lock` besides: the
-    group may get another table (execve(2))."""
+    """Sixty-four actions. The table is a lock, which each method takes, with interrupts off: two groups may have the
+    same table (CLONE_SIGHAND without CLONE_THREAD). Others than the group's own threads hold its `signal_lock` besides:
+    the group may get another table (execve(2))."""
 
     actions: Guarded[Array[SigAction, 64], "self"]
     # Bits of the signals whose handler is SIG_IGN, and of those whose handler is SIG_DFL: what sending looks at.
