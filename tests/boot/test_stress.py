@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """stress-ng's stressors of threads, tasks and memory on four processors, with their own checks (--verify). How far each
-gets in its second depends on the host; that each ends, by itself and content, does not."""
+gets in its two seconds depends on the host; that each ends, by itself and content, does not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = """
 for words do
     set -- $words
     name=$1; shift
-    stress-ng --temp-path /tmp --verify --metrics-brief -t 1 --$name 4 "$@" 2>&1
+    stress-ng --temp-path /tmp --verify --metrics-brief -t 2 --$name 4 "$@" 2>&1
     echo "ended $name $?"
 done
 """
