@@ -65,8 +65,12 @@ def test_a_reader_that_goes_away_ends_the_command(kaa: world.Kaa, tmp_path: path
 
 
 def test_control_c_ends_a_command_without_a_terminal(kaa: world.Kaa, tmp_path: pathlib.Path) -> None:
+    def heed() -> None:
+        """A shell's background job ignores the signal, and so would what it starts."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     process = subprocess.Popen(kaa.words("sh", "-c", "echo ready; sleep 1000"), stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, cwd=tmp_path, env=world.ENVIRONMENT)
+                               stdout=subprocess.PIPE, cwd=tmp_path, env=world.ENVIRONMENT, preexec_fn=heed)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130

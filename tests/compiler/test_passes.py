@@ -368,11 +368,11 @@ def replace(root: Root, node: Node) -> int:
     return old.value if old is not None else 0
 """
 
-    def share(pair: Pair) -> dict[str, str]:
-        program = lowered(text)
+    def share(program: Program, pair: Pair) -> dict[str, str]:
         return Emitter(program, str(tmp_path), analyse(program, pair).finish).files(pair)
 
-    assert together(share) == share(ALONE)
+    by_two, by_one = lowered(text), lowered(text)
+    assert together(lambda pair: share(by_two, pair)) == share(by_one, ALONE)
 
 
 def test_an_error_in_the_other_process_is_told(lowered: Lowered) -> None:

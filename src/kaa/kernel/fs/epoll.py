@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 NOTHING = 0
 REPORTED = 1
 END = 2
+LAST = 3
+"""Reported, and no other is in the list."""
 
 
 class EpollSet:
@@ -231,14 +233,16 @@ class EpollSet:
                 outcome = self._report_first(buf, count)
                 if outcome == END:
                     break
-                count += i32(outcome)
+                count += i32(outcome & REPORTED)
+                if outcome == LAST:
+                    break
         return count
 
     @trusted("user", "collect is asked for no more events than the buffer holds")
     def _report_first(self, buf: UserBuf, count: i32) -> u32:
         """Ask the first item of the list; copy its event out if it has one. A level-triggered item stays on the list
         while it has something; an edge-triggered one leaves before it is asked, so that an edge from then on brings it
-        back. END: the list is empty, or has gone round."""
+        back. END: the list is empty, or has gone round. LAST: it holds this one alone."""
         item = self._first_ready()
         if item is None or item.reported == self.calls:
             return u32(END)
@@ -265,6 +269,8 @@ class EpollSet:
             item.events.fetch_and(PRIVATE_BITS)
         elif self.ready > 1:
             self._rotate(item)
+        elif item.queued.load_relaxed():
+            return u32(LAST)
         return u32(REPORTED)
 
     def _ask(self, item: EpollItem, file: File) -> u32:
