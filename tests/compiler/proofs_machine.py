@@ -20,6 +20,35 @@ from kaa.compiler.proofs.order import OrderProof
 from kaa.compiler.proofs.stack import StackProof
 from kaa.compiler.proofs.summary import Summaries
 
+
+def plain_lock(name: str, kind: str) -> str:
+    """A class of locks that are only taken and given back."""
+    return f"""@lock
+class {name}:
+    word: u32 = 0
+
+    @acquires("{kind}")
+    @inline
+    def acquire(self) -> None:
+        self.word = u32(1)
+
+    @releases
+    @inline
+    def release(self) -> None:
+        self.word = u32(0)
+
+    @inline
+    def __enter__(self) -> None:
+        self.acquire()
+
+    @inline
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+
+"""
+
+
 MACHINE = """from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -125,53 +154,7 @@ class SpinLock:
         self.release()
 
 
-@lock
-class IrqLock:
-    word: u32 = 0
-
-    @acquires("irq")
-    @inline
-    def acquire(self) -> None:
-        self.word = u32(1)
-
-    @releases
-    @inline
-    def release(self) -> None:
-        self.word = u32(0)
-
-    @inline
-    def __enter__(self) -> None:
-        self.acquire()
-
-    @inline
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-
-@lock
-class Mutex:
-    word: u32 = 0
-
-    @acquires("sleep")
-    @inline
-    def acquire(self) -> None:
-        self.word = u32(1)
-
-    @releases
-    @inline
-    def release(self) -> None:
-        self.word = u32(0)
-
-    @inline
-    def __enter__(self) -> None:
-        self.acquire()
-
-    @inline
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-
-class Space:
+""" + plain_lock("IrqLock", "irq") + plain_lock("Mutex", "sleep") + """class Space:
     lock: Final[Mutex]
 
     def __init__(self) -> None:

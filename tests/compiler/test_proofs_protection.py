@@ -602,16 +602,7 @@ def test_two_locks_are_held_to_write_and_one_to_read(refused: Proof, body: str, 
     assert [part in one for part, one in zip(said, found, strict=True)] == [True] * len(said)
 
 
-TASKS = """
-class Task:
-    lock: Final[Lock]
-    files: Guarded[int, "{}"] = 0
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-
-
-class Cpu:
+RUNNING = """class Cpu:
     task: Final[Task]
 
     def __init__(self) -> None:
@@ -626,7 +617,17 @@ def current() -> Task:
     return cpu.task
 
 
-def files_of(task: Task) -> int:
+"""
+TASKS = """
+class Task:
+    lock: Final[Lock]
+    files: Guarded[int, "{}"] = 0
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+""" + RUNNING + """def files_of(task: Task) -> int:
     return task.files
 
 
@@ -699,22 +700,7 @@ class Task:
     other: Guarded[Task | None, "tree.lock"] = None
 
 
-class Cpu:
-    task: Final[Task]
-
-    def __init__(self) -> None:
-        self.task = Task()
-
-
-cpu = Cpu()
-
-
-@borrowed
-def current() -> Task:
-    return cpu.task
-
-
-def deepen(task: Task) -> None:
+""" + RUNNING + """def deepen(task: Task) -> None:
     task.depth += 1
 
 
