@@ -86,10 +86,7 @@ class Mutex(Line):
         self.lock_line()
         self.state.fetch_or(WAITED_FOR)
         if not self._overtake():
-            waiter.woken = False
-            waiter.exclusive = False
-            waiter.task = task
-            self.push(waiter)
+            self.stand(waiter, task, False)
             self._sleep_in_line(waiter, task)
         if self.first is None:
             self.state.fetch_and(NOT_WAITED_FOR)

@@ -188,10 +188,7 @@ class RwSem(Line):
         self.lock_line()
         self.state.fetch_or(WAITED_FOR)
         if self.first is not None or not self._enter(reading, machine.running.word()):
-            waiter.woken = False
-            waiter.exclusive = not reading
-            waiter.task = task
-            self.push(waiter)
+            self.stand(waiter, task, not reading)
             self._sleep_in_line(waiter, task)
         if self.first is None:
             self.state.fetch_and(NO_LINE)

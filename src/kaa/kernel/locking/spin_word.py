@@ -27,6 +27,7 @@ from typing import Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.init.command_line import boot_param
+from kaa.kernel.locking import record
 from kaa.kernel.locking.record import LockRecord
 from kaa.lang import Array, Atomic, Bytes, cold, inline, noinline, struct, u32, u64, wrapping_add
 
@@ -138,6 +139,14 @@ class SpinWord(LockRecord):
     def is_held(self) -> bool:
         """Whether some processor has it: for assertions."""
         return self.word.load_relaxed() & HELD_BYTE != 0
+
+    @noinline
+    @cold
+    def wait_for_word(self) -> None:
+        """queue_up, for the lock's record too."""
+        began = record.begin_wait()
+        self.queue_up()
+        record.end_wait(self, began)
 
     @noinline
     @cold

@@ -43,7 +43,7 @@ class SpinLock(SpinWord):
         """Take the lock; spins while another processor has it."""
         machine.percpu.preempt_disable()
         if not self.try_take_word():
-            self._wait()
+            self.wait_for_word()
         record.acquired(self)
 
     @acquires("spin", tried=True)
@@ -64,13 +64,6 @@ class SpinLock(SpinWord):
         record.releasing(self)
         self.give_word()
         machine.percpu.preempt_enable()
-
-    @noinline
-    @cold
-    def _wait(self) -> None:
-        began = record.begin_wait()
-        self.queue_up()
-        record.end_wait(self, began)
 
     @acquires("spin", nested=True)
     @inline

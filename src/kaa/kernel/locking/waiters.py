@@ -120,8 +120,11 @@ class Line(SpinWord):
         self.give_word()
         machine.percpu.preempt_enable()
 
-    def push(self, waiter: Waiter) -> None:
-        """Stand at the end, with the line locked."""
+    def stand(self, waiter: Waiter, task: Task, exclusive: bool) -> None:
+        """Put `task` at the end, as `waiter`, with the line locked."""
+        waiter.woken = False
+        waiter.exclusive = exclusive
+        waiter.task = task
         last = self.last
         waiter.next = None
         if last is None:

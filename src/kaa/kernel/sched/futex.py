@@ -10,6 +10,7 @@ all begins again. How a wait ends (woken, time, signal) is decided by who takes 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.futex import ANY_BITSET
@@ -19,7 +20,7 @@ from kaa.kernel.sched import core
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, current_space, index_of, load, name, require_word
 from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter, bucket_at, leave, own_waiter
 from kaa.kernel.signal import has_pending
-from kaa.lang import cold, u32, u64
+from kaa.lang import cold, inline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -70,10 +71,16 @@ def enqueue_at(index: u64, waiter: FutexWaiter, task: Task, address: u64, expect
 
 def sleep(task: Task, waiter: FutexWaiter, deadline: u64) -> u32:
     """Until the waiter is taken off the queue."""
+    return sleep_until(task, deadline, lambda: not waiter.queued.load())
+
+
+@inline
+def sleep_until(task: Task, deadline: u64, came: Callable[[], bool]) -> u32:
+    """Until `came` (WOKEN), a signal, or a monotonic time."""
     outcome = WOKEN
     while True:
         core.set_state(task, u64(INTERRUPTIBLE))
-        if not waiter.queued.load():
+        if came():
             break
         if has_pending(task):
             outcome = INTERRUPTED

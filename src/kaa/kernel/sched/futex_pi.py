@@ -20,13 +20,12 @@ from kaa.kernel.abi.futex import OWNER_DIED, TID_MASK, WAITERS
 from kaa.kernel.abi.restart import RestartAlways
 from kaa.kernel.arch import machine
 from kaa.kernel.process import ids
-from kaa.kernel.process.task import INTERRUPTIBLE, RUNNING, Task
+from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, futex_pi_state
-from kaa.kernel.sched.futex import INTERRUPTED, NEVER, TIMED_OUT
+from kaa.kernel.sched.futex import TIMED_OUT, sleep_until
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, load, name
 from kaa.kernel.sched.futex_pi_state import PiState, find, give, join, part, remove_from, would_deadlock
 from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter, bucket_at, own_waiter
-from kaa.kernel.signal import has_pending
 from kaa.lang import i32, i64, noinline, u32, u64
 
 # What an attempt came to.
@@ -149,7 +148,7 @@ def _check_owner(state: PiState, word: u32) -> None:
 def wait_in_line(task: Task, waiter: FutexWaiter, address: u64, deadline: u64, interrupted: i64) -> None:
     """Sleep until the lock is the caller's. `interrupted`: what a signal is told as, EINTR meaning that the call is
     made again. Raises TimeoutError, RestartAlways, OSError."""
-    outcome = _sleep(task, waiter, deadline)
+    outcome = sleep_until(task, deadline, lambda: waiter.granted.load())
     if _give_up(waiter):
         if outcome == TIMED_OUT:
             raise TimeoutError
@@ -158,26 +157,6 @@ def wait_in_line(task: Task, waiter: FutexWaiter, address: u64, deadline: u64, i
         raise OSError(interrupted)
     if waiter.inherited:
         _settle(task, waiter, address)
-
-
-def _sleep(task: Task, waiter: FutexWaiter, deadline: u64) -> u32:
-    outcome = u32(0)
-    while True:
-        core.set_state(task, u64(INTERRUPTIBLE))
-        if waiter.granted.load():
-            break
-        if has_pending(task):
-            outcome = u32(INTERRUPTED)
-            break
-        if deadline == NEVER:
-            core.schedule()
-        elif machine.clock.monotonic_ns() >= deadline:
-            outcome = u32(TIMED_OUT)
-            break
-        else:
-            core.schedule_until(deadline)
-    core.set_state(task, u64(RUNNING))
-    return outcome
 
 
 def _give_up(waiter: FutexWaiter) -> bool:

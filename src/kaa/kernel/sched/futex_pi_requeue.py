@@ -14,13 +14,12 @@ from kaa.kernel.abi.futex import OWNER_DIED, TID_MASK, WAITERS
 from kaa.kernel.abi.restart import RestartAlways
 from kaa.kernel.arch import machine
 from kaa.kernel.process import ids
-from kaa.kernel.process.task import INTERRUPTIBLE, RUNNING, Task
+from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, futex_pi
-from kaa.kernel.sched.futex import INTERRUPTED, NEVER, TIMED_OUT, enqueue
+from kaa.kernel.sched.futex import TIMED_OUT, enqueue, sleep
 from kaa.kernel.sched.futex_key import FutexKey, bring_in, load, name
 from kaa.kernel.sched.futex_pi_state import find
 from kaa.kernel.sched.futex_queue import FutexWaiter, bucket_at, lock_pair, own_waiter, unlock_pair
-from kaa.kernel.signal import has_pending
 from kaa.lang import i32, i64, u32, u64
 
 
@@ -49,7 +48,7 @@ def wait(address: u64, expected: u32, bitset: u32, deadline: u64, target: u64, s
 
 
 def _until_locked(task: Task, waiter: FutexWaiter, target: u64, deadline: u64) -> None:
-    outcome = _sleep(task, waiter, deadline)
+    outcome = sleep(task, waiter, deadline)
     if _leave_queue(waiter):
         if outcome == TIMED_OUT:
             raise TimeoutError
@@ -69,27 +68,6 @@ def _leave_queue(waiter: FutexWaiter) -> bool:
             bucket.remove(waiter)
             waiter.task = None
     return queued
-
-
-def _sleep(task: Task, waiter: FutexWaiter, deadline: u64) -> u32:
-    """Until the waiter is taken off the first word's queue."""
-    outcome = u32(0)
-    while True:
-        core.set_state(task, u64(INTERRUPTIBLE))
-        if not waiter.queued.load():
-            break
-        if has_pending(task):
-            outcome = u32(INTERRUPTED)
-            break
-        if deadline == NEVER:
-            core.schedule()
-        elif machine.clock.monotonic_ns() >= deadline:
-            outcome = u32(TIMED_OUT)
-            break
-        else:
-            core.schedule_until(deadline)
-    core.set_state(task, u64(RUNNING))
-    return outcome
 
 
 def move(source: u64, target: u64, wake_count: u32, move_count: u32, expected: u32, shared: bool) -> u32:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kaa.kernel.locking import record
 from kaa.kernel.locking.spin_word import SpinWord
-from kaa.lang import acquires, cold, inline, lock, noinline, releases
+from kaa.lang import acquires, inline, lock, releases
 
 
 @lock
@@ -25,7 +25,7 @@ class QueueLock(SpinWord):
     def acquire(self) -> None:
         """Take the lock; spins while another processor has it."""
         if not self.try_take_word():
-            self._wait()
+            self.wait_for_word()
         record.acquired(self)
 
     @releases
@@ -34,10 +34,3 @@ class QueueLock(SpinWord):
         """Give the lock back."""
         record.releasing(self)
         self.give_word()
-
-    @noinline
-    @cold
-    def _wait(self) -> None:
-        began = record.begin_wait()
-        self.queue_up()
-        record.end_wait(self, began)
