@@ -41,8 +41,6 @@ SOCKET_BUFFER = 1 << 20
 PR_SET_PDEATHSIG = 1
 LONGEST_WAIT = 0.2
 """Seconds. A signal that comes between Python's last look and poll(2) is noticed no later than this."""
-KVM_LOOK = 0.5
-"""Seconds between looks at whether KVM gave up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,10 +182,8 @@ class Machine:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return True
-                if self.hardware.accelerator == "kvm":
-                    if self._kvm_gave_up():
-                        return False
-                    left = min(left or KVM_LOOK, KVM_LOOK)
+                if self.hardware.accelerator == "kvm" and self._kvm_gave_up():
+                    return False
                 carrier.turn(LONGEST_WAIT if left is None else min(left, LONGEST_WAIT), also=pidfd)
         finally:
             os.close(pidfd)

@@ -18,18 +18,23 @@ CANNOT_KNOW = ("Expected class but received \"Literal[", "Variable not allowed i
 """What pyright says of such an N."""
 
 
+def _line(diagnostic: dict[str, Any]) -> str:
+    """The source line that it is about."""
+    number: int = diagnostic["range"]["start"]["line"]
+    return pathlib.Path(diagnostic["file"]).read_text().splitlines()[number]
+
+
 def is_a_number_in_a_type(diagnostic: dict[str, Any]) -> bool:
     """Does pyright only stumble over the N of an Array[T, N]?"""
-    number: int = diagnostic["range"]["start"]["line"]
-    line = pathlib.Path(diagnostic["file"]).read_text().splitlines()[number]
-    return diagnostic["message"].startswith(CANNOT_KNOW) and ("Array[" in line or "Bits[" in line)
+    return diagnostic["message"].startswith(CANNOT_KNOW) and any(s in _line(diagnostic) for s in ("Array[", "Bits["))
 
 
 def is_a_guard(diagnostic: dict[str, Any]) -> bool:
     """Does pyright take what guards a field for a type that is spelled later?"""
-    number: int = diagnostic["range"]["start"]["line"]
-    line = pathlib.Path(diagnostic["file"]).read_text().splitlines()[number]
-    return diagnostic["message"] == '"current" is not defined' and "Guarded[" in line and "current()" in line
+    if diagnostic["message"] != '"current" is not defined':
+        return False
+    line = _line(diagnostic)
+    return "Guarded[" in line and "current()" in line
 
 
 def errors() -> list[str]:

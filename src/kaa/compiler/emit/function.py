@@ -11,18 +11,14 @@ from kaa.compiler.emit.values import ctype, place, resolved, result_kind, value
 from kaa.compiler.ir import Block, Instr, Var
 from kaa.compiler.lower.text import MakeText
 from kaa.compiler.program import MEMORY_ERROR, Function
-from kaa.compiler.raises import can_raise
 from kaa.compiler.types import (
     ArrayType,
-    AtomicType,
     FunctionType,
     IntType,
     SliceType,
-    StructType,
     TupleType,
     Type,
     is_counted,
-    is_place,
     stored_c,
 )
 
@@ -415,4 +411,4 @@ def _lossless(a: Type, b: Type) -> bool:
     return isinstance(a, IntType) and isinstance(b, IntType) and b.holds(a)
 
 
-__all__ = ["AtomicType", "FunctionEmitter", "StructType", "can_raise", "is_place"]
+__all__ = ["FunctionEmitter"]

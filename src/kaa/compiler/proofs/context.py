@@ -36,6 +36,9 @@ class ContextProof:
         """Locks that handlers take, with the entry that leads there."""
         self.open: dict[int, Node] = {}
         """Locks that are taken with interrupts on."""
+        later = summaries.graph.by_symbol.get("kaa_end_later")
+        self.put_off_takes = summaries.of[later].takes.all() if later is not None else 0
+        """Locks that putting an object's end off takes."""
 
     def run(self) -> None:
         for node, points in self.summaries.points.items():
@@ -52,12 +55,10 @@ class ContextProof:
 
     def _check_put_off(self, node: Node, site: Site, state: State) -> None:
         """Putting an object's end off takes locks: they are not held where that may happen."""
-        later = self.summaries.graph.by_symbol.get("kaa_end_later")
-        wanted = self.summaries.of[later].takes.all() if later is not None else 0
         for callee in site.callees:
             given = self.summaries.of[callee].put_off
             for held in state.held if given is not None else ():
-                if held.bit & wanted & ~self.summaries.passed(given or 0, site):
+                if held.bit & self.put_off_takes & ~self.summaries.passed(given or 0, site):
                     name = self.table.show(held.bit)
                     message = f"{node.name} may let an object end here, which would take {name}, while it holds that"
                     notes = [self.paths.taken(held), f"by {called(site, callee)}"]

@@ -137,7 +137,7 @@ class Flow:
             state = self.starts[block].copy()
             for site in self.sites.get(block, ()):
                 instr = site.instr
-                if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+                if instr.handler is not None:
                     thrown = state.copy()
                     if self.known.leave(site, thrown, raising=True):
                         self._into(instr.handler.block, thrown, work)

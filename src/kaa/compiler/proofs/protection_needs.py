@@ -75,10 +75,7 @@ class Need:
         path = mapped(self.path) if self.kind == LOCK else NOWHERE
         if path is None or (base is None and self.kind in (FRESH, OWNER)):
             return None
-        return Need(
-            self.kind, base or NOWHERE, path, self.writes, self.place, self.what, node, line, filename, self.mask, self,
-            self.said, self.lock,
-        )  # fmt: skip
+        return replace(self, base=base or NOWHERE, path=path, node=node, line=line, filename=filename, inner=self)
 
     def origin(self) -> Need:
         """The access itself."""

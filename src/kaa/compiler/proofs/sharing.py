@@ -18,7 +18,6 @@ from kaa.compiler.proofs.locks import LockTable, kind_of
 from kaa.compiler.types import (
     ArrayType,
     AtomicType,
-    BytesType,
     ClassType,
     FunctionType,
     PtrType,
@@ -178,5 +177,5 @@ class Sharing:
 
 
 __all__ = [
-    "OWNER_TERM", "BytesType", "Guards", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement",
+    "OWNER_TERM", "Guards", "Lock", "Sharing", "carries", "is_part", "is_part_class", "needs_no_statement",
 ]  # fmt: skip

@@ -14,8 +14,8 @@ from kaa.compiler.ir import Block, Instr, Value, Var
 from kaa.compiler.program import Function
 from kaa.compiler.proofs.user_arithmetic import computed, unsafe_check
 from kaa.compiler.proofs.user_summary import Context, Known, Summary, joined, joined_fields
-from kaa.compiler.proofs.user_threading import COMPARISONS, IDLE, TESTS, constant, is_work, threaded
-from kaa.compiler.proofs.user_values import TRUSTED, Condition, Key, Number, Operand, State
+from kaa.compiler.proofs.user_threading import IDLE, TESTS, constant, is_work, threaded
+from kaa.compiler.proofs.user_values import OPPOSITE, TRUSTED, Condition, Key, Number, Operand, State
 from kaa.compiler.proofs.user_ways import PLACES
 from kaa.compiler.types import BoolType, IntType, PtrType, StructType, strip
 
@@ -92,7 +92,7 @@ class Flow:
     def _block(self, block: Block, into: Callable[[Block, State], None]) -> None:
         state = self.starts[block].copy()
         for instr in block.instrs:
-            if isinstance(instr, ir.RaisingInstr) and instr.handler is not None:
+            if instr.handler is not None:
                 handler = instr.handler.block
                 if not isinstance(handler.end, ir.RaiseOut) or is_work(handler):
                     into(handler, state.copy())
@@ -256,7 +256,7 @@ class Flow:
 
     def _op(self, instr: ir.Op, state: State) -> None:
         operands = [self.operand(a, state) for a in instr.args]
-        if instr.op in COMPARISONS:
+        if instr.op in TESTS:
             state.bools.pop(instr.dst, None)
             known = [constant(a, state.bools) for a in instr.args]
             if len(known) == 2 and known[0] is not None and known[1] is not None:
@@ -445,7 +445,7 @@ class Flow:
         """A branch leads to a trap: refused if a user's unchecked number can lead there."""
         if trap.kind not in ("index", "assert", "shift", "divide", "overflow") or not condition.op:
             return
-        wrong = condition.op if truth != condition.negated else _OPPOSITE[condition.op]
+        wrong = condition.op if truth != condition.negated else OPPOSITE[condition.op]
         left, right = condition.left, condition.right
         if wrong in ("<", "<="):
             left, right, wrong = right, left, {"<": ">", "<=": ">="}[wrong]
@@ -520,7 +520,6 @@ class Flow:
         return outs[0], outs[1]
 
 
-_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _MIN, _MAX = "({1} < {0} ? {1} : {0})", "({1} > {0} ? {1} : {0})"
 _EXTREMES: dict[str, Callable[[Number, Number], Number]] = {
     _MIN: lambda a, b: Number(min(a.low, b.low), min(a.high, b.high), a.checked or b.checked),

@@ -11,7 +11,6 @@ from kaa.compiler import ir
 from kaa.compiler.ir import Block, Value, Var
 from kaa.compiler.proofs.user_values import Condition, State
 
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 IDLE = frozenset({ir.Drop, ir.Retain, ir.Release, ir.Effect, ir.Event, ir.AddressOf, ir.New})
 """Instructions that do nothing to numbers."""
 
@@ -51,7 +50,7 @@ def _evaluate(block: Block, known: dict[Var, Condition | int], made: dict[Var, i
     for instr in block.instrs:
         if type(instr) in IDLE:
             continue
-        if isinstance(instr, ir.Op) and instr.op in COMPARISONS:
+        if isinstance(instr, ir.Op) and instr.op in TESTS:
             a, b = (made[v] if isinstance(v, Var) and v in made else constant(v, known) for v in instr.args)
             if a is None or b is None:
                 return False
@@ -74,4 +73,4 @@ TESTS: dict[str, Callable[[int, int], bool]] = {
 }  # fmt: skip
 
 
-__all__ = ["COMPARISONS", "IDLE", "TESTS", "constant", "is_work", "threaded"]
+__all__ = ["IDLE", "TESTS", "constant", "is_work", "threaded"]

@@ -130,7 +130,7 @@ class State:
                 self.narrow(value, self.numbers[value].meet(yes if truth else no))
         if not condition.op:
             return
-        op = condition.op if truth else _OPPOSITE[condition.op]
+        op = condition.op if truth else OPPOSITE[condition.op]
         left, right = condition.left, condition.right
         self._bound(left, right, op)
         self._bound(right, left, _MIRROR[op])
@@ -234,11 +234,8 @@ def _shown(n: int) -> str:
     return f"-2**{(-n).bit_length() - 1}" if n < -(1 << 20) and -n & (-n - 1) == 0 else str(n)
 
 
-_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-
-
-__all__ = ["STEPS", "TRUST", "TRUSTED", "Condition", "Number", "Operand", "State"]
 
 
 class Join:
@@ -326,3 +323,6 @@ class Join:
         a.names, a.fields, a.bools, a.places, a.less = names, fields, bools, places, less
         a.sums, a.rests, a.fetched, a.near, a.known = sums, rests, fetched, near, done
         return self.changed
+
+
+__all__ = ["OPPOSITE", "STEPS", "TRUST", "TRUSTED", "Condition", "Number", "Operand", "State"]
