@@ -59,7 +59,7 @@ def test_standard_signals_are_kept_once_and_real_time_ones_each() -> None:
     task.blocked = bit(10) | bit(34)
     for signo in (10, 10, 34, 34):
         send.send(task, signo, SigInfo(signo))
-    assert task.pending.count.load() == 3
+    assert task.pending.count == 3
 
 
 def known_process(uid: int) -> Task:
@@ -82,7 +82,7 @@ def test_signals_are_counted_for_all_processes_of_a_user(monkeypatch: pytest.Mon
         task.group.limits.soft[11] = 2
     assert send.send(one, 34, SigInfo(34, 0, -1)) and send.send(same, 34, SigInfo(34, 0, -1))
     assert not send.send(one, 34, SigInfo(34, 0, -1)) and not send.send_group(same.group, 34, SigInfo(34, 0, -1))
-    assert send.send(one, 34, SigInfo(34, 0, 0)) and one.pending.count.load() == 1
+    assert send.send(one, 34, SigInfo(34, 0, 0)) and one.pending.count == 1
     assert send.send(other, 34, SigInfo(34, 0, -1)) and send.queued_for(7) == 2 and send.queued_for(8) == 1
     same.pending.discard(bit(34))
     assert send.send(one, 34, SigInfo(34, 0, -1))
@@ -153,7 +153,7 @@ def test_what_does_not_fit_the_limit_is_only_noted_when_kill_sends_it() -> None:
     group, (task,) = process()
     task.blocked = bit(34)
     group.limits.soft[11] = 0
-    assert send.send(task, 34, SigInfo(34, 0, 0)) and task.pending.count.load() == 0 and task.pending.mask == bit(34)
+    assert send.send(task, 34, SigInfo(34, 0, 0)) and task.pending.count == 0 and task.pending.mask == bit(34)
 
 
 def test_a_fault_that_is_blocked_gets_the_default_action() -> None:

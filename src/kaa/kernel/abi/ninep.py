@@ -21,8 +21,6 @@ IO_HEADER = 24
 READ_HEADER = 11
 """An Rread before its data: header and count[4]. An Rlerror has the same length."""
 QID_SIZE = 13
-WALK_MAX = 16
-"""Most names in one Twalk, walk(5)."""
 
 
 class Message(IntEnum):

@@ -87,14 +87,6 @@ def hash_step(hash_: u32, byte: u32) -> u32:
     return wrapping_mul(hash_ ^ byte, HASH_FACTOR)
 
 
-def hash_name(name: Bytes) -> u32:
-    """The hash of a whole component."""
-    hash_ = u32(HASH_START)
-    for byte in name:
-        hash_ = hash_step(hash_, u32(byte))
-    return hash_
-
-
 class DentryCache:
     """All hashed dentries, by parent and name."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.abi.mount import MS_RDONLY, PER_MOUNT
+from kaa.kernel.abi.mount import PER_MOUNT
 from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.standing import hold, let_go
@@ -58,10 +58,6 @@ class Mount:
         if self.superblock.mounts.fetch_sub(1) == 1:
             cache.purge(self.superblock)
             self.superblock.shutdown()
-
-    def read_only(self) -> bool:
-        """Whether nothing under it may be changed."""
-        return (self.flags | self.superblock.flags) & MS_RDONLY != 0
 
 
 class MountTable:

@@ -123,8 +123,7 @@ def _create(walk: Walk, child: Dentry, flags: u32, mode: u32) -> File:
             dentry = find_or_load(parent, walk.component(), walk.hash)
         if dentry.inode is None:
             require(directory, WRITE | EXEC, walk.who)
-            masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
-            inode = directory.create(dentry.name, S_IFREG | masked)
+            inode = directory.create(dentry.name, S_IFREG | umasked(mode))
             cache.instantiate(dentry, inode)
             created = True
         else:
@@ -138,6 +137,11 @@ def _create(walk: Walk, child: Dentry, flags: u32, mode: u32) -> File:
     return made.open(flags, walk.path())
 
 
+def umasked(mode: u32) -> u32:
+    """Permission bits of a new file."""
+    return mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
+
+
 def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
     """O_TMPFILE: a file without a name in the directory's file system."""
     if flags & O_ACCMODE == 0:
@@ -147,9 +151,8 @@ def _open_temporary(walk: Walk, flags: u32, mode: u32) -> File:
         raise NotADirectoryError
     require_writable(walk.mount)
     require(directory, WRITE | EXEC, walk.who)
-    masked = mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
     with directory.lock:
-        inode = directory.temporary(S_IFREG | masked)
+        inode = directory.temporary(S_IFREG | umasked(mode))
     dentry = Dentry(b"#temporary", 0, walk.dentry, inode)
     dentry.dead = True
     walk.stand(walk.mount, dentry)

@@ -71,7 +71,7 @@ def climb(path: Path, root: Path, text: BackwardText) -> bool:
 def climb_within(dentry: Dentry, text: BackwardText) -> None:
     """Write the way to a name from the root of its file system, whatever is mounted."""
     before = text.start
-    with cache.lock:
+    with cache.lock.read():
         at: Dentry | None = dentry
         while at is not None:
             above = at.parent

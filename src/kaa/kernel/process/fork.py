@@ -195,7 +195,7 @@ def _tasks_of(uid: u32) -> u64:
 
 def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:
     origin = parent.group
-    handlers = _shared_handlers(origin) if (flags & Clone.CLONE_SIGHAND) != 0 else handlers_copy(origin)
+    handlers = handlers_of(origin) if (flags & Clone.CLONE_SIGHAND) != 0 else handlers_copy(origin)
     if (flags & Clone.CLONE_CLEAR_SIGHAND) != 0:
         saved = machine.irq.save()
         handlers.reset_for_exec()
@@ -208,14 +208,15 @@ def _new_group(parent: Task, number: i32, flags: u64) -> ThreadGroup:
     return group
 
 
-def _shared_handlers(group: ThreadGroup) -> SignalHandlers:
+def handlers_of(group: ThreadGroup) -> SignalHandlers:
+    """A process's table of signal handlers, as it is now."""
     with group.signal_lock:
         return group.handlers
 
 
 def handlers_copy(group: ThreadGroup) -> SignalHandlers:
     """A process's signal handlers, for another to have. Raises MemoryError."""
-    return _shared_handlers(group).copy()
+    return handlers_of(group).copy()
 
 
 def _inherit(child: Task, parent: Task) -> None:

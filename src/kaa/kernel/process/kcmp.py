@@ -9,9 +9,8 @@ from typing import Final
 
 from kaa.kernel.abi.syscall import syscall
 from kaa.kernel.fs.file import File
-from kaa.kernel.process import credentials, foreign, ids
+from kaa.kernel.process import credentials, foreign, fork, ids
 from kaa.kernel.process.task import Task
-from kaa.kernel.signal.handlers import SignalHandlers
 from kaa.lang import i32, u64
 
 SAME: Final = 0
@@ -36,7 +35,7 @@ def kcmp(first: i32, second: i32, kind: i32, index: u64, other_index: u64) -> i3
         case 3:
             same = foreign.directories_of(one) is foreign.directories_of(two)
         case 4:
-            same = _handlers(one) is _handlers(two)
+            same = fork.handlers_of(one.group) is fork.handlers_of(two.group)
         case 5 | 6:
             same = True
         case 7:
@@ -51,11 +50,6 @@ def _task(number: i32) -> Task:
     if task is None:
         raise ProcessLookupError
     return task
-
-
-def _handlers(task: Task) -> SignalHandlers:
-    with task.group.signal_lock:
-        return task.group.handlers
 
 
 def _descriptor(task: Task, index: u64) -> File:

@@ -46,7 +46,7 @@ class PendingSignals:
     mask: Guarded[Relaxed[u64], "ThreadGroup.signal_lock"]
     first: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
     last: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
-    count: Guarded[Atomic[u64], "ThreadGroup.signal_lock"]
+    count: Guarded[Relaxed[u64], "ThreadGroup.signal_lock"]
     # One that was taken, for the next to come.
     spare: Guarded[QueuedSignal | None, "ThreadGroup.signal_lock"]
 
@@ -54,11 +54,11 @@ class PendingSignals:
         self.mask = 0
         self.first = None
         self.last = None
-        self.count = Atomic(0)
+        self.count = 0
         self.spare = None
 
     def __del__(self) -> None:
-        left = self.count.load_relaxed()
+        left = self.count
         if left != 0:
             all_sets.queued.fetch_sub(left)
 
@@ -76,7 +76,7 @@ class PendingSignals:
         """Put `signal` at the end, and its bit up."""
         signal.next = None
         signal.queued = True
-        self.count.store_relaxed(self.count.load_relaxed() + 1)
+        self.count += 1
         all_sets.queued.fetch_add(1)
         self.mask |= u64(1) << u64(signal.info.signo - 1)
         last = self.last
@@ -124,7 +124,7 @@ class PendingSignals:
             self.last = before
         entry.next = None
         entry.queued = False
-        self.count.store_relaxed(self.count.load_relaxed() - 1)
+        self.count -= 1
         all_sets.queued.fetch_sub(1)
 
     def _holds(self, signo: i32) -> bool:

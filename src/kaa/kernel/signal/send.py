@@ -34,7 +34,7 @@ def send(task: Task, signo: i32, info: SigInfo) -> bool:
     """Send to one thread (tgkill(2), SIGPIPE). False when too many real-time signals are queued (EAGAIN, to whom it
     matters)."""
     group = task.group
-    room = signo < SIGRTMIN or has_room(group)
+    room = has_room(group, signo)
     with group.signal_lock:
         if (task.flags.load() & EXITING) == 0:
             return send_locked(group, task, signo, info, room)
@@ -43,7 +43,7 @@ def send(task: Task, signo: i32, info: SigInfo) -> bool:
 
 def send_group(group: ThreadGroup, signo: i32, info: SigInfo) -> bool:
     """Send to a process (kill(2)). False when too many real-time signals are queued."""
-    room = signo < SIGRTMIN or has_room(group)
+    room = has_room(group, signo)
     with group.signal_lock:
         return send_locked(group, None, signo, info, room)
 
@@ -107,9 +107,12 @@ def _kill(group: ThreadGroup) -> None:
         exit.end_group(group, i32(Signal.SIGKILL))
 
 
-def has_room(group: ThreadGroup) -> bool:
-    """RLIMIT_SIGPENDING: may one more be queued for this process? It counts what is queued for all processes of the
-    same real user, who are only looked for when there are so many in all. Takes signal locks."""
+def has_room(group: ThreadGroup, signo: i32) -> bool:
+    """RLIMIT_SIGPENDING: may one more be queued for this process? It is for real-time signals, and counts what is
+    queued for all processes of the same real user, who are only looked for when there are so many in all. Takes signal
+    locks."""
+    if signo < SIGRTMIN:
+        return True
     limit = group.limits.soft[Resource.RLIMIT_SIGPENDING].load_relaxed()
     if all_sets.queued.load_relaxed() < limit:
         return True
@@ -126,9 +129,9 @@ def queued_for(uid: u32) -> u64:
     task = ids.next_task(i32(0))
     while task is not None:
         if foreign.credentials_of(task).uid == uid:
-            count += task.pending.count.load_relaxed()
+            count += task.pending.count
             if task.is_leader():
-                count += task.group.pending.count.load_relaxed()
+                count += task.group.pending.count
         task = ids.next_task(task.pid)
     return count
 

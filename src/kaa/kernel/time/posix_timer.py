@@ -4,7 +4,7 @@
 Each timer owns the one signal it may have in line; an expiry that finds it still there only counts as an overrun.
 Those on processor-time clocks are looked at by `cpu_timer`, in interrupts on any processor.
 
-Lock order: `posix_timer_calls.lock` (the process's calls) → `PosixTimers.lock` (the list) → `PosixTimer.lock` (deadline
+Lock order: `posix_timer.lock` (the process's calls) → `PosixTimers.lock` (the list) → `PosixTimer.lock` (deadline
 and interval) → the group's `signal_lock` and the queue of timers. A callback that comes after `disarm` finds no
 deadline and does nothing.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.signal import SIGNAL_COUNT, Code, SigInfo, Signal
 from kaa.kernel.abi.time import NEVER
 from kaa.kernel.arch import machine
+from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.process import ids
 from kaa.kernel.process.task import Task
@@ -46,6 +47,10 @@ class TimerSignal(QueuedSignal):
         self.timer = None
 
 
+lock = Mutex("posix timers")
+"""The calls of a process's threads exclude one another by it."""
+
+
 class PosixTimer(Timer):
     """One timer. `deadline` and `interval` are ns of its clock; the key in the queue is monotonic ns."""
 
@@ -60,7 +65,7 @@ class PosixTimer(Timer):
     overruns: Atomic[u64]
     last_overrun: Atomic[u64]
     group: Final[weakref.ref[ThreadGroup]]
-    next: Guarded[PosixTimer | None, "PosixTimers.lock & posix_timer_calls.lock"]
+    next: Guarded[PosixTimer | None, "PosixTimers.lock & posix_timer.lock"]
     """In the process's list, under its lock."""
 
     def __init__(self, group: ThreadGroup, number: i32, clock: i32) -> None:
@@ -163,9 +168,9 @@ class PosixTimers:
     """A process's timers. The list is changed under `lock` and the mutex of the calls, so either will do to read it."""
 
     lock: Final[IrqSpinLock]
-    first: Guarded[PosixTimer | None, "lock & posix_timer_calls.lock"]
-    count: Guarded[u32, "lock & posix_timer_calls.lock"]
-    next_number: Guarded[i32, "posix_timer_calls.lock"]
+    first: Guarded[PosixTimer | None, "lock & posix_timer.lock"]
+    count: Guarded[u32, "lock & posix_timer.lock"]
+    next_number: Guarded[i32, "posix_timer.lock"]
     processor_timers: Atomic[u32]
 
     def __init__(self) -> None:
@@ -247,13 +252,11 @@ def disarm(gone: PosixTimer) -> None:
 def delete_all(group: ThreadGroup) -> None:
     """The process ends, or becomes another program (timers are not kept by execve(2)): the caller is its only thread,
     but for those on their last way."""
-    from kaa.kernel.time import posix_timer_calls
-
     if not group.has_timers.load_relaxed():
         return
     timers = of(group)
     if timers is not None:
-        with posix_timer_calls.lock:
+        with lock:
             timers.clear()
 
 

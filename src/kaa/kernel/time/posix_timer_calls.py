@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system calls of POSIX timers. They are the process's own: its threads' calls exclude one another by `lock`."""
+"""The system calls of POSIX timers. They are the process's own: its threads' calls exclude one another by
+`posix_timer.lock`."""
 
 from __future__ import annotations
 
@@ -17,15 +18,12 @@ from kaa.kernel.abi.time import (
     timespec,
 )
 from kaa.kernel.arch import machine
-from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import ids
 from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.time import clocks, cpu_timer, posix_timer
 from kaa.kernel.time.posix_timer import PosixTimer, PosixTimers
 from kaa.lang import i32, u32, u64
-
-lock = Mutex("posix timers")
 
 
 def _timers(group: ThreadGroup) -> PosixTimers:
@@ -44,7 +42,7 @@ def timer_create(clock: i32, event: UserPtr[SigEvent], into: UserPtr[i32]) -> No
         asked = event.read()
     clocks.read(clock)
     group = machine.percpu.current().group
-    with lock:
+    with posix_timer.lock:
         timers = posix_timer.of(group)
         if timers is None:
             timers = PosixTimers()
@@ -85,7 +83,7 @@ def timer_settime(number: i32, flags: i32, new: UserPtr[ITimerSpec], old: UserPt
     value = wanted.value.total()
     interval = wanted.interval.total()
     group = machine.percpu.current().group
-    with lock:
+    with posix_timer.lock:
         found = _timers(group).find(number)
         now = clocks.read(found.clock)
         before = _remaining(found, now)
@@ -110,7 +108,7 @@ def _remaining(found: PosixTimer, now: u64) -> ITimerSpec:
 @syscall(x86_64=224, arm64=108)
 def timer_gettime(number: i32, into: UserPtr[ITimerSpec]) -> None:
     """timer_gettime(2)."""
-    with lock:
+    with posix_timer.lock:
         found = _timers(machine.percpu.current().group).find(number)
         result = _remaining(found, clocks.read(found.clock))
     into.write(result)
@@ -119,7 +117,7 @@ def timer_gettime(number: i32, into: UserPtr[ITimerSpec]) -> None:
 @syscall(x86_64=225, arm64=109)
 def timer_getoverrun(number: i32) -> i32:
     """timer_getoverrun(2): expiries that the last delivered signal stood for besides its own."""
-    with lock:
+    with posix_timer.lock:
         return i32(_timers(machine.percpu.current().group).find(number).last_overrun.load())
 
 
@@ -127,7 +125,7 @@ def timer_getoverrun(number: i32) -> i32:
 def timer_delete(number: i32) -> None:
     """timer_delete(2)."""
     group = machine.percpu.current().group
-    with lock:
+    with posix_timer.lock:
         timers = _timers(group)
         found = timers.find(number)
         posix_timer.disarm(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch.x86_64 import clock, instructions, processors
+from kaa.kernel.arch.x86_64.instructions import CpuidResult
 from kaa.lang import ZERO, Array, Bytes, as_bytes, struct, u8, u32, u64
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ def _text(out: TextBuffer, letters: Bytes) -> None:
     out.add(letters[0:length])
 
 
-def _show_vendor(out: TextBuffer) -> None:
-    leaf = instructions.cpuid(u32(0))
+def _show_vendor(out: TextBuffer, leaf: CpuidResult) -> None:
     text = Text()
     text.words[0] = leaf.ebx
     text.words[1] = leaf.edx
@@ -113,8 +113,7 @@ def _show_signature(out: TextBuffer, signature: u32) -> None:
     _number(out, b"\nstepping\t: ", signature & 15)
 
 
-def _show_features(out: TextBuffer, highest: u32) -> None:
-    leaf = instructions.cpuid(u32(1))
+def _show_features(out: TextBuffer, leaf: CpuidResult, highest: u32) -> None:
     extended = instructions.cpuid(u32(EXTENDED | 1))
     out.add(b"\nflags\t\t:")
     _features(out, LEAF_1_EDX, leaf.edx)
@@ -130,12 +129,12 @@ def _show_features(out: TextBuffer, highest: u32) -> None:
 
 def show(out: TextBuffer, number: u32, cores: u32) -> None:
     """The paragraph of processor `number`, one of `cores` cores of one package; all are alike but for their numbers."""
-    highest = instructions.cpuid(u32(0)).eax
+    first = instructions.cpuid(u32(0))
     leaf = instructions.cpuid(u32(1))
     megahertz = u32(clock.state.tsc_hz.load_relaxed() // 1_000_000)
     _number(out, b"processor\t: ", number)
     out.add(b"\nvendor_id\t: ")
-    _show_vendor(out)
+    _show_vendor(out, first)
     _show_signature(out, leaf.eax)
     _number(out, b"\ncpu MHz\t\t: ", megahertz)
     out.add(b".000\nphysical id\t: 0")
@@ -145,9 +144,9 @@ def show(out: TextBuffer, number: u32, cores: u32) -> None:
     _number(out, b"\napicid\t\t: ", processors.processors.apic_ids[number])
     _number(out, b"\ninitial apicid\t: ", processors.processors.apic_ids[number])
     out.add(b"\nfpu\t\t: yes\nfpu_exception\t: yes")
-    _number(out, b"\ncpuid level\t: ", highest)
+    _number(out, b"\ncpuid level\t: ", first.eax)
     out.add(b"\nwp\t\t: yes")
-    _show_features(out, highest)
+    _show_features(out, leaf, first.eax)
     _number(out, b"\nbogomips\t: ", 2 * megahertz)
     _number(out, b".00\nclflush size\t: ", (leaf.ebx >> 8 & 0xFF) * 8)
     sizes = instructions.cpuid(u32(SIZES_LEAF)).eax

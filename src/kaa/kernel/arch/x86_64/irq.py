@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaa.kernel.arch.x86_64 import apic, cpu, percpu, processors
+from kaa.kernel.arch.x86_64 import apic, cpu, instructions, percpu, processors
 from kaa.lang import Array, Atomic, interrupts, u32, u64
 from kaa.lang.unsafe import asm
 
@@ -57,16 +57,11 @@ def halt() -> None:
     simulated["on"] = True
 
 
-@asm("pause", out=None, ins=[], clobber="memory")
-def _pause() -> None:
-    """Intel SDM 2, PAUSE."""
-
-
 def relax() -> None:
     """A hint that this processor spins: it may let others go first. From a virtual processor that may be a visit to the
     host, which takes longer than most of what is waited for: there one in SPINS_A_VISIT does it."""
     if not cpu.features.hypervisor or percpu.count_spin() % SPINS_A_VISIT == 0:
-        _pause()
+        instructions.pause()
 
 
 @interrupts("restore")

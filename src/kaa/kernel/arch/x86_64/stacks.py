@@ -17,7 +17,7 @@ from typing import Final
 
 from kaa.kernel.arch.x86_64 import irq, paging
 from kaa.kernel.locking.spinlock import LeafLock
-from kaa.lang import Array, Atomic, Guarded, u32, u64
+from kaa.lang import Array, Atomic, Guarded, Relaxed, u32, u64
 from kaa.lang.unsafe import Ptr
 
 STACK_SIZE = 16384
@@ -42,7 +42,7 @@ class StackArea:
     next_slot: Atomic[u64]
     live: Atomic[u64]
     slots: Guarded[Array[u64, 256], "lock"]
-    slot_count: Guarded[u32, "lock"]
+    slot_count: Guarded[Relaxed[u32], "lock"]
     clean: Guarded[u32, "lock"]
     cleaning: Atomic[u32]
     """1 while somebody makes slots clean. Nobody takes or adds any then: there is neither a clean one nor room."""
@@ -111,7 +111,8 @@ def _map_page(address: u64) -> None:
 
 def _take_slot() -> u64:
     """The top of a slot without frames."""
-    if irq.enabled() and _full() and area.cleaning.compare_exchange(0, 1):
+    # A first look without the lock; _full looks with it.
+    if irq.enabled() and area.slot_count == VACANT_LIMIT and area.cleaning.compare_exchange(0, 1):
         if _full():
             _clean()
         area.cleaning.store(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.abi.signal import Signal
 from kaa.kernel.abi.termios import Control, Flow, Ioctl, Queue, Termios, Termios2, Winsize
 from kaa.kernel.arch import machine
-from kaa.kernel.drivers.tty import job_control, reading, writing
+from kaa.kernel.drivers.tty import job_control, writing
 from kaa.kernel.mm.user import UserPtr
 from kaa.lang import Array, copy, i32, i64, u8, u32, u64
 
@@ -70,7 +70,7 @@ def get(tty: Tty, command: u32, argument: u64) -> i64:
         case Ioctl.TIOCOUTQ:
             UserPtr[i32](argument).write(i32(tty.driver.pending()))
         case Ioctl.FIONREAD:
-            UserPtr[i32](argument).write(i32(reading.readable_bytes(tty)))
+            UserPtr[i32](argument).write(i32(tty.readable()))
         case _:
             UserPtr[i32](argument).write(i32(settings_of(tty).c_line))
     return 0

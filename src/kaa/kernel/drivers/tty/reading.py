@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.termios import Control
 from kaa.kernel.arch import machine
-from kaa.lang import Array, u8, u32, u64, usize
+from kaa.lang import Array, u8, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.tty.file import TtyFile
@@ -132,8 +132,3 @@ def made_room(tty: Tty) -> None:
     """Tell whoever delivers input that some was taken."""
     tty.write_wait.wake_all()
     tty.driver.input_taken()
-
-
-def readable_bytes(tty: Tty) -> u32:
-    """FIONREAD: what a read could take now."""
-    return u32(tty.readable())

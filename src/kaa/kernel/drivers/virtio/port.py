@@ -115,13 +115,14 @@ class Port:
                     raise
                 break
             self.offer_first(buffer)
+        with self.lock:
+            self.device.kick(self.receive_queue)
         self.receive_started = True
 
     def offer_first(self, buffer: PortBuffer) -> None:
-        """As `offer`, and tell the device."""
+        """As `offer`, taking the lock."""
         with self.lock:
             self.offer(buffer)
-            self.device.kick(self.receive_queue)
 
     def offer(self, buffer: PortBuffer) -> None:
         """Give a buffer to the device to fill. `lock` is held."""

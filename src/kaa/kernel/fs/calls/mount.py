@@ -32,8 +32,6 @@ from kaa.lang import i64, u32, u64
 if TYPE_CHECKING:
     from kaa.kernel.fs.mount import Mount
 
-MOUNT_DATA = 4095
-
 
 def _require_admin() -> None:
     if not machine.percpu.current().credentials.capable(CAP_SYS_ADMIN):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW
 from kaa.kernel.abi.stat import (
-    PERMISSIONS,
     S_IFBLK,
     S_IFCHR,
     S_IFDIR,
@@ -23,6 +22,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.fs.at import start_of, walk_at
 from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.kernel.fs.namei import DOT, DOTDOT, EMPTY, FOLLOW, NORMAL, Walk, find_or_load
+from kaa.kernel.fs.open import umasked
 from kaa.kernel.fs.permission import (
     CAP_DAC_READ_SEARCH,
     CAP_MKNOD,
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
 
 LINK_MAX = 65000
-
-
-def umasked(mode: u32) -> u32:
-    """Permission bits of a new file."""
-    return mode & PERMISSIONS & (0xFFFFFFFF - machine.percpu.current().fs.umask.load_relaxed())
 
 
 def vacant(walk: Walk) -> Dentry:

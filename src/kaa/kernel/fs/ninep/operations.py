@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from kaa.kernel.abi.ninep import GETATTR_BASIC, WALK_MAX, Message
+from kaa.kernel.abi.ninep import GETATTR_BASIC, Message
 from kaa.kernel.fs.ninep.client import Client, message
 from kaa.kernel.fs.ninep.fids import Fid, new_fid
-from kaa.lang import ZERO, Bytes, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Bytes, struct, u8, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.ninep.request import Request
@@ -96,23 +96,6 @@ def walk(client: Client, start: Fid, name: Bytes) -> Fid:
             request.put_text(name)
         client.call(request)
         if request.get16() != (0 if len(name) == 0 else 1):
-            raise FileNotFoundError
-        fid.known = True
-    return fid
-
-
-def walk_path(client: Client, start: Fid, names: list[bytes]) -> Fid:
-    """A new fid for a path of up to WALK_MAX components, in one round trip. Raises FileNotFoundError."""
-    assert len(names) <= WALK_MAX
-    fid = new_fid(client)
-    with message(client, Message.TWALK) as request:
-        request.put32(start.number)
-        request.put32(fid.number)
-        request.put16(u16(len(names)))
-        for name in names:
-            request.put_text(name)
-        client.call(request)
-        if request.get16() != len(names):
             raise FileNotFoundError
         fid.known = True
     return fid

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk
+from kaa.kernel.fs.text import CHUNK, TextBuffer, TextChunk, kib
 from kaa.kernel.process import foreign
-from kaa.lang import Bytes, u64
+from kaa.lang import u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -48,13 +48,6 @@ def show_auxv(out: TextBuffer, task: Task) -> None:
     mm = foreign.memory_of(task)
     if mm is not None:
         copy_memory(out, mm, mm.auxv_address, mm.auxv_address + mm.auxv_size)
-
-
-def kib(out: TextBuffer, name: Bytes, pages_: u64) -> None:
-    """name: n kB"""
-    out.add(name)
-    out.decimal(pages_ * 4, 8)
-    out.add(b" kB\n")
 
 
 def show_memory_status(out: TextBuffer, mm: AddressSpace) -> None:

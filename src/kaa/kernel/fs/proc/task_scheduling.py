@@ -11,7 +11,6 @@ from kaa.kernel.process.task import Task, program_name
 from kaa.kernel.sched import core, links
 from kaa.lang import Bytes, i64, u64
 
-MICROSECOND = 1_000
 MILLISECOND = 1_000_000
 NEWLINE = 10
 SPACE = 32

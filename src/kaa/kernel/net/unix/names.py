@@ -12,9 +12,10 @@ from kaa.kernel.abi.fcntl import AT_FDCWD
 from kaa.kernel.abi.stat import S_IFMT, S_IFSOCK
 from kaa.kernel.arch import machine
 from kaa.kernel.fs.at import start_of
-from kaa.kernel.fs.calls.names import start_making, umasked, vacant
+from kaa.kernel.fs.calls.names import start_making, vacant
 from kaa.kernel.fs.dentry import cache
 from kaa.kernel.fs.namei import FOLLOW, Walk
+from kaa.kernel.fs.open import umasked
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.permission import WRITE, require
 from kaa.kernel.locking.mutex import Mutex
