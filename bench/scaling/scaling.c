@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much more one or more processors get done in the same time: the init of a machine of its own, which runs each
-// row (or those that are named) with 1, 2, … workers, worker n on processor n, and prints
-// "row workers operations-per-second" (the best of ROUNDS). On a Kaa that counts its locks also
-// "waits row workers contended operations class": over all rounds, how often a lock was found taken, and which class of
-// locks most. A worker is a process of its own (rows that end in _threads: a thread; pairs: two threads of one process).
+// row (or those that are named) with 1, 2, … workers, worker n on processor n, ROUNDS times in turn, and prints
+// "row workers operations-per-second" for each, so that what a busy host does falls upon neighbours alike. On a Kaa that
+// counts its locks also "waits row workers contended operations class" after a row: over all rounds, how often a lock
+// was found taken, and which class of locks most. A worker is a process of its own (rows that end in _threads: a thread;
+// pairs: two threads of one process).
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -23,8 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 3, MOST = 8, PAGES = 64, PAGE = 4096, LOCK_CLASSES = 256 };
-static const long long ROUND_NS = 300000000;
+enum { ROUNDS = 8, MOST = 8, PAGES = 64, PAGE = 4096, LOCK_CLASSES = 256 };
+static const long long ROUND_NS = 150000000;
 
 struct shared {
     atomic_int ready, go, stop;
@@ -276,7 +277,7 @@ static int read_locks(struct lock_class *classes)
     FILE *file = fopen("/proc/kaa/locks", "r");
     char line[256];
     int number = 0;
-    while (file && number < LOCK_CLASSES && fgets(line, sizeof line, file)) // the first line matches nothing
+    while (file && number < LOCK_CLASSES - 1 && fgets(line, sizeof line, file)) // the first line matches nothing
         if (sscanf(line, "%39[^\t]\t%*d\t%ld", classes[number].name, &classes[number].contended) == 2)
             number++;
     if (file)
@@ -284,35 +285,56 @@ static int read_locks(struct lock_class *classes)
     return number;
 }
 
-static long contended_before(const struct lock_class *classes, int number, const char *name)
+struct waits {
+    long operations, contended;
+    struct lock_class of[LOCK_CLASSES];
+};
+
+// The entry of that name, or the free one where it belongs.
+static struct lock_class *class_of(struct lock_class *classes, const char *name)
 {
-    for (int i = 0; i < number; i++)
-        if (!strcmp(classes[i].name, name))
-            return classes[i].contended;
-    return 0;
+    while (*classes->name && strcmp(classes->name, name))
+        classes++;
+    return classes;
 }
 
-static void run(const struct row *row, int workers)
+static int round_of(const struct row *row, int workers, struct waits *waits)
 {
     static struct lock_class before[LOCK_CLASSES], after[LOCK_CLASSES];
-    double best = 0;
-    long operations = 0, contended = 0, most = 0;
-    const char *class = "-";
-    int known = read_locks(before);
-    for (int round = 0; round < ROUNDS; round++) {
-        double rate = measure(row, workers, &operations);
-        best = rate > best ? rate : best;
+    memset(before, 0, sizeof before);
+    read_locks(before);
+    printf("%s %d %.0f\n", row->name, workers, measure(row, workers, &waits->operations));
+    fflush(stdout);
+    int known = read_locks(after);
+    for (int i = 0; i < known; i++) {
+        struct lock_class *class = class_of(waits->of, after[i].name);
+        long more = after[i].contended - class_of(before, after[i].name)->contended;
+        strcpy(class->name, after[i].name);
+        class->contended += more;
+        waits->contended += more;
     }
-    int number = read_locks(after);
-    for (int i = 0; i < number; i++) {
-        long more = after[i].contended - contended_before(before, known, after[i].name);
-        contended += more;
-        if (more > most)
-            most = more, class = after[i].name;
-    }
-    printf("%s %d %.0f\n", row->name, workers, best);
-    if (number)
-        printf("waits %s %d %ld %ld %s\n", row->name, workers, contended, operations, class);
+    return known;
+}
+
+static void print_waits(const struct row *row, int workers, const struct waits *waits)
+{
+    const struct lock_class *most = waits->of;
+    for (const struct lock_class *class = waits->of; *class->name; class++)
+        if (class->contended > most->contended)
+            most = class;
+    printf("waits %s %d %ld %ld %s\n", row->name, workers, waits->contended, waits->operations, most->name);
+}
+
+static void run(const struct row *row, int most)
+{
+    static struct waits waits[MOST + 1];
+    memset(waits, 0, sizeof waits);
+    int counted = 0;
+    for (int round = 0; round < ROUNDS; round++)
+        for (int workers = 1; workers <= most; workers *= 2)
+            counted = round_of(row, workers, &waits[workers]);
+    for (int workers = 1; counted && workers <= most; workers *= 2)
+        print_waits(row, workers, &waits[workers]);
     fflush(stdout);
 }
 
@@ -328,6 +350,8 @@ static int wanted(const struct row *row, char **names)
 int main(int argc, char **argv)
 {
     int most = argc > 1 ? atoi(argv[1]) : 2;
+    if (most > MOST)
+        most = MOST;
     if (getpid() != 1) {
         fprintf(stderr, "this is the init of a machine of its own\n");
         return 2;
@@ -339,8 +363,8 @@ int main(int argc, char **argv)
     mount("none", "/proc", "proc", 0, 0);
     shared = mmap(0, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-        for (int workers = 1; wanted(&rows[r], argv + (argc > 1) + 1) && workers <= most && workers <= MOST; workers *= 2)
-            run(&rows[r], workers);
+        if (wanted(&rows[r], argv + (argc > 1) + 1))
+            run(&rows[r], most);
     printf("SCALING-DONE\n");
     fflush(stdout);
     reboot(RB_POWER_OFF);

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./kaa bench scaling`: what two processors get done over one, beside Linux in the same machine on the same host.
 
-bench/scaling/scaling.c is the init of a machine with N processors (multi-threaded TCG, host time); it runs each row
-with 1, 2, … N workers pinned to processors of their own. The figure of a row is its speed-up: operations a second of N
-workers over those of one. The kernels take turns, and the best rate of all turns counts: a busy host only makes a rate
-worse. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
+bench/scaling/scaling.c is the init of a machine with N processors (multi-threaded TCG, host time); it runs each row in
+many short rounds, by turns with 1, 2, … N workers pinned to processors of their own. The figure of a row is its
+speed-up: operations a second of N workers over those of one in the round just before. What the host does beside it moves
+single rounds a lot, so the median of all rounds counts, and half the range of their middle half stands beside it. The
+kernels take turns, too. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
 
 A last run, of a Kaa that counts its locks, tells how often N workers found a lock taken, per 1000 operations, and which
 class of locks the most.
@@ -13,8 +14,10 @@ class of locks the most.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 
@@ -30,8 +33,8 @@ META_PACKAGE = "linux-image-cloud-amd64"
 LINE = re.compile(r"^(\w+) (\d+) (\d+)\r?$", re.MULTILINE)
 WAITS = re.compile(r"^waits (\w+) (\d+) (\d+) (\d+) ([^\r\n]+?)\r?$", re.MULTILINE)
 SECONDS = 240
-Rates = dict[tuple[str, int], float]
-"""(row, workers) → operations a second."""
+Rates = dict[tuple[str, int], list[float]]
+"""(row, workers) → operations a second, round by round."""
 Waits = dict[str, tuple[float, str]]
 """row → locks found taken per 1000 operations of all workers, and the class of which most were."""
 
@@ -87,7 +90,10 @@ def run(kernel: pathlib.Path, root: pathlib.Path, cpus: int, rows: list[str]) ->
 
 def rates_in(text: str) -> Rates:
     """The rates that a machine printed."""
-    return {(row, int(workers)): float(rate) for row, workers, rate in LINE.findall(text)}
+    rates: Rates = {}
+    for row, workers, rate in LINE.findall(text):
+        rates.setdefault((row, int(workers)), []).append(float(rate))
+    return rates
 
 
 def waits_in(text: str, cpus: int) -> Waits:
@@ -96,14 +102,34 @@ def waits_in(text: str, cpus: int) -> Waits:
             for row, workers, contended, operations, name in WAITS.findall(text) if int(workers) == cpus}
 
 
-def better(a: Rates, b: Rates) -> Rates:
-    """The better rate of each row."""
-    return {key: max(a.get(key, 0.0), b.get(key, 0.0)) for key in {**a, **b}}
+def together(a: Rates, b: Rates) -> Rates:
+    """The rounds of both."""
+    return {key: a.get(key, []) + b.get(key, []) for key in {**a, **b}}
 
 
-def speed_ups(rates: Rates, cpus: int) -> dict[str, float]:
+@dataclasses.dataclass(frozen=True)
+class SpeedUp:
+    """What N workers get done over one: the median of all rounds, and half the range of their middle half."""
+
+    median: float
+    spread: float
+
+    @classmethod
+    def of(cls, one: list[float], many: list[float]) -> SpeedUp:
+        """From the rates of one worker and of N, round by round."""
+        ratios = [b / a for a, b in zip(one, many, strict=True) if a]
+        if len(ratios) < 2:
+            return cls(*ratios or [0.0], 0.0)
+        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        return cls(median, (high - low) / 2)
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ± {self.spread:.2f}"
+
+
+def speed_ups(rates: Rates, cpus: int) -> dict[str, SpeedUp]:
     """{row: what `cpus` workers get done over one}."""
-    return {row: rates[row, cpus] / rates[row, 1] for row, workers in rates if workers == cpus and rates[row, 1]}
+    return {row: SpeedUp.of(rates[row, 1], many) for (row, workers), many in rates.items() if workers == cpus}
 
 
 def table(kaa: Rates, linux: Rates, waits: Waits, cpus: int) -> Table:
@@ -114,10 +140,10 @@ def table(kaa: Rates, linux: Rates, waits: Waits, cpus: int) -> Table:
     ours, theirs = speed_ups(kaa, cpus), speed_ups(linux, cpus)
     for row, up in ours.items():
         there = theirs.get(row)
-        colour = "green" if there is None or up >= there - 0.005 else "red"
-        one, other = kaa[row, 1], linux.get((row, 1), 0.0)
+        colour = "green" if there is None or up.median >= there.median else "red"
+        one, other = (statistics.median(rates[row, 1]) if (row, 1) in rates else 0.0 for rates in (kaa, linux))
         per_thousand, name = waits.get(row, (0.0, ""))
-        made.add_row(row, f"[{colour}]{up:.2f}[/]", "-" if there is None else f"{there:.2f}", f"{one:,.0f}",
+        made.add_row(row, f"[{colour}]{up}[/]", "-" if there is None else str(there), f"{one:,.0f}",
                      f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if other else "-",
                      f"{per_thousand:.2f} {name}" if name else "")
     return made
@@ -139,8 +165,8 @@ def main(words: list[str]) -> int:
     linux: Rates = {}
     for turn in range(options.turns):
         print(f"kaa: turn {turn + 1} of {options.turns}", file=sys.stderr, flush=True)
-        kaa = better(kaa, rates_in(run(kernel, root, options.cpus, options.rows)))
-        linux = better(linux, rates_in(run(other, root, options.cpus, options.rows)))
+        kaa = together(kaa, rates_in(run(kernel, root, options.cpus, options.rows)))
+        linux = together(linux, rates_in(run(other, root, options.cpus, options.rows)))
     waits: Waits = {}
     if not options.no_waits:
         counting = flavour.ensure(flavour.LOCK_STATS)
