@@ -3,9 +3,9 @@
 
 bench/scaling/scaling.c is the init of a machine with N processors (multi-threaded TCG, host time); it runs each row in
 many short rounds, by turns with 1, 2, … N workers pinned to processors of their own. The figure of a row is its
-speed-up: operations a second of N workers over those of one in the round just before. What the host does beside it moves
-single rounds a lot, so the median of all rounds counts, and half the range of their middle half stands beside it. The
-kernels take turns, too. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
+speed-up: operations a second of N workers over those of one in the round just before. What the host does beside it
+moves single rounds a lot, so the median of all rounds counts, and half the range of their middle half stands beside it.
+The kernels take turns, too. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
 
 A last run, of a Kaa that counts its locks, tells how often N workers found a lock taken, per 1000 operations, and which
 class of locks the most.

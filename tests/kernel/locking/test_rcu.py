@@ -12,8 +12,8 @@ from kaa.kernel import log  # noqa: F401  (the machine's modules load in this or
 from kaa.kernel.arch import machine
 from kaa.kernel.locking import rcu
 from kaa.kernel.process.task import WORK_RETIRED, Task
-from kaa.kernel.sched import core
-from kaa.lang import Atomic, RcuHead
+from kaa.kernel.sched import core, cpu
+from kaa.lang import Atomic, RcuHead, u32
 from kaa.lang.unsafe import address_of
 
 
@@ -91,14 +91,25 @@ def test_what_is_retired_goes_after_a_grace_period_and_not_before(world: World) 
     rcu.call(thing, lambda head: gone.append("thing"))
     with pytest.raises(AssertionError, match="waits already"):
         rcu.call(thing, lambda head: None)
-    machine.percpu.simulated["number"] = 2
     rcu.call(other, lambda head: gone.append("other"))
-    machine.percpu.simulated["number"] = 0
-    assert rcu.has_work() and not gone
+    assert not gone
     world.inside[3] = 1
-    rcu.give_up_retired()
+    assert rcu.give_up_retired(cpu.boot.retired)
     assert sorted(gone) == ["other", "thing"] and world.sleeps == 1
-    assert not rcu.has_work() and thing.rcu_retired.load() == 0
+    assert not rcu.give_up_retired(cpu.boot.retired) and thing.rcu_retired.load() == 0
+    assert len(world.asked) == 4  # nothing in the list: no grace period
+
+
+def test_flush_empties_the_lists_of_all_processors(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of what is retired while it does."""
+    second = cpu.Cpu(u32(1))
+    monkeypatch.setattr(cpu, "get", lambda number: (cpu.boot, second)[number] if number < 2 else None)
+    gone: list[str] = []
+    rcu.call(Thing(), lambda head: gone.append("first"))
+    monkeypatch.setattr(machine.percpu, "here", lambda: second)
+    rcu.call(Thing(), lambda head: (gone.append("second"), rcu.call(Thing(), lambda head: gone.append("third")))[0])
+    rcu.flush()
+    assert gone == ["first", "second", "third"]
 
 
 def test_an_object_retired_twice_waits_for_the_later_grace_period(
@@ -118,10 +129,10 @@ def test_an_object_retired_twice_waits_for_the_later_grace_period(
             rcu.retire(address_of(thing))
 
     monkeypatch.setattr(machine.smp, "call", call)
-    rcu.give_up_retired()
-    assert released == [2] and rcu.has_work()
-    rcu.give_up_retired()
-    assert released == [2, 1] and not rcu.has_work()
+    rcu.give_up_retired(cpu.boot.retired)
+    assert released == [2]
+    rcu.give_up_retired(cpu.boot.retired)
+    assert released == [2, 1] and not rcu.give_up_retired(cpu.boot.retired)
 
 
 def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,15 +140,15 @@ def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatc
     started: list[bytes] = []
     monkeypatch.setattr(core, "spawn_kernel_thread", lambda run, argument, name: started.append(name))  # type: ignore[misc]
     thing = Thing()
-    rcu.state.has_thread.store(False)
+    cpu.boot.retired.has_thread.store(False)
     rcu.call(thing, lambda head: None)
     assert machine.percpu.current().work.load() & WORK_RETIRED and not started
     rcu.require_thread()
     rcu.require_thread()
     assert started == [b"rcu"]
     machine.percpu.current().work.store(0)
-    rcu.give_up_retired()
+    rcu.give_up_retired(cpu.boot.retired)
     rcu.call(thing, lambda head: None)
     assert machine.percpu.current().work.load() == 0
-    rcu.give_up_retired()
-    rcu.state.has_thread.store(False)
+    rcu.give_up_retired(cpu.boot.retired)
+    cpu.boot.retired.has_thread.store(False)

@@ -319,6 +319,15 @@ def test_the_break_moves_and_stops_at_a_neighbour() -> None:
     assert space.brk(u64(start)) == start and load(space, start) is None
 
 
+@pytest.fixture
+def no_shrinkers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reclaim finds pages only: other tests' names are not in its way."""
+    from kaa.kernel.mm import reclaim
+
+    monkeypatch.setattr(reclaim, "shrinkers", [])
+
+
+@pytest.mark.usefixtures("no_shrinkers")
 def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
     from kaa.kernel.mm import reclaim
 
@@ -335,6 +344,7 @@ def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
     assert file.reads == 41
 
 
+@pytest.mark.usefixtures("no_shrinkers")
 def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
     from kaa.kernel.mm import reclaim
 

@@ -70,6 +70,16 @@ def test_memory_ends_with_memory_error_and_keeps_a_reserve() -> None:
     assert all_frames_are_free()
 
 
+def test_the_first_mebibyte_is_used_last() -> None:
+    boot(300)
+    buddy.add_memory(0, 0x9F)
+    before = buddy.free_pages_count()
+    taken = [buddy.allocate_page() for _ in range(before - 0x9E - buddy.zone.reserve.load())]
+    assert min(taken) >= 0x100 and buddy.zone.aside.load() == 0x9E
+    assert buddy.allocate_page() < 0x100 and buddy.zone.aside.load() == 0
+    assert buddy.free_pages_count() == before - len(taken) - 1
+
+
 def test_ranges_of_the_memory_map_are_cut_around_what_is_reserved() -> None:
     ranges = boot_memory.usable
     ranges.__init__()  # type: ignore[misc]

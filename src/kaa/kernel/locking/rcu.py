@@ -16,11 +16,13 @@ given in the middle of one.) This processor, when it asks, is outside itself.
 Order: the answers come from interrupts, so what a processor wrote before (and what it had read) is before its answer;
 who asked sees the answer before it goes on.
 
-Retired objects wait in lists, one for each processor, linked through themselves (lang/rcu.py): retiring needs no memory
-and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose end may sleep
-(lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. The thread `rcu` takes all
-lists, waits for one grace period for all of them, and gives the references up; `__del__` and the functions of `call`
-run in it: they may sleep, but not wait for a grace period. It is started when the first object is retired.
+Retired objects wait in lists, one for each processor (retired.py), linked through themselves (lang/rcu.py): retiring
+needs no memory and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose
+end may sleep (lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. Each processor
+has a thread `rcu`, started when the first object is retired there, which takes the list, waits for one grace period for
+all of it, and gives the references up. So objects end where they were given up, most often where they were made, and
+their memory goes back to the processor that will want such again. `__del__` and the functions of `call` run in the
+thread: they may sleep, but not wait for a grace period.
 Source: P. McKenney and J. Slingwine, "Read-Copy Update: Using Execution History to Solve Concurrency Problems", 1998;
 the rest is this kernel's own.
 """
@@ -33,29 +35,22 @@ from typing import Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
-from kaa.kernel.locking.wait_queue import WaitQueue
+from kaa.kernel.locking.retired import Retired
 from kaa.kernel.sched import core
-from kaa.lang import Array, Atomic, RcuHead, cold, export, fence, inline, rcu_reader, u32, u64
+from kaa.lang import Atomic, RcuHead, cold, export, fence, inline, rcu_reader, u32, u64
 from kaa.lang.unsafe import address_of, adopt, class_at, retain
 
-CPUS: Final = 64
 AGAIN_NS: Final = 1_000_000
 """Between questions to a processor that was inside."""
 BATCH_NS: Final = 2_000_000
-"""The thread lets this much time pass before it takes the lists: more is retired by one grace period."""
+"""A thread lets this much time pass before it takes its list: more is retired by one grace period."""
 
 
 class State:
-    """Grace periods, and what waits for one."""
+    """Grace periods."""
 
-    retired: Array[Atomic[u64], 64]
-    """Each processor's list: the address of the one retired last."""
-    work: Final[WaitQueue]
-    has_thread: Atomic[bool]
     turn: Final[Mutex]
-    """One grace period at a time."""
-    giving: Final[Mutex]
-    """One batch at a time."""
+    """One at a time."""
     started: Atomic[u64]
     """Grace periods that have begun, under `turn`."""
     finished: Atomic[u64]
@@ -63,11 +58,7 @@ class State:
     """Processors that have been seen outside since the last one began."""
 
     def __init__(self) -> None:
-        self.retired = Array[Atomic[u64], 64]()
-        self.work = WaitQueue("rcu")
-        self.has_thread = Atomic(False)
         self.turn = Mutex("rcu grace period")
-        self.giving = Mutex("rcu batch")
         self.started = Atomic(0)
         self.finished = Atomic(0)
         self.outside = Atomic(0)
@@ -172,25 +163,25 @@ def _retire(head: RcuHead) -> None:
 
 
 def _push(head: RcuHead) -> None:
-    """Into this processor's list. The list may be taken by the thread at any time, and is only added to by others: the
-    exchange cannot mistake one list for another."""
-    cpu = machine.percpu.cpu_id()
+    """Into this processor's list. The list may be taken at any time, and is only added to otherwise: the exchange
+    cannot mistake one list for another."""
+    retired = machine.percpu.here().retired
     address = address_of(head)
     while True:
-        before = state.retired[cpu].load_relaxed()
+        before = retired.newest.load_relaxed()
         head.rcu_next = before
-        if state.retired[cpu].compare_exchange(before, address):
+        if retired.newest.compare_exchange(before, address):
             break
-    if not state.has_thread.load_relaxed():
+    if not retired.has_thread.load_relaxed():
         _ask_for_thread()
     elif before == 0:
-        state.work.wake_one()
+        retired.work.wake_one()
 
 
 @cold
 def _ask_for_thread() -> None:
-    """Whoever runs starts the thread before it returns to user mode; a kernel thread leaves that to the next who
-    retires something."""
+    """Whoever runs starts the processor's thread before it returns to user mode; a kernel thread leaves that to the
+    next who retires something there."""
     from kaa.kernel.process.task import WORK_RETIRED
 
     machine.percpu.current().work.fetch_or(WORK_RETIRED)
@@ -210,45 +201,43 @@ def end_later(object_address: u64) -> bool:
 
 
 def flush() -> None:
-    """Return when all that was retired before has been given up, and all that this retired. Sleeps."""
+    """Return when all that was retired before, anywhere, has been given up, and all that this retired. Sleeps."""
+    from kaa.kernel.sched import cpu
+
+    again = True
+    while again:
+        again = False
+        for number in range(cpu.MAX_CPUS):
+            processor = cpu.get(u32(number))
+            if processor is not None and give_up_retired(processor.retired):
+                again = True
+
+
+def run(number: u64) -> None:
+    """A processor's thread `rcu`, for ever."""
+    from kaa.kernel.sched import cpu, moving
+
+    processor = cpu.get(u32(number))
+    assert processor is not None
+    moving.set_allowed(machine.percpu.current(), u64(1) << number)
+    retired = processor.retired
     while True:
-        give_up_retired()
-        if not has_work():
-            return
-
-
-def has_work() -> bool:
-    """Whether anything is retired and not yet taken by the thread."""
-    for cpu in range(CPUS):
-        if state.retired[cpu].load_relaxed() != 0:
-            return True
-    return False
-
-
-def run(unused: u64) -> None:
-    """The thread `rcu`, for ever."""
-    while True:
-        state.work.wait_until(lambda: has_work())
+        retired.work.wait_until(lambda: retired.newest.load_relaxed() != 0)
         core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
         core.schedule_until(machine.clock.monotonic_ns() + BATCH_NS)
-        give_up_retired()
+        give_up_retired(retired)
 
 
-def give_up_retired() -> None:
-    """One batch: all that is retired now. One batch at a time, so that who comes after one finds it done."""
-    with state.giving:
-        _give_up_batch()
-
-
-def _give_up_batch() -> None:
-    chains = Array[u64, 64]()
-    for cpu in range(CPUS):
-        first: u64 = state.retired[cpu].exchange(0)
-        chains[cpu] = first
+def give_up_retired(retired: Retired) -> bool:
+    """One batch: all that is in the list now. Says whether that was anything."""
+    with retired.giving:
+        first: u64 = retired.newest.exchange(0)
+        if first == 0:
+            return False
         _mark(first)
-    synchronize()
-    for cpu in range(CPUS):
-        _finish_chain(chains[cpu])
+        synchronize()
+        _finish_chain(first)
+        return True
 
 
 def _mark(first: u64) -> None:
@@ -289,10 +278,12 @@ def _give_up(address: u64, count: u32) -> None:
 
 
 def require_thread() -> None:
-    """Where sleeping is allowed, once something was retired or will be: see to it that there is the thread. Without
-    memory for it, what is retired waits for the next who asks."""
-    if not state.has_thread.load_relaxed() and not state.has_thread.exchange(True):
+    """Where sleeping is allowed, once something was retired or will be: see to it that this processor has its thread.
+    Without memory for it, what is retired waits for the next who asks."""
+    processor = machine.percpu.here()
+    has_thread = processor.retired.has_thread
+    if not has_thread.load_relaxed() and not has_thread.exchange(True):
         try:
-            core.spawn_kernel_thread(run, u64(0), b"rcu")
+            core.spawn_kernel_thread(run, u64(processor.number), b"rcu")
         except Exception:
-            state.has_thread.store(False)
+            has_thread.store(False)

@@ -29,6 +29,9 @@ ORDERS: Final = 11
 MAX_ORDER: Final = 10
 BATCH_ORDER: Final = 4
 BATCH: Final = 1 << BATCH_ORDER
+LOW_FRAMES: Final = 0x100
+"""Frames below this are the first mebibyte."""
+ASIDE_RANGES: Final = 4
 
 
 @guarded("self")
@@ -45,6 +48,11 @@ class Zone(LeafLock):
     total: Atomic[u64]
     """Frames the allocator manages, free or not. Changes during boot only, as does `reserve`."""
     reserve: Atomic[u64]
+    aside: Atomic[u64]
+    """Frames that are set aside: free, and not in the lists."""
+    aside_first: Array[u32, ASIDE_RANGES]
+    aside_end: Array[u32, ASIDE_RANGES]
+    aside_ranges: u32
 
     def __init__(self) -> None:
         super().__init__("zone")
@@ -54,6 +62,10 @@ class Zone(LeafLock):
         self.free = Atomic(0)
         self.total = Atomic(0)
         self.reserve = Atomic(0)
+        self.aside = Atomic(0)
+        self.aside_first = Array[u32, ASIDE_RANGES]()
+        self.aside_end = Array[u32, ASIDE_RANGES]()
+        self.aside_ranges = 0
 
     # -- the lists; under the lock
 
@@ -116,6 +128,32 @@ class Zone(LeafLock):
             size += 1
         self.push(block, size)
 
+    def give_range(self, first: u64, end: u64) -> None:
+        """Frames [first, end), in the largest aligned blocks that fit."""
+        pfn = first
+        while pfn < end:
+            order = largest_order(pfn, end)
+            self.give(pfn, order)
+            pfn += u64(1) << order
+        self.count_free(end - first)
+
+    def set_aside(self, first: u64, end: u64) -> bool:
+        """Keep frames for when memory is short. False: there is no room to remember them."""
+        if self.aside_ranges == ASIDE_RANGES:
+            return False
+        self.aside_first[self.aside_ranges] = u32(first)
+        self.aside_end[self.aside_ranges] = u32(end)
+        self.aside_ranges += 1
+        self.aside.fetch_add(end - first)
+        return True
+
+    def use_aside(self) -> None:
+        """Put into the lists what was set aside."""
+        while self.aside_ranges != 0:
+            self.aside_ranges -= 1
+            self.give_range(u64(self.aside_first[self.aside_ranges]), u64(self.aside_end[self.aside_ranges]))
+        self.aside.store(0)
+
     @inline
     def count_free(self, frames: u64) -> None:
         """So many have come to the lists. Under the lock."""
@@ -174,20 +212,33 @@ def frames_to_keep() -> u32:
 
 
 def add_memory(first: u64, end: u64) -> None:
-    """Hand frames [first, end) to the allocator, in the largest aligned blocks that fit. Frame 0 is kept out."""
-    pfn = max(first, 1)
-    while pfn < end:
-        order: u32 = min(u32(trailing_zeros(pfn)), MAX_ORDER)
-        while pfn + (u64(1) << order) > end:
-            order -= 1
-        size = u64(1) << order
-        zone.acquire()
-        zone.give(pfn, order)
-        zone.total.fetch_add(size)
-        zone.count_free(size)
-        zone.release()
-        pfn += size
+    """Hand frames [first, end) to the allocator; what lies in the first mebibyte only for when memory is short. Frame 0
+    is kept out."""
+    low_end = min(end, LOW_FRAMES)
+    if first < low_end:
+        _add(max(first, 1), low_end)
+    if max(first, LOW_FRAMES) < end:
+        _add(max(first, LOW_FRAMES), end)
+
+
+def _add(first: u64, end: u64) -> None:
+    if first == end:
+        return
+    zone.acquire()
+    if first >= LOW_FRAMES or not zone.set_aside(first, end):
+        zone.give_range(first, end)
+    zone.total.fetch_add(end - first)
+    zone.release()
     zone.reserve.store(max(u64(16), min(zone.total.load() // 64, 1024)))
+
+
+@inline
+def largest_order(pfn: u64, end: u64) -> u32:
+    """Of the largest aligned block that begins at a frame and ends at another or before."""
+    order: u32 = min(u32(trailing_zeros(pfn)), MAX_ORDER)
+    while pfn + (u64(1) << order) > end:
+        order -= 1
+    return order
 
 
 def reserve_memory(first: u64, end: u64) -> None:
@@ -265,6 +316,13 @@ def _allocate_slowly(order: u32) -> u64:
     """Short of memory: reclaim if the caller may sleep, then what the caller may take of the reserve. Raises
     MemoryError."""
     keep = zone.reserve.load_relaxed()
+    if zone.aside.load_relaxed() != 0:
+        zone.acquire()
+        zone.use_aside()
+        zone.release()
+        pfn = _take(order, keep)
+        if pfn != 0:
+            return pfn
     if reclaim.may_reclaim():
         events.counts.stalls.fetch_add(1)
         drain_everywhere()
@@ -368,9 +426,7 @@ def free_run(first: u64, pages: u64) -> None:
     pfn = first
     end = first + pages
     while pfn < end:
-        order: u32 = min(u32(trailing_zeros(pfn)), MAX_ORDER)
-        while pfn + (u64(1) << order) > end:
-            order -= 1
+        order = largest_order(pfn, end)
         free_pages(pfn, order)
         pfn += u64(1) << order
 
@@ -384,10 +440,10 @@ def total_pages() -> u64:
 
 
 def free_pages_count() -> u64:
-    """Frames free now, those that processors keep included."""
+    """Frames free now, those that processors keep and those set aside included."""
     from kaa.kernel.sched import cpu
 
-    total = zone.free.load_relaxed()
+    total = zone.free.load_relaxed() + zone.aside.load_relaxed()
     machine.percpu.preempt_disable()
     for number in range(cpu.MAX_CPUS):
         other = cpu.get(u32(number))
@@ -399,7 +455,7 @@ def free_pages_count() -> u64:
 
 def is_low() -> bool:
     """Less than twice the reserve is free: time to let go of caches."""
-    return zone.free.load_relaxed() < 2 * zone.reserve.load_relaxed()
+    return zone.free.load_relaxed() + zone.aside.load_relaxed() < 2 * zone.reserve.load_relaxed()
 
 
 def might_satisfy(order: u32) -> bool:

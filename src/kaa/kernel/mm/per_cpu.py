@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each processor keeps of memory for itself: some free frames, and free objects of each size (Bonwick and Adams,
-"Magazines and Vmem", USENIX 2001). Used with interrupts off, by its processor alone: no lock, no locked instruction.
+"""What each processor keeps of memory for itself: some free frames, free objects of each size and a few kernel stacks
+(Bonwick and Adams, "Magazines and Vmem", USENIX 2001). Used with interrupts off, by its processor alone: no lock, no
+locked instruction.
 
 Who gives an object or a frame back keeps it, wherever it came from. What is too much goes to the shared lists by
 batches, and all of it when memory is short (`buddy.drain_everywhere`). Only who adds a count up over all processors
@@ -102,3 +103,31 @@ class ObjectLists:
         count = self.counts[kind] + 1
         self.counts[kind] = count
         return count
+
+
+class StackList:
+    """Free kernel stacks, each linked through its highest word."""
+
+    newest: PerCpu[u64]
+    """The top of the one freed last; 0: there is none."""
+    count: PerCpu[u32]
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self.count = 0
+
+    @inline
+    def pop(self) -> u64:
+        """The top of the stack freed last; 0: there is none. Interrupts are off."""
+        top = self.newest
+        if top != 0:
+            self.newest = Ptr[u64](top - 8)[0]
+            self.count -= 1
+        return top
+
+    @inline
+    def push(self, top: u64) -> None:
+        """Keep a stack that is free now. Interrupts are off."""
+        Ptr[u64](top - 8)[0] = self.newest
+        self.newest = top
+        self.count += 1

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from kaa.kernel.locking.retired import Retired
 from kaa.kernel.mm.events import PerCpuEvents
 from kaa.kernel.mm.gather import Gather
-from kaa.kernel.mm.per_cpu import ObjectLists, PageLists
+from kaa.kernel.mm.per_cpu import ObjectLists, PageLists, StackList
 from kaa.kernel.sched.run_queue import RunQueue
 from kaa.kernel.time.timer_queue import TimerQueue
 from kaa.lang import Array, Atomic, borrowed, u32, u64
@@ -30,6 +31,8 @@ class Cpu:
     events: Final[PerCpuEvents]
     pages: Final[PageLists]
     objects: Final[ObjectLists]
+    stacks: Final[StackList]
+    retired: Final[Retired]
 
     def __init__(self, number: u32) -> None:
         self.number = number
@@ -37,6 +40,8 @@ class Cpu:
         self.events = PerCpuEvents()
         self.pages = PageLists()
         self.objects = ObjectLists()
+        self.stacks = StackList()
+        self.retired = Retired()
         self.timers = TimerQueue()
         self.run_queue = RunQueue(number, self.timers)
 

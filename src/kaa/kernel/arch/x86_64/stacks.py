@@ -2,9 +2,9 @@
 """Kernel stacks: 16 KiB each, in an area of their own, with an unmapped guard below every one.
 
 A stack has a slot of 32 KiB; its upper half is mapped. Running off its lower end hits the guard: the processor raises a
-double fault, which has a stack of its own, and the traceback is printed. Freed stacks stay mapped on a list (linked
-through their first word) of at most CACHE_LIMIT, since most are wanted again at once (fork, exit); beyond it their
-frames go back.
+double fault, which has a stack of its own, and the traceback is printed. Freed stacks stay mapped, since most are
+wanted again at once (fork, exit): each processor keeps OWN_LIMIT (mm/per_cpu.py), whose lines its cache has, and a list
+for all keeps CACHE_LIMIT, linked through their highest words; beyond that their frames go back.
 
 The scheduler frees the stack of a dead task with interrupts off, so nobody can be asked then to forget the mapping. A
 slot whose frames are gone is therefore `vacant`: nobody touches its addresses, and it is not mapped again before all
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaa.kernel.arch.x86_64 import irq, paging
+from kaa.kernel.arch.x86_64 import irq, paging, percpu
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.lang import Array, Atomic, Guarded, Relaxed, u32, u64
 from kaa.lang.unsafe import Ptr
@@ -28,6 +28,7 @@ TASK_STACK = STACK_SIZE - FPU_ROOM
 TRAP_FRAME = 208
 """What an entry puts on the stack before compiled code runs: regs.Registers, two words, a return address, alignment."""
 STACK_PAGES = 4
+OWN_LIMIT = 2
 CACHE_LIMIT = 16
 VACANT_LIMIT = 256
 
@@ -71,15 +72,25 @@ def is_guard(address: u64) -> bool:
 
 def allocate_stack() -> u64:
     """A kernel stack; gives its top (one past its highest byte, 16-byte aligned). Raises MemoryError."""
+    flags = irq.save()
+    top = percpu.here().stacks.pop()
+    irq.restore(flags)
+    if top == 0:
+        top = _take_cached()
+    if top == 0:
+        top = _map_stack()
+    area.live.fetch_add(1)
+    return top
+
+
+def _take_cached() -> u64:
+    """A mapped stack of the list for all; 0: there is none."""
     area.lock.acquire()
     top = area.cached
     if top != 0:
         area.cached = Ptr[u64](top - 8)[0]
         area.cached_count -= 1
     area.lock.release()
-    if top == 0:
-        top = _map_stack()
-    area.live.fetch_add(1)
     return top
 
 
@@ -160,8 +171,19 @@ def _unmap_stack(top: u64, pages: u64) -> None:
 
 
 def free_stack(top: u64) -> None:
-    """Give a stack back. Not the one in use. Its frames go back unless few stacks are cached."""
+    """Give a stack back. Not the one in use. Its frames go back unless few stacks are kept."""
     area.live.fetch_sub(1)
+    flags = irq.save()
+    own = percpu.here().stacks
+    if own.count < OWN_LIMIT:
+        own.push(top)
+    elif not _cache(top):
+        _unmap_stack(top, u64(STACK_PAGES))
+    irq.restore(flags)
+
+
+def _cache(top: u64) -> bool:
+    """Into the list for all, if there is room, or none to remember an unmapped one."""
     area.lock.acquire()
     keep = area.cached_count < CACHE_LIMIT or area.slot_count >= VACANT_LIMIT
     if keep:
@@ -169,5 +191,4 @@ def free_stack(top: u64) -> None:
         area.cached = top
         area.cached_count += 1
     area.lock.release()
-    if not keep:
-        _unmap_stack(top, u64(STACK_PAGES))
+    return keep
