@@ -53,6 +53,7 @@ def boot(pages_of_memory: int = 600) -> Any:
     task.work = 0
     task.fail_nth = 0
     task.minor_faults = 0
+    task.next_touch = 0
     running.clear()
     running.append(task)
     machine.percpu.set_current(task)

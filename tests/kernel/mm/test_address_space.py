@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaa.kernel.abi.mman import MapFlag, Prot
-from kaa.kernel.mm import faults, frame, mapping
+from kaa.kernel.abi.mman import Madvise, MapFlag, Prot
+from kaa.kernel.mm import advice, buddy, faults, frame, mapping
 from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.page_cache import PageCache
 from kaa.kernel.mm.vma import Vma
@@ -134,6 +134,57 @@ def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, i
     from kaa.kernel.mm import pages
 
     assert all_frames_are_free(1 if pages.zero_page.pfn.load() else 0)
+
+
+def test_a_walk_up_through_memory_faults_less_and_less() -> None:
+    """Each fault brings in at most as many pages as were touched in a row before."""
+    boot()
+    space = AddressSpace()
+    space.map(BASE, 40 * PAGE, RW, FIXED, None, 0)
+
+    def touched() -> list[int]:
+        faulted = []
+        for index in range(40):
+            before = space.resident_private.load()
+            assert store(space, BASE + index * PAGE, 1)
+            if space.resident_private.load() != before:
+                faulted.append(index)
+        return faulted
+
+    assert touched() == [0, 1, 2, 4, 8, 16, 32]
+    assert space.resident_private.load() == 40  # not beyond the area's end
+    assert all(load(space, BASE + index * PAGE + 8) == 0 for index in range(40))
+
+
+def test_only_a_walk_brings_pages_in_ahead() -> None:
+    boot()
+    space = AddressSpace()
+    space.map(BASE, 64 * PAGE, RW, FIXED, None, 0)
+    for index in (0, 1, 3, 4, 7, 6, 5, 20, 21):
+        assert store(space, BASE + index * PAGE, 1)
+    assert space.resident_private.load() == 9
+    assert store(space, BASE + 22 * PAGE, 1)  # the third in a row
+    assert space.resident_private.load() == 11
+    advice.advise(space, u64(BASE), u64(64 * PAGE), u64(Madvise.RANDOM))
+    for index in range(30, 40):
+        assert store(space, BASE + index * PAGE, 1)
+    assert space.resident_private.load() == 21
+
+
+def test_pages_ahead_are_left_out_when_memory_ends() -> None:
+    boot()
+    space = AddressSpace()
+    space.map(BASE, 64 * PAGE, RW, FIXED, None, 0)
+    for index in (0, 1, 2, 4):
+        assert store(space, BASE + index * PAGE, 1)
+    taken = []
+    while not buddy.is_low():
+        taken.append(buddy.allocate_page())
+    before = space.resident_private.load()
+    assert store(space, BASE + 8 * PAGE, 1)
+    assert space.resident_private.load() == before + 1
+    for pfn in taken:
+        frame.put_page(pfn)
 
 
 def test_the_last_owner_of_a_page_keeps_it_instead_of_copying() -> None:

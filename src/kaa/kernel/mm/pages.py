@@ -215,7 +215,7 @@ def _move_some(space: AddressSpace, source: u64, target: u64, done: u64, length:
     if done == length:
         return done
     reserve(space, target + done)
-    step = min(_to_table_end(source + done), _to_table_end(target + done), length - done)
+    step = min(to_table_end(source + done), to_table_end(target + done), length - done)
     with space.table_lock:
         found = False
         for va, entry in space.page_table.take_range(source + done, source + done + step):
@@ -226,7 +226,8 @@ def _move_some(space: AddressSpace, source: u64, target: u64, done: u64, length:
     return done + step
 
 
-def _to_table_end(va: u64) -> u64:
+def to_table_end(va: u64) -> u64:
+    """Bytes from an address to the end of what its last-level table covers."""
     return TABLE_SPAN - (va & (TABLE_SPAN - 1))
 
 

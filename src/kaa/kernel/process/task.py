@@ -159,6 +159,8 @@ class Task(TreeNode):
     system_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
     minor_faults: Owned[Relaxed[u64]]
     major_faults: Owned[Relaxed[u64]]
+    # Where the next first touch of memory is expected (mm/faults.py).
+    next_touch: Owned[u64]
     # Fault injection: the nth allocation from now fails (mm/slab.py); 0: none.
     fail_nth: Owned[u64]
     # rseq(2): the area (0: none), its length, the signature before abort addresses; the processor that it ran on last.
@@ -270,6 +272,7 @@ class Task(TreeNode):
         self.start_time = 0
         self.system_ns = 0
         self.minor_faults = 0
+        self.next_touch = 0
         self.major_faults = 0
         self.fail_nth = 0
         self.rseq_area = 0
