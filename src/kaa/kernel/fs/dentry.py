@@ -20,7 +20,21 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.wide_lock import WideLock
 from kaa.kernel.mm import buddy
-from kaa.lang import Array, Atomic, Bytes, Guarded, Once, Relaxed, inline, u32, u64, wrapping_add, wrapping_mul
+from kaa.lang import (
+    Array,
+    Atomic,
+    Bytes,
+    Guarded,
+    Once,
+    Relaxed,
+    borrowed,
+    inline,
+    noinline,
+    u32,
+    u64,
+    wrapping_add,
+    wrapping_mul,
+)
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -112,9 +126,9 @@ class DentryCache:
         mixed = wrapping_mul(wrapping_add(hash_, parent.serial), u32(0x9E3779B1))
         return mixed >> 21
 
-    @inline
-    def find_locked(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
-        """The dentry of `name` in `parent`, or None when the cache knows nothing. The lock is held."""
+    @borrowed
+    def seek(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
+        """As find_locked, for who looks at the dentry under the lock alone: it is not counted."""
         entry = self.buckets[self.bucket(parent, hash_)]
         while entry is not None:
             if entry.hash == hash_ and entry.parent is parent and entry.name == name:
@@ -123,6 +137,11 @@ class DentryCache:
                 return entry
             entry = entry.next
         return None
+
+    @noinline
+    def find_locked(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
+        """The dentry of `name` in `parent`, or None when the cache knows nothing. The lock is held."""
+        return self.seek(parent, name, hash_)
 
     def find(self, parent: Dentry, name: Bytes, hash_: u32) -> Dentry | None:
         """As find_locked, taking the lock."""

@@ -105,8 +105,8 @@ class Walk(Standing):
         return machine.percpu.current().credentials if other is None else other
 
     def path(self) -> Path:
-        """Where the walk stands."""
-        place = Path(self.mount, self.dentry)
+        """Where the walk stands: the last thing that it is asked, for the Path keeps the place from now on."""
+        place = Path(self.mount, self.dentry, self)
         while place.dentry.evicted:
             settled = cache.settle(place.dentry)
             if settled is place.dentry:
@@ -200,7 +200,7 @@ class Walk(Standing):
             return False
         if not self._may_search(directory):
             raise OSError(errno.EACCES)
-        child = cache.find_locked(parent, self.name[self.start : self.end], self.hash)
+        child = cache.seek(parent, self.name[self.start : self.end], self.hash)
         if child is None:
             return False
         inode = child.inode

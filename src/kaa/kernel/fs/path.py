@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.fs.standing import InMount, let_go
+from kaa.kernel.fs.standing import InMount, Standing, let_go
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dentry import Dentry
@@ -19,8 +19,8 @@ class Path(InMount):
 
     dentry: Final[Dentry]
 
-    def __init__(self, mount: Mount, dentry: Dentry) -> None:
-        super().__init__(mount)
+    def __init__(self, mount: Mount, dentry: Dentry, walk: Standing | None = None) -> None:
+        super().__init__(mount, walk)
         self.dentry = dentry
         dentry.pins.fetch_add(1)
 

@@ -50,8 +50,10 @@ class InMount:
 
     mount: Final[Unowned[Mount]]
 
-    def __init__(self, mount: Mount) -> None:
-        hold(mount)
+    def __init__(self, mount: Mount, walk: Standing | None) -> None:
+        """`walk` stands in the mount: what it holds is ours from now on, and we keep the place for it."""
+        if walk is None or not walk.hand_over():
+            hold(mount)
         self.mount = mount
 
 
@@ -83,6 +85,14 @@ class Standing:
         self.kept_mount = self.mount
         if before is not None:
             let_go(before)
+
+    @inline
+    def hand_over(self) -> bool:
+        """Whether the walk was a user of the mount where it stands. Whoever asks is that user from now on."""
+        if self.kept_mount is not self.mount:
+            return False
+        self.kept_mount = None
+        return True
 
     def stand(self, mount: Mount, dentry: Dentry) -> None:
         """Go to a place that the caller has."""

@@ -42,7 +42,7 @@ from kaa.lang.unsafe import address_of, adopt, class_at, retain
 
 AGAIN_NS: Final = 1_000_000
 """Between questions to a processor that was inside."""
-BATCH_NS: Final = 2_000_000
+BATCH_NS: Final = 8_000_000
 """A thread lets this much time pass before it takes its list: more is retired by one grace period."""
 
 

@@ -111,23 +111,29 @@ class WaitQueue(Queue):
         """Sleep until condition() holds. Raises Restart when a signal comes first (the condition is looked at
         before)."""
         if not condition():
-            task = machine.percpu.current()
-            waiter = self.begin(task)
-            met = False
-            try:
-                while True:
-                    self.prepare(waiter, task, core.INTERRUPTIBLE)
-                    met = condition()
-                    if met:
-                        break
-                    if signal.has_pending(task):
-                        raise Restart
-                    core.schedule()
-            finally:
+            self.stand_interruptible(condition)
+
+    @inline
+    def stand_interruptible(self, condition: Callable[[], bool]) -> None:
+        """As wait_interruptible, for a condition that most likely does not hold, and is not cheap: it is not looked at
+        before the task stands in the queue."""
+        task = machine.percpu.current()
+        waiter = self.begin(task)
+        met = False
+        try:
+            while True:
+                self.prepare(waiter, task, core.INTERRUPTIBLE)
+                met = condition()
                 if met:
-                    self.finish(waiter, task)
-                else:
-                    self.give_up(waiter, task)
+                    break
+                if signal.has_pending(task):
+                    raise Restart
+                core.schedule()
+        finally:
+            if met:
+                self.finish(waiter, task)
+            else:
+                self.give_up(waiter, task)
 
     @inline
     def wait_interruptible_timeout(self, condition: Callable[[], bool], deadline_ns: u64) -> bool:

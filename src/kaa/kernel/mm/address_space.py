@@ -26,7 +26,6 @@ from kaa.lang import Atomic, Bytes, Guarded, Relaxed, Slice, inline, u8, u32, u6
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
-    from kaa.kernel.mm.page_cache import PageCache
 
 USER_END: Final = machine.paging.USER_END
 LOWEST: Final = 0x1_0000
@@ -108,17 +107,19 @@ class AddressSpace(Accounts):
 
     def link(self, vma: Vma) -> None:
         """Put a finished area in, and count it. Raises MemoryError. Under `lock`, writing."""
-        vma.space = self
-        self.areas.insert(vma)
-        self.count(vma, vma.pages())
+        self._insert(vma)
         file_mappings.link(vma)
 
-    def link_locked(self, vma: Vma, cache: PageCache) -> None:
-        """As link of an area with this cache, under the cache's `areas_lock`."""
+    def link_copy(self, vma: Vma, original: Vma) -> None:
+        """As link, of a copy of another address space's area: behind it in their file's list."""
+        self._insert(vma)
+        file_mappings.link_behind(vma, original)
+
+    @inline
+    def _insert(self, vma: Vma) -> None:
         vma.space = self
         self.areas.insert(vma)
         self.count(vma, vma.pages())
-        file_mappings.link_locked(cache, vma)
 
     def unlink(self, vma: Vma) -> None:
         """Take an area out whose pages are unmapped already, or belong to another area now. Under `lock`, writing."""

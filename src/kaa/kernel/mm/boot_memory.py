@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import buddy, frame
+from kaa.kernel.mm import buddy, frame, slab
 from kaa.kernel.mm.frame import DESCRIPTOR_SIZE, PAGE_SHIFT, PAGE_SIZE
 from kaa.lang import Array, owned, u32, u64
 
@@ -125,6 +125,7 @@ def initialise() -> None:
     frame.install_table(machine.paging.direct_map(table), limit)
     for at in range(usable.count):
         buddy.add_memory(usable.starts[at] >> PAGE_SHIFT, usable.ends[at] >> PAGE_SHIFT)
+    slab.keep_more()
 
 
 def give_back(start: u64, end: u64) -> None:

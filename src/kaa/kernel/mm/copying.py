@@ -74,15 +74,10 @@ def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
     if vma.flags & WIPE_ON_FORK != 0:
         twin.has_copies.store_relaxed(False)
     copies = twin.has_copies.load_relaxed() and vma.flags & (SHARED | SPECIAL) == 0
-    cache = vma.cache
-    if cache is None or not copies:
-        child.link(twin)
-        if copies:
-            _copy_entries(parent, child, vma)
-        return
-    # Truncate walks the areas of both address spaces either before the copy, or after it.
-    with cache.areas_lock:
-        child.link_locked(twin, cache)
+    # Truncate walks the file's areas, the parent's first: what is copied before it comes to that, it finds in the
+    # child's; later there is nothing left to copy.
+    child.link_copy(twin, vma)
+    if copies:
         _copy_entries(parent, child, vma)
 
 

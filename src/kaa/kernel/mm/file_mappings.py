@@ -38,6 +38,20 @@ def link(vma: Vma) -> None:
             link_locked(cache, vma)
 
 
+@inline
+def link_behind(vma: Vma, before: Vma) -> None:
+    """As link of an area with the same cache as another: who walks the list meets that one first."""
+    cache = before.cache
+    if cache is not None:
+        with cache.areas_lock:
+            following = before.next_sharer
+            vma.next_sharer = following
+            vma.previous_sharer = before
+            if following is not None:
+                following.previous_sharer = vma
+            before.next_sharer = vma
+
+
 def link_locked(cache: PageCache, vma: Vma) -> None:
     """As link, under the cache's `areas_lock`."""
     first = cache.sharers

@@ -240,6 +240,16 @@ most_kept: Array[u32, 22] = Array[u32, 22]()
 """How many free objects of each kind a processor keeps."""
 for _cache in caches:
     most_kept[_cache.number] = 2 * _cache.batch
+PLENTY: Final = 1 << 14
+"""Frames of a machine whose processors may keep KEPT_OF_PLENTY objects of any kind."""
+KEPT_OF_PLENTY: Final = 32
+
+
+def keep_more() -> None:
+    """At boot: let processors keep what they give up by batches (rcu.py), if memory is plenty."""
+    if buddy.total_pages() >= PLENTY:
+        for cache in caches:
+            most_kept[cache.number] = max(2 * cache.batch, KEPT_OF_PLENTY)
 
 
 @inline

@@ -179,16 +179,20 @@ def _leave_files(task: Task) -> None:
 
 def _leave_tree(task: Task) -> None:
     group = task.group
+    parent: ThreadGroup | None = None
     with tree.lock:
         if task.is_leader():
             group.leader_done = True
         else:
             _vanish(group, task)
         if group.leader_done and group.thread_count == 1 and group.exec_task is None:
+            parent = group.parent
             _become_zombie(group)
         waiter = group.exec_task
         if waiter is not None:
             core.wake_if(waiter, u64(KILLABLE))
+    if parent is not None:
+        parent.child_waiters.wake_all()
 
 
 def _vanish(group: ThreadGroup, task: Task) -> None:
@@ -203,7 +207,8 @@ def _vanish(group: ThreadGroup, task: Task) -> None:
 
 
 def _become_zombie(group: ThreadGroup) -> None:
-    """The whole process is dead: hand its children on, tell its parent, and wait to be reaped. Under `tree.lock`."""
+    """The whole process is dead: hand its children on, tell its parent, and wait to be reaped. Under `tree.lock`; the
+    caller wakes the parent afterwards."""
     leader = group.leader
     assert leader is not None
     group.exit_status = group.group_exit_status

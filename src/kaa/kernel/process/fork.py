@@ -101,7 +101,7 @@ def _build(parent: Task, request: CloneRequest) -> Task:
     flags = request.flags
     thread = (flags & Clone.CLONE_THREAD) != 0
     check_task_limit(parent)
-    identity = allocate_pid() if request.number == 0 else _allocate_exactly(request.number)
+    identity = pids.table.allocate() if request.number == 0 else _allocate_exactly(request.number)
     try:
         group = parent.group if thread else _new_group(parent, identity.number, flags)
         child = Task(group, identity)
@@ -127,20 +127,13 @@ def _build(parent: Task, request: CloneRequest) -> Task:
     return child
 
 
-def allocate_pid() -> Pid:
-    """A fresh number. Raises OSError(EAGAIN), MemoryError."""
-    with tree.lock:
-        return pids.table.allocate()
-
-
 def _allocate_exactly(number: i32) -> Pid:
     """The number that the caller asked for. Raises OSError(EPERM, EINVAL), FileExistsError, MemoryError."""
     from kaa.kernel.process import credentials
 
     if not credentials.capable(u32(credentials.Capability.CAP_CHECKPOINT_RESTORE)):
         credentials.require(u32(credentials.Capability.CAP_SYS_ADMIN))
-    with tree.lock:
-        return pids.table.allocate_exactly(number)
+    return pids.table.allocate_exactly(number)
 
 
 def _publish_with_descriptor(child: Task, parent: Task, request: CloneRequest, identity: Pid) -> None:
@@ -326,9 +319,9 @@ def _publish_process(group: ThreadGroup, child: Task, parent: Task, flags: u64) 
     process_group = origin.process_group
     session = origin.session
     if process_group is not None:
-        tree.join_group(group, process_group)
+        tree.join_group(group, process_group, origin)
     if session is not None:
-        tree.join_session(group, session)
+        tree.join_session(group, session, origin)
 
 
 def _wait_for_vfork(parent: Task, number: i32) -> None:

@@ -23,7 +23,8 @@ def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
 
 
 def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
-    """A process has become a zombie. True when the parent does not care and it must reap itself. Under `tree.lock`."""
+    """A process has become a zombie. True when the parent does not care and it must reap itself. Under `tree.lock`; the
+    parent's wait calls are to be woken then."""
     signo = group.exit_signal
     reaps_itself = False
     if signo == Signal.SIGCHLD:
@@ -37,7 +38,6 @@ def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
         code = Code.CLD_EXITED if (status & 0x7F) == 0 else Code.CLD_KILLED
         value = (status >> 8) & 0xFF if (status & 0x7F) == 0 else status & 0x7F
         send.send_group(parent, signo, _child_info(group, signo, i32(code), value))
-    parent.child_waiters.wake_all()
     return reaps_itself
 
 

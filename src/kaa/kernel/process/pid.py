@@ -4,8 +4,9 @@
 One `Pid` stands for one number as long as anything is called by it: a thread, a process group, a session. The number is
 free for reuse when all three are gone (POSIX "Process ID Reuse").
 
-All of it changes under `tree.lock`. From a number to its thread one gets without: `with rcu.read():`, or under the
-lock, which alone says that the number still means the same a moment later.
+What is called by a number changes under `tree.lock`; inside it, `table.lock` is for giving numbers out and taking them
+back. From a number to its thread one gets without: `with rcu.read():`, or under `tree.lock`, which alone says that the
+number still means the same a moment later.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, i32, u32
 
 if TYPE_CHECKING:
@@ -74,11 +76,13 @@ class PidTable:
     """All numbers: a table of blocks, each made when its first number is given out and kept."""
 
     blocks: Rcu[Array[PidBlock | None, 128]]
-    last: Guarded[i32, "tree.lock"]
+    lock: Final[IrqSpinLock]
+    last: Guarded[i32, "lock"]
     count: Atomic[u32]
 
     def __init__(self) -> None:
         self.blocks = Array[PidBlock | None, 128]()
+        self.lock = IrqSpinLock("process numbers")
         self.last = 0
         self.count = Atomic(0)
 
@@ -95,22 +99,23 @@ class PidTable:
         """A number of the caller's choice. Raises OSError(EINVAL), FileExistsError, MemoryError."""
         if number < 1 or number >= PID_MAX:
             raise OSError(errno.EINVAL)
-        if self.find(number) is not None:
-            raise FileExistsError
-        last = self.last
-        taken = self._take(number)
-        self.last = last
-        return taken
+        with self.lock:
+            if self.find(number) is not None:
+                raise FileExistsError
+            return self._take(number)
 
     def allocate(self) -> Pid:
         """A fresh number: the next free one after the last given. Raises OSError(EAGAIN), MemoryError."""
-        number = self.last
-        for _ in range(PID_MAX):
-            number += 1
-            if number >= PID_MAX:
-                number = RESERVED
-            if self.find(number) is None:
-                return self._take(number)
+        with self.lock:
+            number = self.last
+            for _ in range(PID_MAX):
+                number += 1
+                if number >= PID_MAX:
+                    number = RESERVED
+                if self.find(number) is None:
+                    taken = self._take(number)
+                    self.last = number
+                    return taken
         raise OSError(errno.EAGAIN)
 
     def _take(self, number: i32) -> Pid:
@@ -121,7 +126,6 @@ class PidTable:
         pid = Pid(number)
         block.entries[number % BLOCK] = pid
         block.used.fetch_add(1)
-        self.last = number
         self.count.fetch_add(1)
         return pid
 
@@ -146,9 +150,12 @@ class PidTable:
         return i32(PID_MAX)
 
     def free_if_unused(self, pid: Pid) -> None:
-        """Give the number back when nothing is called by it."""
-        if not pid.unused():
-            return
+        """Give the number back when nothing is called by it. Under `tree.lock`."""
+        if pid.unused():
+            with self.lock:
+                self._give_back(pid)
+
+    def _give_back(self, pid: Pid) -> None:
         block = self.blocks[pid.number // BLOCK]
         if block is not None and block.entries[pid.number % BLOCK] is pid:
             block.entries[pid.number % BLOCK] = None

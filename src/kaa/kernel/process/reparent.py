@@ -63,8 +63,10 @@ def _hand_over(child: ThreadGroup, group: ThreadGroup, heir: ThreadGroup | None)
             exit.reap(child)
         return
     tree.add_child(heir, child)
-    if child.state == ZOMBIE and notify.child_exit(child, heir):
-        exit.reap(child)
+    if child.state == ZOMBIE:
+        if notify.child_exit(child, heir):
+            exit.reap(child)
+        heir.child_waiters.wake_all()
     elif child.state == ALIVE:
         _tell_if_orphaned(child, group)
 

@@ -51,16 +51,20 @@ def remove_child(child: ThreadGroup) -> None:
     child.previous_sibling = None
 
 
-def join_group(member: ThreadGroup, pid: Pid) -> None:
-    """Enter the process group `pid`."""
-    following = pid.group_first
+def join_group(member: ThreadGroup, pid: Pid, before: ThreadGroup | None = None) -> None:
+    """Enter the process group `pid`: behind one of its members (who forks touches its own neighbours only), or as its
+    first."""
+    following = pid.group_first if before is None else before.next_in_group
     member.process_group = pid
     member.group_id = pid.number
-    member.previous_in_group = None
+    member.previous_in_group = before
     member.next_in_group = following
     if following is not None:
         following.previous_in_group = member
-    pid.group_first = member
+    if before is None:
+        pid.group_first = member
+    else:
+        before.next_in_group = member
 
 
 def leave_group(member: ThreadGroup) -> None:
@@ -81,16 +85,19 @@ def leave_group(member: ThreadGroup) -> None:
     pids.table.free_if_unused(pid)
 
 
-def join_session(member: ThreadGroup, pid: Pid) -> None:
-    """Enter the session `pid`."""
-    following = pid.session_first
+def join_session(member: ThreadGroup, pid: Pid, before: ThreadGroup | None = None) -> None:
+    """Enter the session `pid`: behind one of its members, or as its first."""
+    following = pid.session_first if before is None else before.next_in_session
     member.session = pid
     member.session_id = pid.number
-    member.previous_in_session = None
+    member.previous_in_session = before
     member.next_in_session = following
     if following is not None:
         following.previous_in_session = member
-    pid.session_first = member
+    if before is None:
+        pid.session_first = member
+    else:
+        before.next_in_session = member
 
 
 def leave_session(member: ThreadGroup) -> None:

@@ -141,16 +141,11 @@ def _tell(request: WaitRequest, info: UserPtr[SigInfo], rusage: UserPtr[RUsage])
 def await_child(request: WaitRequest, result: WaitResult) -> i32:
     """Look, and sleep until there is something. 0: nothing, with WNOHANG. Raises ChildProcessError, Restart."""
     task = machine.percpu.current()
-    outcome = _look(task, request, result)
-    if outcome == NOTHING and (request.options & WaitOption.WNOHANG) == 0:
-        task.group.child_waiters.wait_interruptible(lambda: _look(task, request, result) != NOTHING)
-        return _verdict(result)
-    if outcome == NO_CHILDREN:
-        raise ChildProcessError
-    return result.pid
-
-
-def _verdict(result: WaitResult) -> i32:
+    if (request.options & WaitOption.WNOHANG) != 0:
+        if _look(task, request, result) == NO_CHILDREN:
+            raise ChildProcessError
+        return result.pid
+    task.group.child_waiters.stand_interruptible(lambda: _look(task, request, result) != NOTHING)
     if result.pid == 0:
         raise ChildProcessError
     return result.pid

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.process import boot, fork, tree
+from kaa.kernel.process import pid as pids
 from kaa.kernel.process.credentials import ROOT
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
 from kaa.kernel.process.task import KERNEL_THREAD, Task, program_name
@@ -29,7 +30,7 @@ SIGCHLD = 17
 
 def spawn(entry: Callable[[u64], None], argument: u64, name: Bytes) -> Task:
     """A kernel thread running `entry(argument)`. Raises MemoryError, OSError(EAGAIN)."""
-    identity = fork.allocate_pid()
+    identity = pids.table.allocate()
     try:
         task = _make(identity, entry, argument)
         task.files = boot.no_files
@@ -47,7 +48,7 @@ def spawn(entry: Callable[[u64], None], argument: u64, name: Bytes) -> Task:
 def spawn_process(entry: Callable[[u64], None], argument: u64, name: Bytes) -> Task:
     """A child of the caller (process 1: of nobody) that begins with `entry(argument)` in the kernel, and will exec.
     It has copies of the caller's descriptors and directories. Raises MemoryError, OSError(EAGAIN)."""
-    identity = fork.allocate_pid()
+    identity = pids.table.allocate()
     try:
         task = _make(identity, entry, argument)
         parent = machine.percpu.current()

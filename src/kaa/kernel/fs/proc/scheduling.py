@@ -9,7 +9,6 @@ from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.process import accounting, ids
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process import tree as process_tree
 from kaa.kernel.sched import counts, cpu, load
 from kaa.lang import u32, u64
 
@@ -110,7 +109,7 @@ def show_loadavg(out: TextBuffer) -> None:
         task = ids.next_task(task.pid)
     out.decimal(count)
     out.byte(SPACE)
-    with process_tree.lock:
+    with pids.table.lock:
         last = pids.table.last
     out.decimal(u64(last))
     out.byte(NEWLINE)
