@@ -119,7 +119,7 @@ class SpeedUp:
         """From the rates of one worker and of N, round by round."""
         ratios = [b / a for a, b in zip(one, many, strict=True) if a]
         if len(ratios) < 2:
-            return cls(*ratios or [0.0], 0.0)
+            return cls(ratios[0] if ratios else 0.0, 0.0)
         low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
         return cls(median, (high - low) / 2)
 

@@ -152,3 +152,25 @@ def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatc
     assert machine.percpu.current().work.load() == 0
     rcu.give_up_retired(cpu.boot.retired)
     cpu.boot.retired.has_thread.store(False)
+
+
+def test_who_is_patient_asks_only_processors_that_did_not_switch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All four processors are on; the second is busy with one task the first time."""
+    processors = [cpu.boot, *(cpu.Cpu(u32(number)) for number in (1, 2, 3))]
+    monkeypatch.setattr(cpu, "get", lambda number: processors[number] if number < 4 else None)
+    busy = {1}
+
+    def sleep(deadline: int) -> None:
+        for number, processor in enumerate(processors):
+            processor.run_queue.switches += number not in busy
+
+    monkeypatch.setattr(core, "schedule_until", sleep)
+    patience = rcu.Patience()
+    gone: list[str] = []
+    rcu.call(Thing(), lambda head: gone.append("first"))
+    assert rcu.give_up_retired(cpu.boot.retired, patience)
+    assert world.asked == [1, 2, 3] and gone == ["first"]
+    busy.clear()
+    rcu.call(Thing(), lambda head: gone.append("second"))
+    assert rcu.give_up_retired(cpu.boot.retired, patience)
+    assert world.asked == [1, 2, 3] and gone == ["first", "second"]

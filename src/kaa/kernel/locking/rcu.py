@@ -20,9 +20,10 @@ Retired objects wait in lists, one for each processor (retired.py), linked throu
 needs no memory and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose
 end may sleep (lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. Each processor
 has a thread `rcu`, started when the first object is retired there, which takes the list, waits for one grace period for
-all of it, and gives the references up. So objects end where they were given up, most often where they were made, and
-their memory goes back to the processor that will want such again. `__del__` and the functions of `call` run in the
-thread: they may sleep, but not wait for a grace period.
+all of it, and gives the references up. It is in no hurry: a processor that has switched from one task to another since
+the list was taken was outside, so only if one did not in BATCH_NS all are asked (`Patience`). So objects end where they
+were given up, most often where they were made, and their memory goes back to the processor that will want such again.
+`__del__` and the functions of `call` run in the thread: they may sleep, but not wait for a grace period.
 Source: P. McKenney and J. Slingwine, "Read-Copy Update: Using Execution History to Solve Concurrency Problems", 1998;
 the rest is this kernel's own.
 """
@@ -37,13 +38,14 @@ from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.retired import Retired
 from kaa.kernel.sched import core
-from kaa.lang import Atomic, RcuHead, cold, export, fence, inline, rcu_reader, u32, u64
+from kaa.lang import Array, Atomic, RcuHead, cold, export, fence, inline, rcu_reader, u32, u64
 from kaa.lang.unsafe import address_of, adopt, class_at, retain
 
+CPUS: Final = 64
 AGAIN_NS: Final = 1_000_000
 """Between questions to a processor that was inside."""
 BATCH_NS: Final = 8_000_000
-"""A thread lets this much time pass before it takes its list: more is retired by one grace period."""
+"""So long a thread waits for processors to switch tasks by themselves, before it interrupts those that did not."""
 
 
 class State:
@@ -221,23 +223,55 @@ def run(number: u64) -> None:
     assert processor is not None
     moving.set_allowed(machine.percpu.current(), u64(1) << number)
     retired = processor.retired
+    patience = Patience()
     while True:
         retired.work.wait_until(lambda: retired.newest.load_relaxed() != 0)
-        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
-        core.schedule_until(machine.clock.monotonic_ns() + BATCH_NS)
-        give_up_retired(retired)
+        give_up_retired(retired, patience)
 
 
-def give_up_retired(retired: Retired) -> bool:
-    """One batch: all that is in the list now. Says whether that was anything."""
+def give_up_retired(retired: Retired, patience: Patience | None = None) -> bool:
+    """One batch: all that is in the list now. Says whether that was anything. With `patience` nobody is disturbed if
+    that can be helped."""
     with retired.giving:
         first: u64 = retired.newest.exchange(0)
         if first == 0:
             return False
         _mark(first)
-        synchronize()
+        if patience is None or not patience.is_enough():
+            synchronize()
         _finish_chain(first)
         return True
+
+
+class Patience:
+    """Whether every processor has switched tasks, which it does outside of sections: its run queue's lock, which is
+    taken before it counts, orders what was read before. Used by one thread."""
+
+    counts: Array[u64, 64]
+
+    def __init__(self) -> None:
+        self.counts = Array[u64, 64]()
+
+    def is_enough(self) -> bool:
+        """Wait for a while; says whether each processor that was on before has switched since."""
+        online = machine.smp.online_mask()
+        for number in range(CPUS):
+            self.counts[number] = _switches(number)
+        fence()
+        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
+        core.schedule_until(machine.clock.monotonic_ns() + BATCH_NS)
+        for number in range(CPUS):
+            if (online & (u64(1) << number)) != 0 and _switches(number) == self.counts[number]:
+                return False
+        fence()
+        return True
+
+
+def _switches(number: u32) -> u64:
+    from kaa.kernel.sched import cpu
+
+    processor = cpu.get(number)
+    return u64(0) if processor is None else processor.run_queue.switches
 
 
 def _mark(first: u64) -> None:

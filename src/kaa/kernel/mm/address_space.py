@@ -93,7 +93,8 @@ class AddressSpace(Accounts):
             return
         for vma in self.areas:
             pages.unmap(self, vma.start, vma.end)
-            file_mappings.unlink(vma)
+        file_mappings.unlink_all(self.areas)
+        for vma in self.areas:
             file_mappings.write_back(vma)
         self.areas.clear()
         overcommit.uncommit(self.committed_pages)
@@ -107,16 +108,11 @@ class AddressSpace(Accounts):
 
     def link(self, vma: Vma) -> None:
         """Put a finished area in, and count it. Raises MemoryError. Under `lock`, writing."""
-        self._insert(vma)
+        self.insert(vma)
         file_mappings.link(vma)
 
-    def link_copy(self, vma: Vma, original: Vma) -> None:
-        """As link, of a copy of another address space's area: behind it in their file's list."""
-        self._insert(vma)
-        file_mappings.link_behind(vma, original)
-
-    @inline
-    def _insert(self, vma: Vma) -> None:
+    def insert(self, vma: Vma) -> None:
+        """As link, but not yet known to the file."""
         vma.space = self
         self.areas.insert(vma)
         self.count(vma, vma.pages())

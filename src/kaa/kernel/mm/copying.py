@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import buddy, frame, overcommit, pages, reclaim
+from kaa.kernel.mm import buddy, file_mappings, frame, overcommit, pages, reclaim
 from kaa.kernel.mm.vma import ACCOUNTED, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
 from kaa.lang import u64
 
@@ -33,14 +33,18 @@ def fork(parent: AddressSpace) -> AddressSpace:
         if overcommit.is_strict() and not overcommit.may_commit(parent.committed_pages):
             raise MemoryError
         _copy_layout(parent, child)
-        try:
-            with child.lock.write_nested():
+        with child.lock.write_nested():
+            _copy_areas(parent, child)
+            # Truncate walks a file's areas, the parent's first: what is copied before it comes to that, it finds in
+            # the child's; later there is nothing left to copy.
+            file_mappings.link_copies(child.areas, parent.areas)
+            try:
                 for vma in parent.areas:
                     if vma.flags & NO_FORK == 0:
-                        _copy_area(parent, child, vma)
-        finally:
-            with parent.table_lock:
-                pages.flush(parent, u64(0), machine.paging.USER_END)
+                        _copy_contents(parent, child, vma)
+            finally:
+                with parent.table_lock:
+                    pages.flush(parent, u64(0), machine.paging.USER_END)
     return child
 
 
@@ -65,7 +69,18 @@ def _copy_layout(parent: AddressSpace, child: AddressSpace) -> None:
     child.doomed.store_relaxed(parent.doomed.load_relaxed())
 
 
-def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
+def _copy_areas(parent: AddressSpace, child: AddressSpace) -> None:
+    """The areas, without contents, and not yet known to their files: if memory ends, they go again."""
+    try:
+        for vma in parent.areas:
+            if vma.flags & NO_FORK == 0:
+                _copy_area(child, vma)
+    except MemoryError:
+        child.areas.clear()
+        raise
+
+
+def _copy_area(child: AddressSpace, vma: Vma) -> None:
     """Locks on memory are not inherited (mlock(2)); wiped areas start empty."""
     if vma.flags & ACCOUNTED != 0 and not overcommit.may_commit(vma.pages()):
         raise MemoryError
@@ -73,11 +88,12 @@ def _copy_area(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
     twin.flags = vma.flags & ~LOCKED
     if vma.flags & WIPE_ON_FORK != 0:
         twin.has_copies.store_relaxed(False)
-    copies = twin.has_copies.load_relaxed() and vma.flags & (SHARED | SPECIAL) == 0
-    # Truncate walks the file's areas, the parent's first: what is copied before it comes to that, it finds in the
-    # child's; later there is nothing left to copy.
-    child.link_copy(twin, vma)
-    if copies:
+    child.insert(twin)
+
+
+def _copy_contents(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
+    """The entries that a fault could not find again."""
+    if vma.flags & (SHARED | SPECIAL | WIPE_ON_FORK) == 0 and vma.has_copies.load_relaxed():
         _copy_entries(parent, child, vma)
 
 

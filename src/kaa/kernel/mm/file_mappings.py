@@ -23,6 +23,7 @@ from kaa.kernel.mm.vma import SHARED, WRITE
 from kaa.lang import inline, u64
 
 if TYPE_CHECKING:
+    from kaa.kernel.lib.range_map import RangeMap
     from kaa.kernel.mm.page_cache import PageCache
     from kaa.kernel.mm.vma import Vma
 
@@ -38,18 +39,61 @@ def link(vma: Vma) -> None:
             link_locked(cache, vma)
 
 
-@inline
-def link_behind(vma: Vma, before: Vma) -> None:
-    """As link of an area with the same cache as another: who walks the list meets that one first."""
-    cache = before.cache
-    if cache is not None:
-        with cache.areas_lock:
-            following = before.next_sharer
-            vma.next_sharer = following
-            vma.previous_sharer = before
-            if following is not None:
-                following.previous_sharer = vma
-            before.next_sharer = vma
+def link_copies(copies: RangeMap[Vma], originals: RangeMap[Vma]) -> None:
+    """As link of all areas of an address space, each a copy of one of another's: behind that in their file's list, so
+    that who walks the list meets that first."""
+    at: u64 = 0
+    while True:
+        vma = copies.first_ending_above(at)
+        if vma is None:
+            return
+        cache = vma.cache
+        at = vma.end if cache is None else _link_run(copies, originals, vma.start, cache)
+
+
+def _link_run(copies: RangeMap[Vma], originals: RangeMap[Vma], start: u64, cache: PageCache) -> u64:
+    """Areas in a row that show one file, from the one at `start` on; where they end."""
+    end = start
+    with cache.areas_lock:
+        for vma in copies.ending_above(start):
+            if vma.cache is not cache:
+                break
+            end = vma.end
+            original = originals.find(vma.start)
+            if original is not None:
+                _link_behind(vma, original)
+    return end
+
+
+def _link_behind(vma: Vma, before: Vma) -> None:
+    following = before.next_sharer
+    vma.next_sharer = following
+    vma.previous_sharer = before
+    if following is not None:
+        following.previous_sharer = vma
+    before.next_sharer = vma
+
+
+def unlink_all(areas: RangeMap[Vma]) -> None:
+    """As unlink of all areas of an address space."""
+    at: u64 = 0
+    while True:
+        vma = areas.first_ending_above(at)
+        if vma is None:
+            return
+        cache = vma.cache
+        at = vma.end if cache is None else _unlink_run(areas, vma.start, cache)
+
+
+def _unlink_run(areas: RangeMap[Vma], start: u64, cache: PageCache) -> u64:
+    end = start
+    with cache.areas_lock:
+        for vma in areas.ending_above(start):
+            if vma.cache is not cache:
+                break
+            end = vma.end
+            unlink_locked(cache, vma)
+    return end
 
 
 def link_locked(cache: PageCache, vma: Vma) -> None:

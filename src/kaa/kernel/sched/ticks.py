@@ -21,8 +21,9 @@ from kaa.lang import cold, u64
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
 
-SHORTEST: int = 50_000
-"""ns between ticks at least."""
+SHORTEST: int = 500_000
+"""ns between ticks at least, for a task that asks for slices of the usual length; for one that wants shorter ones a
+tenth."""
 
 
 def tick(now: u64) -> None:
@@ -59,7 +60,8 @@ def tick(now: u64) -> None:
 def _rest_of_slice(running: Task) -> u64:
     if is_real_time(running):
         return u64(SLICE)
-    return max(u64(SHORTEST), min(fair.unserved_ns(running), u64(SLICE)))
+    shortest = SHORTEST if running.slice_ns >= SLICE else SHORTEST // 10
+    return max(u64(shortest), min(fair.unserved_ns(running), u64(SLICE)))
 
 
 def _sample(queue: RunQueue, running: Task) -> None:
