@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Atomic, Guarded, i32, inline, u32, u64, usize
+from kaa.lang import Atomic, Guarded, Relaxed, cold, i32, inline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -48,6 +48,8 @@ class FileTable:
     slots: Guarded[list[File | None], "lock"]
     on_exec: Guarded[list[u64], "lock"]
     """Close-on-exec, one bit per slot."""
+    size: Guarded[Relaxed[u32], "lock"]
+    """How many slots there are: len(slots)."""
     lowest: Guarded[u32, "lock"]
     """No free slot is below it."""
     users: Atomic[u32]
@@ -57,6 +59,7 @@ class FileTable:
         self.lock = SpinLock("descriptor table")
         self.slots = []
         self.on_exec = []
+        self.size = 0
         self.lowest = 0
         self.users = Atomic(1)
 
@@ -76,10 +79,17 @@ class FileTable:
                 return self.slots[usize(fd)]
         return None
 
+    @inline
     def require_room(self) -> None:
         """Before a file is made that is to be installed: raises OSError(EMFILE) when there is no descriptor for it."""
+        limit = descriptor_limit()
+        if self.size >= limit:
+            self._require_free_slot(limit)
+
+    @cold
+    def _require_free_slot(self, limit: u32) -> None:
         with self.lock:
-            if self._free_from(self.lowest) >= descriptor_limit():
+            if self._free_from(self.lowest) >= limit:
                 raise OSError(errno.EMFILE)
 
     def install(self, file: File, close_on_exec: bool = False) -> i32:
@@ -115,6 +125,7 @@ class FileTable:
             if len(self.on_exec) * 64 <= len(self.slots):
                 self.on_exec.append(0)
             self.slots.append(None)
+            self.size = u32(len(self.slots))
 
     @inline
     def _mark(self, fd: u32, close_on_exec: bool) -> None:
@@ -187,6 +198,7 @@ class FileTable:
                 copy.slots.append(file)
             for bits in self.on_exec:
                 copy.on_exec.append(bits)
+            copy.size = self.size
             copy.lowest = self.lowest
         return copy
 

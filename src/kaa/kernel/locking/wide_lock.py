@@ -64,16 +64,18 @@ class WideLock(LockRecord):
     def acquire(self) -> None:
         """Enter alone."""
         machine.percpu.preempt_disable()
-        for processor in range(machine.percpu.prepared()):
-            self._take(processor * STRIDE)
+        self._take(u32(0))
+        if machine.percpu.prepared() != 1:
+            self._take_others()
         record.acquired(self)
 
     @releases
     def release(self) -> None:
         """Leave after acquire; may reschedule."""
         record.releasing(self)
-        for processor in range(machine.percpu.prepared()):
-            self.words[processor * STRIDE].store_release(0)
+        if machine.percpu.prepared() != 1:
+            self._give_others()
+        self.words[0].store_release(0)
         machine.percpu.preempt_enable()
 
     @contextmanager
@@ -92,6 +94,17 @@ class WideLock(LockRecord):
     @inline
     def __exit__(self, *exc: object) -> None:
         self.release()
+
+    @noinline
+    def _take_others(self) -> None:
+        for processor in range(u32(1), machine.percpu.prepared()):
+            self._take(processor * STRIDE)
+
+    @noinline
+    def _give_others(self) -> None:
+        """A processor that was prepared meanwhile has a word that nobody took, nor needs."""
+        for processor in range(u32(1), machine.percpu.prepared()):
+            self.words[processor * STRIDE].store_release(0)
 
     @inline
     def _take(self, index: u32) -> None:

@@ -16,6 +16,7 @@ from kaa.lang import cold, fault_handler, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.arch.x86_64.regs import Registers
+    from kaa.kernel.mm.address_space import AddressSpace
     from kaa.kernel.process.task import Task
 
 SIGBUS: Final = 7
@@ -47,6 +48,10 @@ def _resolve(task: Task, address: u64, access: u32) -> u32:
         return u32(faults.NO_AREA)
     task.minor_faults += 1
     machine.percpu.here().events.note_fault()
+    return _resolve_in(space, task, address, access)
+
+
+def _resolve_in(space: AddressSpace, task: Task, address: u64, access: u32) -> u32:
     while True:
         try:
             return faults.resolve(space, address, access)

@@ -169,13 +169,10 @@ def write_protect(space: AddressSpace, va: u64) -> None:
             flush(space, va, va + PAGE_SIZE)
 
 
-@inline
 def show_other(space: AddressSpace, va: u64, entry: u64) -> None:
     """Let an entry that is there show another frame. Nobody may see the new frame before all have forgotten the old
     one: what was written to the one must not be missing in the other. Under `table_lock`."""
-    space.page_table.clear(va)
-    flush(space, va, va + PAGE_SIZE)
-    space.page_table.set_entry(va, entry)
+    space.page_table.show_other(va, entry)
 
 
 # -- moving

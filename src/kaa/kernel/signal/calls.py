@@ -7,6 +7,7 @@ import errno
 from typing import Final
 
 from kaa.kernel.abi.signal import (
+    IGNORED_BY_DEFAULT,
     KILL_AND_STOP,
     MINSIGSTKSZ,
     SA_KNOWN,
@@ -25,7 +26,7 @@ from kaa.kernel.process.group import ThreadGroup
 from kaa.kernel.process.task import Task
 from kaa.kernel.signal import deliver, send
 from kaa.kernel.signal.handlers import SignalHandlers
-from kaa.lang import borrowed, cold, i32, i64, u32, u64, usize
+from kaa.lang import borrowed, cold, i32, i64, inline, u32, u64, usize
 
 SIGSET_SIZE: Final = 8
 
@@ -55,7 +56,7 @@ def rt_sigaction(signo: i32, new: u64, old: u64, size: usize) -> None:
     else:
         handlers.exchange(signo, wanted, before)
     machine.irq.restore(flags)
-    if new != 0 and wanted.handler <= SIG_IGN:
+    if new != 0 and _may_ignore(signo, wanted.handler):
         _forget_ignored(machine.percpu.current().group, signo)
     if old != 0:
         UserPtr[SigAction](old).write_from(before)
@@ -66,6 +67,12 @@ def _own_handlers() -> SignalHandlers:
     """The table of the caller's process. It stays during a call: execve(2) alone replaces it, in a thread that is
     alone."""
     return machine.percpu.current().group.handlers
+
+
+@inline
+def _may_ignore(signo: i32, handler: u64) -> bool:
+    """Whether a process with this handler ignores the signal."""
+    return handler <= SIG_IGN and (handler == SIG_IGN or ((IGNORED_BY_DEFAULT >> u64(signo - 1)) & 1) != 0)
 
 
 @cold

@@ -212,6 +212,17 @@ class PageTable:
             return u64(0)
         return _swap(u64(0), (table + ((va >> 12) & 511)).address)
 
+    def show_other(self, va: u64, entry: u64) -> None:
+        """Put another entry in the place of one that is there. No processor has the one when another has the other.
+        Preemption is off, interrupts are on."""
+        slot = (self._find(va) + ((va >> 12) & 511)).address
+        _swap(u64(0), slot)  # a full barrier: see tlb.py
+        if self.active.load_relaxed() & ~percpu.local().bit != 0:
+            tlb.shoot_down(self, va, va + 4096)
+        elif percpu.local().active_root == self.root:
+            instructions.invalidate_page(va)
+        Ptr[u64](slot)[0] = entry
+
     def protect(self, va: u64, writable: bool, executable: bool) -> None:
         """Change what one present page allows."""
         table = self._find(va)

@@ -277,7 +277,8 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
     within = at & (PAGE - 1)
     pfn = cache.lookup(index)
     while pfn == 0:
-        touch(buf, take - 1)
+        if (buf.address & (PAGE - 1)) + take > PAGE:
+            touch(buf, take - 1)
         node.charge_page()
         fresh = u64(0)
         try:
