@@ -41,7 +41,6 @@ class StackArea:
     cached: Guarded[u64, "lock"]
     cached_count: Guarded[u32, "lock"]
     next_slot: Atomic[u64]
-    live: Atomic[u64]
     slots: Guarded[Array[u64, 256], "lock"]
     slot_count: Guarded[Relaxed[u32], "lock"]
     clean: Guarded[u32, "lock"]
@@ -53,7 +52,6 @@ class StackArea:
         self.cached = u64(0)
         self.cached_count = u32(0)
         self.next_slot = Atomic(paging.STACK_AREA)
-        self.live = Atomic(0)
         self.slots = Array[u64, 256]()
         self.slot_count = u32(0)
         self.clean = u32(0)
@@ -79,7 +77,6 @@ def allocate_stack() -> u64:
         top = _take_cached()
     if top == 0:
         top = _map_stack()
-    area.live.fetch_add(1)
     return top
 
 
@@ -172,7 +169,6 @@ def _unmap_stack(top: u64, pages: u64) -> None:
 
 def free_stack(top: u64) -> None:
     """Give a stack back. Not the one in use. Its frames go back unless few stacks are kept."""
-    area.live.fetch_sub(1)
     flags = irq.save()
     own = percpu.here().stacks
     if own.count < OWN_LIMIT:
