@@ -321,7 +321,8 @@ def interrupt_count(number: u32, vector: u32) -> u64:
 def total(which: u64) -> u64:
     """One of the sums, over all processors. While others add it is only near what it was at any moment."""
     result: u64 = 0
-    for area in areas.address:
+    for number in range(areas.count):
+        area = areas.address[number]
         if area != 0:
             result = wrapping_add(result, Ptr[u64](area + SUMS)[which])
     return result
