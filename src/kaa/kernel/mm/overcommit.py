@@ -15,15 +15,13 @@ from __future__ import annotations
 from typing import Final
 
 from kaa.kernel.arch import machine
+from kaa.kernel.arch.sums import PROMISED
 from kaa.kernel.mm import buddy
 from kaa.lang import Atomic, i64, inline, u64, wrapping_sub
 
 HEURISTIC: Final = 0
 ALWAYS: Final = 1
 NEVER: Final = 2
-
-PROMISED: Final = 0
-"""Which of the processors' sums is Committed_AS, in pages."""
 
 
 class Commitments:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
+from kaa.kernel.arch.sums import STARTED
 from kaa.kernel.sched import cpu, links, moving, placement, seeded
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import ABSENT, MOVING, QUEUED, RunQueue
@@ -239,7 +240,7 @@ def wake_if(task: Task, states: u64) -> bool:
 
 def start(task: Task) -> None:
     """Let a new task run for the first time. It is owed nothing, so that forking gains nothing."""
-    cpu.all.started.fetch_add(1)
+    machine.percpu.add(STARTED, u64(1))
     flags = machine.irq.save()
     queue = lock_queue(task)
     links.hold(task)

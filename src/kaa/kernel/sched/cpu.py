@@ -55,14 +55,10 @@ class Cpus:
     idle: Atomic[u64]
     """Those with nothing to do. A hint: who places a task on one takes it out, the idle loop puts it back in."""
 
-    started: Atomic[u64]
-    """Tasks that were made since the machine started."""
-
     def __init__(self) -> None:
         self.table = Array[Cpu | None, 64]()
         self.active = Atomic(1)
         self.idle = Atomic(0)
-        self.started = Atomic(0)
 
 
 boot = Cpu(u32(0))

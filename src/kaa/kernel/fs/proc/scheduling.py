@@ -5,6 +5,7 @@ proc_loadavg(5); schedstat is laid out as its version 15 (run queue statistics t
 from __future__ import annotations
 
 from kaa.kernel.arch import machine
+from kaa.kernel.arch.sums import STARTED
 from kaa.kernel.fs.proc.tree import tree
 from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.process import accounting, ids
@@ -61,7 +62,7 @@ def show_stat(out: TextBuffer) -> None:
     out.add(b"\nbtime ")
     out.decimal((u64(machine.clock.realtime_ns()) - now) // SECOND)
     out.add(b"\nprocesses ")
-    out.decimal(cpu.all.started.load())
+    out.decimal(machine.percpu.total(STARTED))
     out.add(b"\nprocs_running ")
     out.decimal(load.runnable())
     out.add(b"\nprocs_blocked ")

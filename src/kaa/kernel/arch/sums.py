@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which sums the processors keep parts of (`machine.percpu.add`, `total`): one number for each, below 128."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROMISED: Final = 0
+"""Committed_AS, in pages (mm/overcommit.py)."""
+STARTED: Final = 1
+"""Tasks that were made since the machine started (sched/core.py)."""
