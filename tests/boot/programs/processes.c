@@ -38,6 +38,27 @@ static volatile long counter; static void *spin(void *a) { while (!*(volatile in
 static void *waiter(void *a) { pause(); return 0; }
 static char *self;
 static void *execer(void *a) { execv(self, (char *[]){self, "exec", 0}); return 0; }
+// Who is dead and not waited for yet has no descriptors and no directories; who shared them with it keeps them.
+static void the_dead_have_nothing(void) {
+  int ends[2], st; char place[64], text[64], byte; siginfo_t w; pid_t p;
+  OK("pipe", pipe(ends) == 0);
+  p = fork(); if (!p) _exit(0);
+  close(ends[1]);
+  waitid(P_PID, p, &w, WEXITED | WNOWAIT);
+  OK("descriptors of the dead", read(ends[0], &byte, 1) == 0);
+  snprintf(place, sizeof place, "/proc/%d/cwd", p);
+  OK("directory of the dead", readlink(place, text, sizeof text) == -1 && errno == ENOENT);
+  snprintf(place, sizeof place, "/proc/%d/root", p);
+  OK("root of the dead", readlink(place, text, sizeof text) == -1 && errno == ENOENT);
+  waitpid(p, &st, 0);
+  close(ends[0]);
+  for (int i = 0; i < 3; i++) {
+    p = syscall(SYS_clone, CLONE_FS | CLONE_FILES | SIGCHLD, 0, 0, 0, 0); if (!p) { chdir("/proc"); if (i) unshare(CLONE_FS); if (i > 1) unshare(CLONE_FILES); syscall(SYS_exit, 0); }
+    waitpid(p, &st, 0);
+    OK("shared directories stay", getcwd(text, sizeof text) != 0 && !strcmp(text, "/proc") && open("/proc/self/stat", O_RDONLY) >= 0);
+    chdir("/");
+  }
+}
 int main(int argc, char **argv) {
   if (argc > 1 && !strcmp(argv[1], "exec")) { _exit(getpid() == syscall(SYS_gettid) ? 7 : 8); }
   setvbuf(stdout, 0, _IOLBF, 0);
@@ -77,6 +98,7 @@ int main(int argc, char **argv) {
   p = fork(); if (!p) { pthread_create(&t[0], 0, waiter, 0); pthread_create(&t[1], 0, execer, 0); pause(); _exit(0);} waitpid(p, &st, 0); OK("exec from thread", WIFEXITED(st) && WEXITSTATUS(st) == 7);
   p = fork(); if (!p) { pthread_create(&t[0], 0, waiter, 0); usleep(2000); kill(getpid(), SIGTERM); pause(); _exit(0);} waitpid(p, &st, 0); OK("threads killed", WIFSIGNALED(st) && WTERMSIG(st) == SIGTERM);
   { pthread_mutexattr_t ma; pthread_mutexattr_init(&ma); pthread_mutexattr_setrobust(&ma, PTHREAD_MUTEX_ROBUST); pthread_mutexattr_setpshared(&ma, PTHREAD_PROCESS_SHARED); pthread_mutex_t *sm = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); pthread_mutex_init(sm, &ma); p = fork(); if (!p) { pthread_mutex_lock(sm); _exit(0);} usleep(1000); int e = pthread_mutex_lock(sm); waitpid(p, &st, 0); OK("robust mutex", e == EOWNERDEAD); }
+  the_dead_have_nothing();
   // time
   struct timespec a, b; clock_gettime(CLOCK_MONOTONIC, &a); ts = (struct timespec){0, 30000000}; nanosleep(&ts, 0); clock_gettime(CLOCK_MONOTONIC, &b); long d = (b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec; OK("nanosleep", d >= 30000000 && d < 2000000000);
   sa.sa_handler = h; sa.sa_flags = 0; sigaction(SIGALRM, &sa, 0); got = 0; struct itimerval it = {.it_value = {0, 20000}, .it_interval = {0, 20000}}, off = {0}; /* again and again: it may tick before pause */ setitimer(ITIMER_REAL, &it, 0); r = pause(); setitimer(ITIMER_REAL, &off, 0); it.it_interval.tv_usec = 0; OK("itimer", got == SIGALRM && r == -1 && errno == EINTR);

@@ -16,7 +16,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.drivers.tty import job_control
 from kaa.kernel.locking import rcu
 from kaa.kernel.mm import fault_injection
-from kaa.kernel.process import accounting, boot, foreign, fork, notify, reparent, tree, unsharing
+from kaa.kernel.process import accounting, foreign, fork, notify, reparent, tree, unsharing
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import (
@@ -170,11 +170,11 @@ def _leave_memory(task: Task) -> None:
 
 
 def _leave_files(task: Task) -> None:
-    """The last task that has the descriptors closes them. The context of the dead is the kernel's."""
-    unsharing.leave_files(foreign.replace_files(task, boot.no_files))
-    fs = boot.system.fs
-    if fs is not None and not task.is_kernel_thread():  # which never had directories
-        foreign.replace_directories(task, fs)
+    """The last task that has the descriptors closes them, and the last that has the directories lets them go. The
+    objects stay with the dead: an exit counts nothing that all processors share."""
+    if not task.is_kernel_thread():  # which has neither
+        unsharing.end_files(task)
+        task.fs.leave()
 
 
 def _leave_tree(task: Task) -> None:

@@ -284,6 +284,8 @@ def _publish(child: Task, parent: Task, request: CloneRequest) -> None:
         child.identity.task = child
         if (flags & Clone.CLONE_FILES) != 0:
             child.files.users.fetch_add(1)
+        if (flags & Clone.CLONE_FS) != 0:
+            child.fs.users.fetch_add(1)
 
 
 def _publish_thread(group: ThreadGroup, child: Task, parent: Task) -> None:

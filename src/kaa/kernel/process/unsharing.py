@@ -36,24 +36,28 @@ def unshare(flags: u64) -> None:
     if (flags & Clone.CLONE_FILES) != 0:
         unshare_files(task)
     if directories is not None:
-        foreign.replace_directories(task, directories)
+        foreign.replace_directories(task, directories).leave()
 
 
 def unshare_files(task: Task) -> None:
     """Give the caller descriptors of its own, if others have them too. Raises MemoryError."""
     if task.files.users.load() > 1:
-        leave_files(foreign.replace_files(task, task.files.fork()))
+        _leave(foreign.replace_files(task, task.files.fork()))
 
 
-def leave_files(files: FileTable) -> None:
-    """A task has this table no more: the last to have it closes everything. A file's complaint at its last close is
-    nobody's."""
-    if files is boot.no_files or files.users.fetch_sub(1) != 1:
-        return
-    try:
+def _leave(files: FileTable) -> bool:
+    """A task has this table no more: the last to have it closes everything. Says whether it was the last."""
+    last = files.users.fetch_sub(1) == 1
+    if last:
         files.close_all()
-    except Exception:
-        pass
+    return last
+
+
+def end_files(task: Task) -> None:
+    """A task ends. What it keeps until it is reaped is an empty table of its own, or nobody's; or others' for the
+    instant that a thread lasts which nobody reaps. Not the kernel's threads, which have nobody's all along."""
+    if not _leave(task.files) and task.is_leader():
+        foreign.replace_files(task, boot.no_files)
 
 
 def unshare_handlers(task: Task) -> None:

@@ -257,15 +257,15 @@ class TaskLink(TaskInode):
         self.entry = entry
 
     def magic_link(self) -> Path | None:
-        """The place itself. Raises FileNotFoundError for a kernel thread, which has none."""
+        """The place itself. Raises FileNotFoundError for a kernel thread and for the dead, which have none."""
         task = task_of(self.pid)
         require_access(task)
         if task.is_kernel_thread():
             raise FileNotFoundError
         if self.entry.name == b"cwd":
-            return foreign.directories_of(task).cwd()
+            return _existing(foreign.directories_of(task).find_cwd())
         if self.entry.name == b"root":
-            return foreign.directories_of(task).root()
+            return _existing(foreign.directories_of(task).find_root())
         mm = foreign.memory_of(task)
         file = None if mm is None else mm.program()
         if file is None or file.path is None:
@@ -277,6 +277,13 @@ class TaskLink(TaskInode):
         place = self.magic_link()
         assert place is not None
         return path_text(place, machine.percpu.current().fs.root())
+
+
+def _existing(place: Path | None) -> Path:
+    """Raises FileNotFoundError."""
+    if place is None:
+        raise FileNotFoundError
+    return place
 
 
 class TaskListing(TaskInode):

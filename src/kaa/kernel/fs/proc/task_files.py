@@ -234,10 +234,12 @@ def show_mounts(out: TextBuffer, task: Task) -> None:
 
 
 def _seen_mounts(task: Task) -> Iterator[tuple[Mount, bytes]]:
-    """The mounts that a process sees, and where; a kernel thread has no root and sees none."""
+    """The mounts that a process sees, and where; a kernel thread has no root and sees none, nor do the dead."""
     if task.is_kernel_thread():
         return
-    root = foreign.directories_of(task).root()
+    root = foreign.directories_of(task).find_root()
+    if root is None:
+        return
     with table.change:
         for mount in table.mounts:
             place = mount_point(mount, root)
