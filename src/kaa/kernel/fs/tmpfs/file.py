@@ -244,8 +244,10 @@ def write_pages(node: TmpfsRegular, buf: UserBuf, offset: u64) -> usize:
         check_write_seals(node, offset + left)
     at = offset
     try:
-        # What a piece starts with is touched here, or as the end of the piece before.
-        touch(buf, usize(0))
+        # The page that a piece starts in is touched here, or with the end of the piece before, or (a piece that starts
+        # with a page) with its own end.
+        if buf.address & (PAGE - 1) != 0:
+            touch(buf, usize(0))
         while left > 0:
             take = min(left, PAGE - (at & (PAGE - 1)))
             write_piece(node, buf, at, take)
@@ -277,7 +279,8 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
     within = at & (PAGE - 1)
     pfn = cache.lookup(index)
     while pfn == 0:
-        if (buf.address & (PAGE - 1)) + take > PAGE:
+        start = buf.address & (PAGE - 1)
+        if start == 0 or start + take > PAGE:
             touch(buf, take - 1)
         node.charge_page()
         fresh = u64(0)
