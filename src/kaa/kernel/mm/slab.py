@@ -240,16 +240,18 @@ most_kept: Array[u32, 22] = Array[u32, 22]()
 """How many free objects of each kind a processor keeps."""
 for _cache in caches:
     most_kept[_cache.number] = 2 * _cache.batch
-PLENTY: Final = 1 << 14
-"""Frames of a machine whose processors may keep KEPT_OF_PLENTY objects of any kind."""
-KEPT_OF_PLENTY: Final = 32
+FRAMES_FOR_EACH: Final = 1 << 9
+"""On a machine of so many frames times n, a processor may keep n objects of any kind, up to MOST_KEPT, and 4 n small
+ones, up to SMALL_BYTES."""
+SMALL_BYTES: Final = 16384
 
 
 def keep_more() -> None:
-    """At boot: let processors keep what they give up by batches (rcu.py), if memory is plenty."""
-    if buddy.total_pages() >= PLENTY:
-        for cache in caches:
-            most_kept[cache.number] = max(2 * cache.batch, KEPT_OF_PLENTY)
+    """At boot: where memory is plenty, let processors keep as much as they give up at once (rcu.py)."""
+    for cache in caches:
+        share = u32(min(buddy.total_pages() // FRAMES_FOR_EACH, u64(SMALL_BYTES)))
+        small = min(4 * share, SMALL_BYTES // cache.size)
+        most_kept[cache.number] = max(2 * cache.batch, min(share, MOST_KEPT), small)
 
 
 @inline
