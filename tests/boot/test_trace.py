@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -45,6 +46,17 @@ def test_locks_counts_classes(tmp_path: pathlib.Path) -> None:
     assert (done.returncode, done.stdout) == (3, b"20000\n" * 3), done.stderr[-2000:]
     assert b"run queue" in done.stderr and b"pipe" in done.stderr
     assert "page table" in (tmp_path / "l.html").read_text()
+
+
+def test_sharing_names_the_source_lines(tmp_path: pathlib.Path) -> None:
+    """Processes that begin and end on four processors share a table of numbers."""
+    done = traced(tmp_path, "--sharing")
+    assert (done.returncode, done.stdout) == (3, b"20000\n" * 3), done.stderr[-2000:]
+    shown = done.stderr.decode()
+    assert "cache lines that moved between processors" in shown
+    assert re.search(r"kernel/[a-z_/]+\.py:\d+ \w+", shown), shown
+    moved = [int(row[1].replace(",", "")) for row in re.findall(r"^(│) *([\d,]+) │", shown, re.MULTILINE)]
+    assert moved == sorted(moved, reverse=True) and moved[0] > 0
 
 
 def test_a_kernel_that_does_not_count_is_told(kernel: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from kaa.host import cli, trace_locks, trace_sched
+from kaa.host import cli, trace_locks, trace_sched, trace_sharing
 from kaa.host.errors import Refusal
 
 LOCKS = """cycles_per_second 1000000000
@@ -81,9 +81,27 @@ def test_a_line_that_is_no_event_is_refused() -> None:
 @pytest.mark.parametrize("words", [["trace", "true"], ["trace", "--locks", "--sched", "true"]])
 def test_one_of_both_must_be_chosen(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 2
-    assert capsys.readouterr().err == "kaa: trace: choose --locks or --sched\n"
+    assert capsys.readouterr().err == "kaa: trace: choose --locks, --sched or --sharing\n"
 
 
 def test_a_folder_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
     assert cli.main(["trace", "--sched", "-o", str(tmp_path / "no" / "x"), "true"]) == 2
     assert capsys.readouterr().err.startswith(f"kaa: --output {tmp_path}/no/x: there is no folder")
+
+
+COUNTS = "ffffffff80000010 1 2 100\nffffffff80000014 5 0 100\nffffffff80000400 0 4 7\n"
+
+
+def test_moved_lines_are_added_up_by_source_line() -> None:
+    counted = trace_sharing.parse(COUNTS)
+    assert [(hex(address), place.moved) for address, place in counted] == [
+        ("0xffffffff80000014", 5), ("0xffffffff80000400", 4), ("0xffffffff80000010", 3),
+    ]  # fmt: skip
+    lines = trace_sharing.by_line(counted, lambda address: "a.py:1 f" if address < 0xFFFFFFFF80000100 else "b.py:2 g")
+    assert lines == [trace_sharing.Place("a.py:1 f", 6, 2, 100), trace_sharing.Place("b.py:2 g", 0, 4, 7)]
+
+
+@pytest.mark.parametrize("text", ["x\n", "10 1 2\n", "10 1 2 three\n"])
+def test_counts_of_the_plugin_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(Refusal, match="cannot be read"):
+        trace_sharing.parse(text)

@@ -119,16 +119,18 @@ def gdb(command: Command, ex: Annotated[list[str] | None, typer.Option("-ex", "-
 @app.command(context_settings=REST)
 def trace(command: Command, locks: Annotated[bool, typer.Option("--locks", help="how locks were waited for")] = False,
           sched: Annotated[bool, typer.Option("--sched", help="who ran where when")] = False,
+          sharing: Annotated[bool, typer.Option("--sharing", help="which source lines move cache lines")] = False,
           output: Annotated[str, typer.Option("-o", "--output", metavar="PATH",
                                               help="the pictures' path without .html and .json")] = "",
           root: Root = None, rw: Writable = False, mem: Memory = "512M", timeout: Timeout = None,
           machine: Kind = "microvm", append: Append = "", kernel: Kernel = None, cpus: Cpus = 1,
           verbose: Verbose = False) -> int:
-    """Run a command and show what the kernel did: --locks or --sched, as a table and as pictures (docs/tracing.md)."""
+    """Run a command and show what the kernel did: --locks, --sched or --sharing, as tables and pictures
+    (docs/tracing.md)."""
     from kaa.host import trace as tracing
-    if locks == sched:
-        raise Refusal("trace: choose --locks or --sched", USAGE)
-    what = tracing.LOCKS if locks else tracing.SCHED
+    if [locks, sched, sharing].count(True) != 1:
+        raise Refusal("trace: choose --locks, --sched or --sharing", USAGE)
+    what = tracing.LOCKS if locks else tracing.SCHED if sched else tracing.SHARING
     chosen = options(root, rw, mem, timeout, machine, append, "tcg", verbose, cpus)
     return tracing.trace(command, chosen, what, output or f"kaa-{what}", kernel)
 

@@ -45,6 +45,8 @@ class Options:
     keep: tuple[tuple[str, str], ...] = ()
     """(file of the guest, name): copied into `keep_folder` when the command has ended."""
     keep_folder: pathlib.Path | None = None
+    extra: tuple[str, ...] = ()
+    """More words for QEMU."""
 
 
 KEPT = "/run/kaa-kept"
@@ -151,7 +153,7 @@ def run(words: list[str], options: Options, kernel: pathlib.Path) -> int:
     append = " ".join(filter(None, (COMMAND_LINE, root.words(), options.append)))
     with Machine(kernel, initrd=root.archive + request.archive(), append=append, memory=memory, machine=options.machine,
                  shares=shares, cpus=options.cpus, accelerator=kind, timeout=options.timeout,
-                 streams="tty" if request.terminal is not None else "ports") as machine:
+                 extra=options.extra, streams="tty" if request.terminal is not None else "ports") as machine:
         try:
             with terminal.raw() if request.terminal is not None else contextlib.nullcontext():
                 result = machine.run(FdSource(0), FdSink(1), FdSink(2), FdSink(2) if options.verbose else None)
