@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.mm import pages
 from kaa.kernel.mm.frame import PAGE_SHIFT
+from kaa.kernel.mm.links import space_of
 from kaa.kernel.mm.vma import SHARED, WRITE
 from kaa.lang import inline, u64
 
@@ -178,7 +179,7 @@ def _unmap_part(vma: Vma, first_index: u64, end_index: u64) -> None:
     shown = vma.offset >> PAGE_SHIFT
     first = max(first_index, shown) - shown
     end = min(max(end_index, shown) - shown, vma.pages())
-    space = vma.space
+    space = space_of(vma)
     if space is not None and first < end:
         pages.unmap(space, vma.start + (first << PAGE_SHIFT), vma.start + (end << PAGE_SHIFT))
 
@@ -189,7 +190,7 @@ def write_protect(cache: PageCache, index: u64) -> None:
         vma = cache.sharers
         while vma is not None:
             shown = vma.offset >> PAGE_SHIFT
-            space = vma.space
+            space = space_of(vma)
             if space is not None and vma.is_shared() and index >= shown and index - shown < vma.pages():
                 pages.write_protect(space, vma.start + ((index - shown) << PAGE_SHIFT))
             vma = vma.next_sharer

@@ -36,10 +36,17 @@ class AreaLinks(Range):
     """What an area refers to without counting."""
 
     space: Unowned[AddressSpace | None] = None
-    """The address space that it is in; lives longer."""
+    """The address space that it is in; lives longer. Read through `space_of`."""
     next_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     previous_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     """Neighbours among the areas of one cache, under its `areas_lock`."""
+
+
+@borrowed
+def space_of(area: AreaLinks) -> AddressSpace | None:
+    """The address space that an area on its file's list is in, under the list's lock. It may be at its end, waiting for
+    that lock to take its areas off: then nobody may count it any more, not even for a moment."""
+    return area.space
 
 
 def set_cache(pfn: u64, cache: PageCache) -> None:

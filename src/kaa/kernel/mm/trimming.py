@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import frame, pages
 from kaa.kernel.mm.frame import PAGE_SHIFT, page
+from kaa.kernel.mm.links import space_of
 from kaa.kernel.mm.vma import LOCKED
 from kaa.lang import u64
 
@@ -38,7 +39,7 @@ def unmap_everywhere(cache: PageCache, pfn: u64) -> None:
 
 
 def _unmap_in(vma: Vma, va: u64, pfn: u64) -> None:
-    space = vma.space
+    space = space_of(vma)
     if space is not None and space.table_lock.try_acquire():
         _unmap_unused(space, va, pfn)
         space.table_lock.release()
