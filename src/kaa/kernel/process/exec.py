@@ -147,7 +147,7 @@ def _leave_old(task: Task, mm: AddressSpace, old: AddressSpace | None) -> None:
 def _enter(task: Task, mm: AddressSpace) -> AddressSpace | None:
     """Make `mm` the caller's; gives the one before."""
     old = foreign.replace_memory(task, mm)
-    mm.page_table.activate()
+    _load(mm)
     return old
 
 
@@ -155,8 +155,15 @@ def _leave(task: Task, old: AddressSpace | None) -> None:
     """Back to the old address space."""
     new = foreign.replace_memory(task, old)
     if old is not None:
-        old.page_table.activate()
+        _load(old)
     forget(new)
+
+
+def _load(mm: AddressSpace) -> None:
+    """Let the processor use it. Interrupts are off: this is not another processor halfway."""
+    saved = machine.irq.save()
+    mm.page_table.activate()
+    machine.irq.restore(saved)
 
 
 @noinline
