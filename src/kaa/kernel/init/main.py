@@ -19,6 +19,7 @@ from kaa.kernel.arch.x86_64 import (
     ioapic,
     kernel_map,
     mp_table,
+    pcid,
     percpu,
     power,
     processors,
@@ -93,6 +94,7 @@ def start_memory() -> None:
     info = memory_map.info
     kernel_map.build(info.ram_end, info.initrd, info.initrd + info.initrd_size)
     cpu.protect()
+    pcid.initialise()
     boot_memory.initialise()
 
 

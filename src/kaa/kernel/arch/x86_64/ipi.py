@@ -34,6 +34,8 @@ class Mailbox:
     argument: PerCpu[u64]
     root: PerCpu[u64]
     """FLUSH: the page table's root; 0 for the kernel's mappings."""
+    generation: PerCpu[u64]
+    """FLUSH: what the page table's generation was raised to."""
     start: PerCpu[u64]
     end: PerCpu[u64]
     calls: Atomic[u64]
@@ -47,6 +49,7 @@ class Mailbox:
         self.function = None
         self.argument = u64(0)
         self.root = u64(0)
+        self.generation = u64(0)
         self.start = u64(0)
         self.end = u64(0)
         self.calls = Atomic(0)
@@ -150,7 +153,7 @@ def _carry_out(box: Mailbox, own: Mailbox) -> None:
         from kaa.kernel.arch.x86_64 import tlb
 
         own.flushes.store_relaxed(own.flushes.load_relaxed() + 1)
-        tlb.answer(box.root, box.start, box.end)
+        tlb.answer(box.root, box.generation, box.start, box.end)
         return
     own.calls.store_relaxed(own.calls.load_relaxed() + 1)
     function = box.function

@@ -13,11 +13,14 @@ taken out and changed by atomic instructions, so that none is lost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.arch.x86_64 import instructions, paging, percpu, tlb
-from kaa.lang import Atomic, Guarded, cold, inline, recursive, u64, wrapping_add, wrapping_sub
+from kaa.kernel.arch.x86_64 import instructions, paging, pcid, percpu, tlb, tlb_slots
+from kaa.lang import Atomic, Guarded, cold, inline, noinline, recursive, u64, wrapping_add, wrapping_sub
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, copy_bytes
+
+if TYPE_CHECKING:
+    from kaa.kernel.arch.x86_64.percpu import CpuLocal
 
 NO_REGION = 0xFFFF_FFFF_FFFF_FFFF
 TABLE_FLAGS = 0x67
@@ -97,6 +100,10 @@ class PageTable:
     root: Final[u64]
     active: Atomic[u64]
     """The processors on which the table is loaded: tlb.py says in which order."""
+    space: Final[u64]
+    """Its number among all there ever were, for tlb_slots.py; 0 where processors keep no slots."""
+    generation: Atomic[u64]
+    """How often it was shot down, where processors keep slots."""
     tables: Guarded[u64, "AddressSpace.table_lock"]
     """Tables in use, for accounts (VmPTE)."""
     last_region: Guarded[u64, "AddressSpace.table_lock"]
@@ -109,6 +116,8 @@ class PageTable:
         from kaa.kernel.mm import buddy
 
         self.active = Atomic(0)
+        self.space = tlb_slots.numbers.next() if pcid.choice.on else u64(0)
+        self.generation = Atomic(0)
         self.tables = u64(1)
         self.last_region = u64(NO_REGION)
         self.last_table = u64(0)
@@ -127,16 +136,33 @@ class PageTable:
         _free_table(self.root)
 
     def activate(self) -> None:
-        """Make this the processor's address space; nothing to do when it is already. Interrupts or preemption are
-        off."""
+        """Make this the processor's address space; nothing to do when it is already. Interrupts are off."""
         local = percpu.local()
-        if local.active_root != self.root:
-            self.active.fetch_or(local.bit)
-            previous = local.active_table
-            local.active_table = address_of(self)
-            local.active_root = self.root
+        if local.active_root == self.root:
+            return
+        if pcid.choice.on:
+            self._activate_slot()
+        else:
+            previous = self._note(local)
             instructions.write_cr3(self.root)
             _leave(previous, local.bit)
+
+    @noinline
+    def _activate_slot(self) -> None:
+        """The same where translations outlive a switch."""
+        local = percpu.local()
+        previous = self._note(local)
+        pcid.load(self.root, self.space, self.generation.load())
+        _leave(previous, local.bit)
+
+    @inline
+    def _note(self, local: CpuLocal) -> u64:
+        """This processor is about to load the table; gives the table before."""
+        self.active.fetch_or(local.bit)
+        previous = local.active_table
+        local.active_table = address_of(self)
+        local.active_root = self.root
+        return previous
 
     def is_busy(self) -> bool:
         """Whether several processors have it loaded: taking something back would interrupt them. A guess."""
@@ -217,7 +243,7 @@ class PageTable:
         Preemption is off, interrupts are on."""
         slot = (self._find(va) + ((va >> 12) & 511)).address
         _swap(u64(0), slot)  # a full barrier: see tlb.py
-        if self.active.load_relaxed() & ~percpu.local().bit != 0:
+        if pcid.choice.on or self.active.load_relaxed() & ~percpu.local().bit != 0:
             tlb.shoot_down(self, va, va + 4096)
         elif percpu.local().active_root == self.root:
             instructions.invalidate_page(va)
@@ -383,7 +409,7 @@ def activate_kernel() -> None:
         previous = local.active_table
         local.active_table = 0
         local.active_root = paging.kernel.root
-        instructions.write_cr3(paging.kernel.root)
+        pcid.load_kernel(paging.kernel.root)
         _leave(previous, local.bit)
 
 

@@ -2,11 +2,11 @@
 """What each processor has for itself, reached through the gs segment while in the kernel.
 
 A page per processor holds its CpuLocal, then (descriptors.py) its task state segment at TASK_STATE and its descriptor
-table at DESCRIPTORS, then how often each vector came, at COUNTS, then its part of each sum, at SUMS. entry.py knows
-these offsets: 0 self, 8 current, 16 entry stack, 24 user stack, 32 preempt count, 36 need_resched. preempt count and
-need_resched are neighbours so that preempt_enable() looks at both with one load. The boot processor's area is in the
-image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area
-names: `here()`.
+table at DESCRIPTORS, then its slots (tlb_slots.py) at SLOTS, then how often each vector came, at COUNTS, then its part
+of each sum, at SUMS. entry.py knows these offsets: 0 self, 8 current, 16 entry stack, 24 user stack, 32 preempt count,
+36 need_resched. preempt count and need_resched are neighbours so that preempt_enable() looks at both with one load. The
+boot processor's area is in the image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the
+sched.cpu.Cpu that the area names: `here()`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import instructions, irq
+from kaa.kernel.arch.x86_64.tlb_slots import Slots
 from kaa.lang import Array, borrowed, cold, handling, inline, preemption, struct, u32, u64, wrapping_add
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
@@ -25,6 +26,7 @@ MSR_GS_BASE = 0xC0000101
 AREA_SIZE = 4096
 TASK_STATE = 128
 DESCRIPTORS = 256
+SLOTS = 512
 COUNTS = 1024
 SUMS = 3072
 RESCHEDULE_NOW = 1 << 32
@@ -182,6 +184,13 @@ def interrupted_user() -> bool:
 def local() -> CpuLocal:
     """This processor's area; the caller has preemption off or uses what cannot change under it."""
     return Ptr[CpuLocal](_area()).place()
+
+
+@inline
+@borrowed
+def slots() -> Slots:
+    """What this processor remembers translations of; interrupts are off."""
+    return Ptr[Slots](_area() + SLOTS).place()
 
 
 @borrowed

@@ -23,6 +23,7 @@ from kaa.kernel.arch.x86_64 import (
     instructions,
     ipi,
     irq,
+    pcid,
     percpu,
     processors,
     stacks,
@@ -184,6 +185,8 @@ def processor_main(area: u64) -> None:
     percpu.enter(area)
     descriptors.load(area)
     cpu.protect()
+    if not pcid.join():
+        _stay_off()
     fpu.switch_on()
     number = percpu.cpu_id()
     if not arrivals.expected.compare_exchange(number, NOBODY):

@@ -3,8 +3,9 @@
 
 A PageTable knows on which processors it is loaded (`active`): a processor puts its bit in before it loads the root and
 takes it out after it loaded another. Whoever changes entries does so first and asks for the set after, with a full
-barrier between: then a processor is either in the set, or walks the tables after the change. Requests go by ipi.py,
-which says what its callers must not do; a page, or a table, is freed only after `shoot_down` came back.
+barrier between: then a processor is either in the set, or walks the tables after the change. Where translations outlive
+a switch (pcid.py), raising the table's generation is that barrier, and tells those that come later. Requests go by
+ipi.py, which says what its callers must not do; a page, or a table, is freed only after `shoot_down` came back.
 
 A processor that runs a kernel thread keeps the page table of before (lazily), and stays in its set. When it is asked to
 forget something of that table, it loads the kernel's own and leaves the set, so that it is asked once.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.kernel.arch.x86_64 import cpu, instructions, ipi, irq, percpu, processors
+from kaa.kernel.arch.x86_64 import cpu, instructions, ipi, irq, pcid, percpu, processors, tlb_slots
 from kaa.lang import cold, fence, u64
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ MOST_PAGES = 32
 def forget_here(start: u64, end: u64) -> None:
     """Forget user translations of the range on this processor, of the page table that is loaded."""
     if end - start > MOST_PAGES * PAGE_SIZE:
-        instructions.write_cr3(instructions.read_cr3())
+        _forget_table()
         return
     at = start
     while at < end:
@@ -38,17 +39,28 @@ def forget_here(start: u64, end: u64) -> None:
         at += PAGE_SIZE
 
 
+def _forget_table() -> None:
+    """Forget all user translations of the page table that is loaded."""
+    instructions.write_cr3(instructions.read_cr3())
+
+
 def shoot_down(table: PageTable, start: u64, end: u64) -> None:
     """The entries of [start, end) were changed: when this returns, no processor uses the old ones any more. Interrupts
     are on."""
     percpu.preempt_disable()
     others: u64 = u64(0)
-    if processors.online_mask() != 1:
+    generation: u64 = u64(0)
+    if pcid.choice.on:
+        generation = table.generation.fetch_add(1) + 1
+        others = table.active.load() & ~percpu.local().bit
+    elif processors.online_mask() != 1:
         fence()
         others = table.active.load() & ~percpu.local().bit
     if others != 0:
-        _ask(others, table.root, start, end)
-    if percpu.local().active_root == table.root:
+        _ask(others, table.root, generation, start, end)
+    if pcid.choice.on:
+        _catch_up_here(table.root, generation, start, end)
+    elif percpu.local().active_root == table.root:
         forget_here(start, end)
     if others != 0:
         ipi.wait(ipi.mailbox(percpu.cpu_id()))
@@ -56,16 +68,34 @@ def shoot_down(table: PageTable, start: u64, end: u64) -> None:
 
 
 @cold
-def _ask(others: u64, root: u64, start: u64, end: u64) -> None:
+def _ask(others: u64, root: u64, generation: u64, start: u64, end: u64) -> None:
     box = ipi.mailbox(percpu.cpu_id())
     box.kind = ipi.FLUSH
     box.root = root
+    box.generation = generation
     box.start = start
     box.end = end
     ipi.post(box, others)
 
 
-def answer(root: u64, start: u64, end: u64) -> None:
+def _catch_up_here(root: u64, generation: u64, start: u64, end: u64) -> None:
+    """This processor's part of its own request. Others' requests, which may load another root, come before or after."""
+    saved = irq.save()
+    if percpu.local().active_root == root:
+        _catch_up(generation, start, end)
+    irq.restore(saved)
+
+
+def _catch_up(generation: u64, start: u64, end: u64) -> None:
+    """Forget as much as the slot of the loaded page table lacks. Interrupts are off."""
+    lacking = percpu.slots().catch_up(generation)
+    if lacking == tlb_slots.RANGE:
+        forget_here(start, end)
+    elif lacking == tlb_slots.ALL:
+        _forget_table()
+
+
+def answer(root: u64, generation: u64, start: u64, end: u64) -> None:
     """Another processor asks this one to forget. Interrupts are off."""
     if root == 0:
         _forget_global()
@@ -74,6 +104,8 @@ def answer(root: u64, start: u64, end: u64) -> None:
             from kaa.kernel.arch.x86_64 import page_table
 
             page_table.activate_kernel()
+        elif pcid.choice.on:
+            _catch_up(generation, start, end)
         else:
             forget_here(start, end)
 
