@@ -226,6 +226,7 @@ def test_a_sum_has_a_part_on_each_processor(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(percpu, "areas", areas)
     areas.address[0] = symbol("kaa_boot_cpu")
     areas.address[3] = symbol("another_area")
+    areas.count = u32(4)
     before = percpu.total(u64(5))
     percpu.add(u64(5), u64(40))
     monkeypatch.setattr(percpu, "_area", lambda: symbol("another_area"))
