@@ -11,7 +11,7 @@ import world
 
 pytestmark = pytest.mark.boot
 
-EVERYWHERE = ["nice", "pinned", "move", "realtime", "roundrobin", "idle", "yield", "calls", "rights"]
+EVERYWHERE = ["nice", "pinned", "move", "realtime", "roundrobin", "idle", "yield", "calls", "schedstat", "rights"]
 
 
 def check(boot: world.Boot, programs: world.Programs, words: list[str], cpus: int) -> None:

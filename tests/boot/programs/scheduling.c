@@ -304,6 +304,59 @@ static void busy(void) {  // as many busy processes as processors: none of these
     }
 }
 
+enum { YIELDS, NOTHING, SWITCHES, IDLE_SWITCHES, WAKES, OWN_WAKES, RUN_NS, WAITED_NS, TURNS, COLUMNS };
+
+static void read_schedstat(uint64_t *of_first) {
+    char line[256];
+    uint64_t *c = of_first;
+    int found = 0;
+    FILE *file = fopen("/proc/schedstat", "r");
+    CHECK(file && fgets(line, sizeof line, file) && !strcmp(line, "version 15\n"));
+    while (fgets(line, sizeof line, file))
+        found |= sscanf(line, "cpu0 %lu %lu %lu %lu %lu %lu %lu %lu %lu", c, c + 1, c + 2, c + 3, c + 4, c + 5, c + 6, c + 7, c + 8) == COLUMNS;
+    fclose(file);
+    CHECK(found);
+}
+
+static void *bell(void *argument) {  // rings at one end of a pipe and listens at another's
+    int *ends = argument;
+    char byte;
+    while (read(ends[0], &byte, 1) == 1)
+        CHECK(write(ends[1], &byte, 1) == 1);
+    return NULL;
+}
+
+static void schedstat(void) {  // all on processor 0: what is done a hundred times is counted a hundred times there
+    uint64_t a[COLUMNS], b[COLUMNS], c[COLUMNS], d[COLUMNS];
+    int there[2], back[2];
+    pthread_t thread;
+    char byte = 0;
+    pin(0, 0);
+    CHECK(pipe(there) == 0 && pipe(back) == 0);
+    int ends[2] = {there[0], back[1]};
+    CHECK(pthread_create(&thread, NULL, bell, ends) == 0);
+    read_schedstat(a);
+    for (int i = 0; i < 100; i++)
+        sched_yield();
+    read_schedstat(b);
+    CHECK(b[YIELDS] - a[YIELDS] == 100 && b[NOTHING] == 0);
+    for (int i = 0; i < 100; i++)
+        CHECK(write(there[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1);
+    read_schedstat(c);
+    CHECK(c[YIELDS] == b[YIELDS]);
+    CHECK(c[WAKES] - b[WAKES] >= 100 && c[OWN_WAKES] - b[OWN_WAKES] >= 100);  // who answers at once need not wake
+    CHECK(c[SWITCHES] - b[SWITCHES] >= 200 && c[TURNS] - b[TURNS] >= 200);
+    CHECK(c[WAITED_NS] > b[WAITED_NS] && c[WAITED_NS] - b[WAITED_NS] < 1000 * MS);
+    CHECK(c[RUN_NS] > b[RUN_NS]);
+    for (int i = 0; i < 20; i++)
+        pause_for(MS);
+    read_schedstat(d);
+    CHECK(d[IDLE_SWITCHES] - c[IDLE_SWITCHES] >= 15);
+    CHECK(d[SWITCHES] == d[IDLE_SWITCHES] + d[TURNS]);
+    close(there[1]);
+    pthread_join(thread, NULL);
+}
+
 struct attributes {
     uint32_t size, policy;
     uint64_t flags;
@@ -414,7 +467,7 @@ static void order(void) {
 static const struct { const char *name; void (*check)(void); } checks[] = {
     {"share", share}, {"nice", niceness}, {"pinned", pinned}, {"move", move}, {"realtime", real_time},
     {"bandwidth", bandwidth}, {"roundrobin", round_robin}, {"idle", idle_class}, {"yield", yield}, {"busy", busy},
-    {"calls", calls}, {"rights", rights}, {"order", order},
+    {"calls", calls}, {"schedstat", schedstat}, {"rights", rights}, {"order", order},
 };
 
 int main(int argc, char **argv) {

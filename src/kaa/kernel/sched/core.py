@@ -96,6 +96,7 @@ def yield_now() -> None:
     """sched_yield(2): the caller gives up what it is owed, so that everyone else who is due goes first."""
     flags = machine.irq.save()
     queue = machine.percpu.here().run_queue
+    queue.yields += 1
     if queue.waiting.load_relaxed() != 0:
         queue.lock.acquire()
         task = machine.percpu.current()
@@ -159,6 +160,8 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
     following = links.idle_of(queue) if waiting is None else waiting
     if waiting is not None:
         queue.timers.tick_by(now + (SLICE if queue.waiting.load_relaxed() != 0 else LONE_TICK))
+    else:
+        queue.idle_switches += 1
     queue.begin(following, now)
     if queue.chance != 0:
         seeded.begin(queue, now)
@@ -229,13 +232,22 @@ def wake_if(task: Task, states: u64) -> bool:
             if (state & BLOCKED) != 0 and (task.flags.load_relaxed() & KERNEL_THREAD) == 0:
                 queue.blocked -= 1
             links.hold(task)
-            _let_run(queue, task)
+            _count_wake(_let_run(queue, task))
         else:
             queue.lock.release()
     else:
         queue.lock.release()
     machine.irq.restore(flags)
     return found
+
+
+@inline
+def _count_wake(own: bool) -> None:
+    """This processor woke somebody, who is on its own queue or another's. Interrupts are off."""
+    here = machine.percpu.here().run_queue
+    here.wakes += 1
+    if own:
+        here.own_wakes += 1
 
 
 def start(task: Task) -> None:
@@ -249,16 +261,17 @@ def start(task: Task) -> None:
 
 
 @inline
-def _let_run(queue: RunQueue, task: Task) -> None:
-    """Let a task that is on no queue run where that is best. Gives the lock of its old queue back."""
+def _let_run(queue: RunQueue, task: Task) -> bool:
+    """Let a task that is on no queue run where that is best; says whether that is here. Gives the lock of its old queue
+    back."""
     if cpu.all.active.load_relaxed() == 1:
-        enter(queue, task)
-    else:
-        moving.send_off(queue, task)
+        return enter(queue, task)
+    return moving.send_off(queue, task)
 
 
-def enter(queue: RunQueue, task: Task) -> None:
-    """Put a task that wants to run into `queue`, whose lock this gives back, and see whether it is to run at once."""
+def enter(queue: RunQueue, task: Task) -> bool:
+    """Put a task that wants to run into `queue`, whose lock this gives back, and see whether it is to run at once. Says
+    whether the queue is this processor's."""
     task.on_queue = QUEUED
     sched_trace.woken(task, queue.number)
     running = queue.current
@@ -267,20 +280,21 @@ def enter(queue: RunQueue, task: Task) -> None:
     task.started = now
     if running is queue.idle:
         queue.admit(task, running)
-        _call(queue, True, u64(0))
-    else:
-        queue.account(running, now)
-        queue.admit(task, running)
-        urgent = queue.is_preempted_by(task, running)
-        if queue.chance != 0:
-            urgent = seeded.is_urgent(queue, task, urgent)
-        _call(queue, urgent, now + SLICE)
+        return _call(queue, True, u64(0))
+    queue.account(running, now)
+    queue.admit(task, running)
+    urgent = queue.is_preempted_by(task, running)
+    if queue.chance != 0:
+        urgent = seeded.is_urgent(queue, task, urgent)
+    return _call(queue, urgent, now + SLICE)
 
 
 @inline
-def _call(queue: RunQueue, urgent: bool, deadline: u64) -> None:
-    """Let the queue's processor look at it at once, or at `deadline` at the latest. Gives the lock back."""
-    if queue is machine.percpu.here().run_queue:
+def _call(queue: RunQueue, urgent: bool, deadline: u64) -> bool:
+    """Let the queue's processor look at it at once, or at `deadline` at the latest; says whether that is this one.
+    Gives the lock back."""
+    own = queue is machine.percpu.here().run_queue
+    if own:
         if urgent:
             machine.percpu.set_need_resched()
         else:
@@ -292,6 +306,7 @@ def _call(queue: RunQueue, urgent: bool, deadline: u64) -> None:
         queue.called = True
         queue.lock.release()
         machine.smp.send_reschedule(queue.number)
+    return own
 
 
 def kick(task: Task) -> None:

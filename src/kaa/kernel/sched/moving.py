@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 @noinline
-def send(queue: RunQueue, task: Task, target: RunQueue) -> None:
-    """Take a runnable task that is in no tree to `target`. Under the lock of `queue`, where it belongs; gives it
-    back."""
+def send(queue: RunQueue, task: Task, target: RunQueue) -> bool:
+    """Take a runnable task that is in no tree to `target`; says whether it came to this processor's queue. Under the
+    lock of `queue`, where it belongs; gives it back."""
     task.on_queue = MOVING
     task.migrations += 1
     while True:
@@ -38,18 +38,17 @@ def send(queue: RunQueue, task: Task, target: RunQueue) -> None:
         if (placement.allowed(task) & queue.bit) != 0:
             break
         target = placement.choose(task, queue)
-    core.enter(queue, task)
+    return core.enter(queue, task)
 
 
 @noinline
-def send_off(queue: RunQueue, task: Task) -> None:
-    """Let a runnable task that is in no tree, and that nobody runs, run where that is best. Under the lock of `queue`,
-    where it belongs; gives it back."""
+def send_off(queue: RunQueue, task: Task) -> bool:
+    """Let a runnable task that is in no tree, and that nobody runs, run where that is best; says whether that is here.
+    Under the lock of `queue`, where it belongs; gives it back."""
     target = placement.choose(task, queue) if queue.chance == 0 else seeded.place(task, queue)
     if target is queue:
-        core.enter(queue, task)
-    else:
-        send(queue, task, target)
+        return core.enter(queue, task)
+    return send(queue, task, target)
 
 
 def set_allowed(task: Task, mask: u64) -> None:

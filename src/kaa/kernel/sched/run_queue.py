@@ -77,6 +77,14 @@ class RunQueue(QueueLinks):
     blocked: Guarded[Relaxed[i64], "RunQueue.lock"]
     """Tasks that sleep uninterruptibly, counted where they fell asleep and woke: only the sum over queues says."""
     switches: Guarded[Relaxed[u64], "RunQueue.lock"]
+    idle_switches: Guarded[Relaxed[u64], "RunQueue.lock"]
+    """Those of them to the idle task."""
+    waited_ns: Guarded[Relaxed[u64], "RunQueue.lock"]
+    """How long those who ran here had waited for it. Only grows, as do the next three."""
+    yields: PerCpu[Relaxed[u64]]
+    wakes: PerCpu[Relaxed[u64]]
+    """Sleepers that this processor woke, and those of them that it put into its own queue."""
+    own_wakes: PerCpu[Relaxed[u64]]
     chance: Guarded[Relaxed[u64], "RunQueue.lock"]
     """The state of the generator that varies schedules (seeded.py); 0: they do not vary."""
     running_weight: Guarded[Relaxed[u64], "RunQueue.lock"]
@@ -100,6 +108,11 @@ class RunQueue(QueueLinks):
         self.called = False
         self.blocked = 0
         self.switches = 0
+        self.idle_switches = 0
+        self.waited_ns = 0
+        self.yields = 0
+        self.wakes = 0
+        self.own_wakes = 0
         self.chance = 0
         self.running_weight = 0
         self.before_ns = 0
@@ -256,7 +269,9 @@ class RunQueue(QueueLinks):
             self.running_weight = 0
             return
         if now > task.started:
-            task.waited_ns += now - task.started
+            waited = now - task.started
+            task.waited_ns += waited
+            self.waited_ns += waited
             task.started = now
         if is_real_time(task):
             self._begin_real_time(task, now)
