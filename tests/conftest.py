@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 ORDER = (
@@ -20,3 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def rank(item: pytest.Item) -> int:
         return next((i for i, start in enumerate(ORDER) if item.nodeid.startswith(start)), len(ORDER))
     items.sort(key=rank)
+
+
+def pytest_unconfigure() -> None:
+    """What is left of the kernel when all tests are done lasts as long as a kernel does: the interpreter takes its
+    modules apart in no order, and none of its objects can end properly meanwhile."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("kaa.kernel.")]
+    for found in {value for module in modules for value in vars(module).values() if isinstance(value, type)}:
+        if found.__module__.startswith("kaa.kernel.") and "__del__" in vars(found):
+            del found.__del__
