@@ -50,8 +50,7 @@ class {name}:
 
 
 MACHINE = """from __future__ import annotations
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 from kaa.lang import *
 
@@ -181,6 +180,13 @@ other = Inode()
 
 
 """
+
+MAIN = """
+@entry_point("system call")
+@export("main")
+def main() -> None:
+"""
+"""The system call of a program, whose body follows."""
 
 
 def findings(tmp_path: Path, program: str, sizes: dict[str, int] | None = None) -> Findings:

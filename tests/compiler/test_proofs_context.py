@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.proofs_machine import findings, told
-
-MAIN = """
-@entry_point("system call")
-@export("main")
-def main() -> None:
-"""
+from compiler.proofs_machine import MAIN, findings, told
 
 ACCEPTED = {
     "a copy before the lock": """

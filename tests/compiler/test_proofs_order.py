@@ -5,13 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compiler.proofs_machine import told
-
-MAIN = """
-@entry_point("system call")
-@export("main")
-def main() -> None:
-"""
+from compiler.proofs_machine import MAIN, told
 
 
 def test_one_order_is_accepted(tmp_path: Path) -> None:
