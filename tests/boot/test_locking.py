@@ -72,7 +72,7 @@ def test_a_seed_repeats_exactly_under_icount(kernel: object, programs: world.Pro
             cpus=4,
             timeout=150,
             rng=False,
-            extra=["-icount", "shift=0,sleep=off", "-rtc", "clock=vm,base=2026-01-01"],
+            extra=world.ICOUNT,
         ) as guest:
             result = guest.run(b"")
         world.assert_sound(result)

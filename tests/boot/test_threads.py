@@ -4,24 +4,12 @@ them, signals to them, futexes by the manual page. The programs check themselves
 
 from __future__ import annotations
 
-import pathlib
-import shutil
 import subprocess
 
 import pytest
 import world
 
 pytestmark = pytest.mark.boot
-
-def with_glibc(programs: world.Programs, name: str) -> pathlib.Path:
-    """The program with the host's C library, whose locks use more of the kernel (robust lists, rseq)."""
-    source, binary = world.PROGRAMS / f"{name}.c", programs.folder / f"{name}-glibc"
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc")
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["gcc", "-O1", "-static", "-pthread", "-w", "-o", str(binary), str(source)], check=True)
-    return binary
-
 
 PARTS = ("mutexes", "robust", "conditions", "others", "storage", "endings", "signals", "looked-at")
 
@@ -38,7 +26,7 @@ def test_threads_count_what_they_count_on_the_host(
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_threads_of_the_hosts_library_count_the_same(kaa: world.Kaa, programs: world.Programs, cpus: int) -> None:
-    path = str(with_glibc(programs, "threads"))
+    path = str(programs.with_glibc("threads"))
     for part in ("mutexes", "robust", "conditions", "storage"):
         here = subprocess.run([path, part], capture_output=True, timeout=120)
         there = kaa(path, part, options=["--cpus", str(cpus)], timeout=120)

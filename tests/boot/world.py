@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import pytest
+
 from kaa.host import cpio, paths
 from kaa.host.machine import Machine, Result
 from kaa.host.request import Request
@@ -75,17 +77,26 @@ class Programs:
     FOLDER = paths.BUILD / "tests"
 
     def __init__(self) -> None:
-        self.folder = self.FOLDER
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.FOLDER.mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> pathlib.Path:
-        source, binary = PROGRAMS / f"{name}.c", self.folder / name
-        with open(self.folder / ".lock", "w") as guard:
+        """The program, with a C library of its own."""
+        flags = ["-target", TARGET, "-O1", "-static", "-s", "-Wall", "-Werror"]
+        return self._built(name, name, [sys.executable, "-m", "ziglang", "cc", *flags])
+
+    def with_glibc(self, name: str) -> pathlib.Path:
+        """The program with the host's C library, whose locks use more of the kernel (robust lists, rseq)."""
+        if shutil.which("gcc") is None:
+            pytest.skip("needs gcc")
+        return self._built(name, f"{name}-glibc", ["gcc", "-O1", "-static", "-pthread", "-w"])
+
+    def _built(self, name: str, output: str, compiler: list[str]) -> pathlib.Path:
+        """One test at a time compiles; the others find it done."""
+        source, binary = PROGRAMS / f"{name}.c", self.FOLDER / output
+        with open(self.FOLDER / ".lock", "w") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
             if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-                flags = ["-target", TARGET, "-O1", "-static", "-s", "-Wall", "-Werror"]
-                command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(binary), str(source)]
-                subprocess.run(command, check=True)
+                subprocess.run([*compiler, "-o", str(binary), str(source)], check=True)
         return binary
 
     def entry(self, name: str) -> cpio.Entry:

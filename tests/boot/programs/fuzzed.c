@@ -434,13 +434,6 @@ static void hangs(int number) {
   _exit(1);
 }
 
-// As process 1, the machine ends with the trials.
-static void end(int status) {
-  fflush(stdout);
-  if (getpid() == 1) reboot(RB_POWER_OFF);
-  exit(status);
-}
-
 int main(int argc, char **argv) {
   static const struct { const char *name; void (*run)(void); } trials[] = {
     {"futex", futexes}, {"pipe", pipes}, {"wait", waits}, {"signal", signals}, {"rcu", lookups},
@@ -462,5 +455,7 @@ int main(int argc, char **argv) {
         int ended;
         if (waitpid(child, &ended, 0) != child || ended != 0) printf("%s: ended with wait status %#x\n", argv[i], ended), status = 1;
       }
-  end(status);
+  fflush(stdout);
+  if (getpid() == 1) reboot(RB_POWER_OFF);  // as process 1, the machine ends with the trials
+  return status;
 }
