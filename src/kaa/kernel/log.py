@@ -271,11 +271,6 @@ def _set_console(write: Callable[[Bytes], None]) -> None:
         writing.give()
 
 
-def console_on() -> bool:
-    """Does the command line want the serial console?"""
-    return log.serial.load_relaxed()
-
-
 def oldest() -> u64:
     """The position of the oldest byte still in the ring."""
     position = newest()

@@ -88,10 +88,6 @@ class Vma(AreaLinks):
         return (address - self.start + self.offset) >> 12
 
     @inline
-    def is_writable(self) -> bool:
-        """Whether the program may write to it."""
-        return self.flags & WRITE != 0
-
     @inline
     def is_shared(self) -> bool:
         """Whether writes go to the file or to other processes."""

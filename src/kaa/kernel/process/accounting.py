@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.arch import machine
 from kaa.kernel.process import foreign
 from kaa.kernel.process.group import ALIVE, ThreadGroup, Usage
 from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KERNEL_THREAD, KILLABLE, STOPPED, UNINTERRUPTIBLE, Task
@@ -111,8 +110,3 @@ def resident_kib(mm: AddressSpace) -> u64:
 def ticks(ns: u64) -> u64:
     """ns in clock ticks."""
     return ns // NS_PER_TICK
-
-
-def age_ns(group: ThreadGroup) -> u64:
-    """ns since the process began."""
-    return machine.clock.monotonic_ns() - group.start_time

@@ -20,14 +20,6 @@ def find_task(number: i32) -> Task | None:
         return None if pid is None else pid.task
 
 
-def find_group(number: i32) -> ThreadGroup | None:
-    """The process with this id, zombies included."""
-    task = find_task(number)
-    if task is None or task.tgid != number:
-        return None
-    return task.group
-
-
 def next_task(after: i32) -> Task | None:
     """The thread with the smallest id above `after`: a walk over all that needs no lock between steps."""
     number = max(after, i32(0)) + 1 if after < pids.PID_MAX else i32(pids.PID_MAX)

@@ -60,12 +60,6 @@ def set_state(task: Task, state: u64) -> None:
     task.state.store(state)
 
 
-def sleep_current(state: u64) -> None:
-    """Mark the caller and switch away. Only when nothing can wake it in between, or a lost wake-up is harmless."""
-    machine.percpu.current().state.store(state)
-    schedule()
-
-
 @may_sleep
 def schedule() -> None:
     """Let the next task run; returns when the caller runs again. At once if it is still marked running and alone."""
@@ -368,10 +362,3 @@ def want_tick() -> None:
     from kaa.kernel.sched import ticks
 
     ticks.want_tick()
-
-
-def runnable_count() -> u64:
-    """Tasks that run or want to: /proc/loadavg, /proc/stat."""
-    from kaa.kernel.sched import load
-
-    return load.runnable()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from kaa.kernel.sched.cpu import Cpu
 
 MSR_GS_BASE = 0xC0000101
-AREA_SIZE = 4096
 TASK_STATE = 128
 DESCRIPTORS = 256
 SLOTS = 512
