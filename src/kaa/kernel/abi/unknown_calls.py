@@ -13,7 +13,7 @@ from kaa.kernel import log
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process.task import program_name
-from kaa.lang import Guarded, cold, i64, u64
+from kaa.lang import Bytes, Guarded, cold, i64, u64
 
 LIMIT: Final = 256
 
@@ -44,14 +44,19 @@ class Told:
 told = Told()
 
 
+def is_news(number: u64, name: Bytes) -> bool:
+    """Whether a program of that name asks for this number, of a call or family, for the first time."""
+    name_hash: u64 = u64(5381)
+    for character in name:
+        name_hash = ((name_hash << 5) ^ (name_hash >> 27) ^ character) & 0xFFFF_FFFF_FFFF
+    return told.first_time(number, name_hash & 0xFFFF_FFFF)
+
+
 @cold
 def refuse(nr: u64) -> i64:
     """A call that this kernel does not have: -ENOSYS."""
     called = program_name(machine.percpu.current())
     name = called.text()
-    name_hash: u64 = u64(5381)
-    for character in name:
-        name_hash = ((name_hash << 5) ^ (name_hash >> 27) ^ character) & 0xFFFF_FFFF_FFFF
-    if told.first_time(nr, name_hash & 0xFFFF_FFFF):
+    if is_news(nr, name):
         log.info(f"{name}: system call {nr} is not implemented")
     return i64(-errno.ENOSYS)

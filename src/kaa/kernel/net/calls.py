@@ -28,7 +28,7 @@ from kaa.kernel.process import task as tasks
 from kaa.lang import cold, i32, trusted, u32, u64
 
 FAMILY_KEY = 0x8000
-"""Where families stand among the numbers of unknown calls."""
+"""Where families stand among the numbers of unknown calls, of which the low 16 bits count."""
 SOCK_RAW = 3
 
 
@@ -45,10 +45,7 @@ def refuse_family(family: i32) -> None:
     """One log line per program, and OSError(EAFNOSUPPORT)."""
     called = tasks.program_name(machine.percpu.current())
     name = called.text()
-    hash_: u64 = u64(u32(family))
-    for character in name:
-        hash_ = (hash_ * 31 + character) & 0xFFFF_FFFF
-    if unknown_calls.told.first_time(u64(FAMILY_KEY), hash_):
+    if unknown_calls.is_news(u64(FAMILY_KEY | u32(family)), name):
         log.info(f"{name}: sockets of family {family} are not implemented")
     raise OSError(errno.EAFNOSUPPORT)
 
