@@ -131,6 +131,7 @@ class Processors:
     def __init__(self) -> None:
         self.second = Cpu(u32(1))
         cpu.all.table[1] = self.second
+        machine.percpu.areas.count = u32(2)
 
     def run_on(self, number: int) -> None:
         machine.percpu.simulated["cpu"] = unsafe.address_of(self.second if number else cpu.boot)
@@ -143,6 +144,7 @@ class Processors:
         buddy.drain_here()
         self.run_on(0)
         buddy.drain_here()
+        machine.percpu.areas.count = u32(1)
         cpu.all.table[1] = None
 
 

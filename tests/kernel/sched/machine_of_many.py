@@ -45,6 +45,7 @@ class Machine:
         monkeypatch.setattr(machine.clock, "monotonic_ns", lambda: u64(self.now))
         monkeypatch.setattr(machine.clock, "set_deadline", lambda ns: None)
         monkeypatch.setattr(machine.context, "switch", lambda previous, following: None)
+        monkeypatch.setattr(machine.percpu, "prepared", lambda: u32(len(self.cpus)))
         monkeypatch.setattr(machine.percpu, "here", lambda: self.cpus[self.here])
         monkeypatch.setattr(machine.percpu, "current", lambda: self.cpus[self.here].run_queue.current)
         monkeypatch.setattr(machine.percpu, "set_current", lambda task: None)

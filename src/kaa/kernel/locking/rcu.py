@@ -209,9 +209,8 @@ def flush() -> None:
     again = True
     while again:
         again = False
-        for number in range(cpu.MAX_CPUS):
-            processor = cpu.get(u32(number))
-            if processor is not None and give_up_retired(processor.retired):
+        for processor in cpu.every():
+            if give_up_retired(processor.retired):
                 again = True
 
 

@@ -445,10 +445,8 @@ def free_pages_count() -> u64:
 
     total = zone.free.load_relaxed() + zone.aside.load_relaxed()
     machine.percpu.preempt_disable()
-    for number in range(cpu.MAX_CPUS):
-        other = cpu.get(u32(number))
-        if other is not None:
-            total += other.pages.depth()
+    for other in cpu.every():
+        total += other.pages.depth()
     machine.percpu.preempt_enable()
     return total
 

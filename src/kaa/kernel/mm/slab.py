@@ -488,10 +488,8 @@ def _live(klass: Class) -> u64:
         return klass.live.load()
     total: u32 = 0
     machine.percpu.preempt_disable()
-    for number in range(cpu.MAX_CPUS):
-        other = cpu.get(u32(number))
-        if other is not None:
-            total = wrapping_add(total, other.objects.live[klass.id])
+    for other in cpu.every():
+        total = wrapping_add(total, other.objects.live[klass.id])
     machine.percpu.preempt_enable()
     return u64(total)
 
@@ -511,11 +509,9 @@ def buffers() -> tuple[u64, u64]:
     count: u64 = 0
     size: u64 = 0
     machine.percpu.preempt_disable()
-    for number in range(cpu.MAX_CPUS):
-        other = cpu.get(u32(number))
-        if other is not None:
-            count = wrapping_add(count, other.objects.buffers)
-            size = wrapping_add(size, other.objects.bytes)
+    for other in cpu.every():
+        count = wrapping_add(count, other.objects.buffers)
+        size = wrapping_add(size, other.objects.bytes)
     machine.percpu.preempt_enable()
     return count, size
 

@@ -64,9 +64,8 @@ def is_active(number: u32) -> bool:
 def all_times(now: u64) -> Times:
     """The sum over all active processors."""
     total = Times()
-    for number in range(cpu.MAX_CPUS):
-        found = cpu.get(u32(number))
-        if found is not None and is_active(u32(number)):
+    for found in cpu.every():
+        if is_active(found.number):
             total.add(times(found, now))
     return total
 
@@ -74,8 +73,6 @@ def all_times(now: u64) -> Times:
 def switches() -> u64:
     """Switches from one task to another, on all processors."""
     total: u64 = u64(0)
-    for number in range(cpu.MAX_CPUS):
-        found = cpu.get(u32(number))
-        if found is not None:
-            total += found.run_queue.switches
+    for found in cpu.every():
+        total += found.run_queue.switches
     return total

@@ -7,8 +7,10 @@ reference to one is never dropped. `all.table` is written before the processor i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
+from kaa.kernel.arch import machine
 from kaa.kernel.locking.retired import Retired
 from kaa.kernel.mm.events import PerCpuEvents
 from kaa.kernel.mm.gather import Gather
@@ -80,3 +82,11 @@ def prepare(number: u32) -> Cpu:
     seeded.prepare(cpu.run_queue)
     all.table[number] = cpu
     return cpu
+
+
+def every() -> Iterator[Cpu]:
+    """All processors that were prepared. Who reads what is `PerCpu` has preemption off."""
+    for number in range(machine.percpu.prepared()):
+        found = all.table[number]
+        if found is not None:
+            yield found

@@ -13,7 +13,7 @@ from typing import Final
 
 from kaa.kernel.locking.spinlock import LeafLock
 from kaa.kernel.sched import cpu
-from kaa.lang import Array, Atomic, i64, u64
+from kaa.lang import Array, Atomic, Guarded, Relaxed, i64, u64
 
 INTERVAL: Final = 5_000_000_000
 SHIFT: Final = 16
@@ -33,12 +33,12 @@ class LoadAverage:
 
     lock: Final[LeafLock]
     averages: Array[Atomic[u64], 3]
-    due: Atomic[u64]
+    due: Guarded[Relaxed[u64], "lock"]
 
     def __init__(self) -> None:
         self.lock = LeafLock("load average")
         self.averages = Array[Atomic[u64], 3]()
-        self.due = Atomic(INTERVAL)
+        self.due = INTERVAL
 
     def fold(self, active: u64) -> None:
         """Take one sample in."""
@@ -50,13 +50,13 @@ class LoadAverage:
     def catch_up(self, now: u64, active: u64) -> None:
         """Take in the samples that are due: idle time's, and one of `active` tasks."""
         self.lock.acquire()
-        due = self.due.load_relaxed()
+        due = self.due
         if now >= due:
             missed = (now - due) // INTERVAL
             for _ in range(min(missed, u64(LONGEST_GAP))):
                 self.fold(u64(0))
             self.fold(active)
-            self.due.store_relaxed(due + (missed + 1) * INTERVAL)
+            self.due = due + (missed + 1) * INTERVAL
         self.lock.release()
 
 
@@ -66,32 +66,28 @@ state = LoadAverage()
 def runnable() -> u64:
     """Tasks that run or want to, by the queues' counts."""
     total: u64 = u64(0)
-    for number in range(cpu.MAX_CPUS):
-        found = cpu.all.table[number]
-        if found is not None:
-            queue = found.run_queue
-            total += u64(queue.waiting.load_relaxed()) + (1 if queue.level.load_relaxed() != 0 else 0)
+    for found in cpu.every():
+        queue = found.run_queue
+        total += u64(queue.waiting.load_relaxed()) + (1 if queue.level.load_relaxed() != 0 else 0)
     return total
 
 
 def blocked() -> u64:
     """Tasks that sleep uninterruptibly."""
     total: i64 = i64(0)
-    for number in range(cpu.MAX_CPUS):
-        found = cpu.all.table[number]
-        if found is not None:
-            total += found.run_queue.blocked
+    for found in cpu.every():
+        total += found.run_queue.blocked
     return u64(max(total, i64(0)))
 
 
 def sample(now: u64) -> None:
     """In a tick: is a sample due?"""
-    if now >= state.due.load_relaxed():
+    if now >= state.due:
         state.catch_up(now, runnable() + blocked())
 
 
 def average(index: u64, now: u64) -> u64:
     """One of the three, in 1/65536."""
-    if now >= state.due.load_relaxed():
+    if now >= state.due:
         state.catch_up(now, runnable() + blocked())
     return state.averages[index].load_relaxed()

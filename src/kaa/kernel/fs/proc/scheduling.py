@@ -36,10 +36,9 @@ def _times(out: TextBuffer, times: counts.Times) -> None:
 def _interrupts() -> u64:
     """Interrupts of all kinds that came to all processors."""
     total: u64 = u64(0)
-    for number in range(cpu.MAX_CPUS):
-        if cpu.get(u32(number)) is not None:
-            for vector in range(VECTORS):
-                total += machine.percpu.interrupt_count(u32(number), u32(vector))
+    for found in cpu.every():
+        for vector in range(VECTORS):
+            total += machine.percpu.interrupt_count(found.number, u32(vector))
     return total
 
 
@@ -48,11 +47,10 @@ def show_stat(out: TextBuffer) -> None:
     now = u64(machine.clock.monotonic_ns())
     out.add(b"cpu  ")
     _times(out, counts.all_times(now))
-    for number in range(cpu.MAX_CPUS):
-        found = cpu.get(u32(number))
-        if found is not None and counts.is_active(u32(number)):
+    for found in cpu.every():
+        if counts.is_active(found.number):
             out.add(b"cpu")
-            out.decimal(u64(number))
+            out.decimal(u64(found.number))
             out.byte(SPACE)
             _times(out, counts.times(found, now))
     out.add(b"intr ")
@@ -123,11 +121,10 @@ def show_schedstat(out: TextBuffer) -> None:
     out.add(b"version 15\ntimestamp ")
     out.decimal(accounting.ticks(now))
     out.byte(NEWLINE)
-    for number in range(cpu.MAX_CPUS):
-        found = cpu.get(u32(number))
-        if found is not None and counts.is_active(u32(number)):
+    for found in cpu.every():
+        if counts.is_active(found.number):
             out.add(b"cpu")
-            out.decimal(u64(number))
+            out.decimal(u64(found.number))
             _schedstat_row(out, found, now)
 
 

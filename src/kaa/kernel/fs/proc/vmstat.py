@@ -9,7 +9,7 @@ from kaa.kernel.fs.text import TextBuffer
 from kaa.kernel.mm import buddy, events, reclaim, slab
 from kaa.kernel.mm.page_cache import cached_pages
 from kaa.kernel.sched import cpu
-from kaa.lang import Bytes, u32, u64
+from kaa.lang import Bytes, u64
 
 
 def line(out: TextBuffer, name: Bytes, number: u64) -> None:
@@ -24,11 +24,9 @@ def show_vmstat(out: TextBuffer) -> None:
     """/proc/vmstat."""
     faults: u64 = u64(0)
     reads: u64 = u64(0)
-    for number in range(cpu.MAX_CPUS):
-        other = cpu.get(u32(number))
-        if other is not None:
-            faults += other.events.faults.load_relaxed()
-            reads += other.events.reads.load_relaxed()
+    for other in cpu.every():
+        faults += other.events.faults.load_relaxed()
+        reads += other.events.reads.load_relaxed()
     counts = events.counts
     line(out, b"nr_free_pages", u64(buddy.free_pages_count()))
     line(out, b"nr_inactive_file", u64(reclaim.reclaimable_pages()))
