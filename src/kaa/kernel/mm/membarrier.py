@@ -73,11 +73,7 @@ def _require(registered: u32, command: u32) -> None:
 
 def _interrupt(processors: u64) -> None:
     if processors != 1:
-        machine.smp.call(processors, _nothing, u64(0))
-
-
-def _nothing(unused: u64) -> None:
-    """Being interrupted is all that is wanted."""
+        machine.smp.interrupt(processors)
 
 
 def _restart_sequences(number: i32) -> None:

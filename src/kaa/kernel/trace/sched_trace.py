@@ -110,11 +110,7 @@ def start() -> None:
 def stop() -> None:
     """No more events, and none is being written when this returns: an event is written with interrupts off."""
     recorder.on.store(False)
-    machine.smp.call(machine.smp.online_mask(), _nothing, u64(0))
-
-
-def _nothing(unused: u64) -> None:
-    """Coming here was all."""
+    machine.smp.interrupt(machine.smp.online_mask())
 
 
 @inline

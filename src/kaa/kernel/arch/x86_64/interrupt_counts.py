@@ -56,4 +56,4 @@ def count(row: u32, number: u32) -> u64:
         kicks = percpu.interrupt_count(number, u32(apic.KICK_VECTOR))
         return percpu.interrupt_count(number, u32(apic.RESCHEDULE_VECTOR)) + kicks
     box = ipi.mailbox(number)
-    return box.calls.load_relaxed() if row == CALL_ROW else box.flushes.load_relaxed()
+    return box.calls if row == CALL_ROW else box.flushes

@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kaa.kernel.arch.x86_64 import apic, instructions, irq, percpu, processors
-from kaa.lang import Array, Atomic, PerCpu, cold, trailing_zeros, u32, u64
+from kaa.lang import Array, Atomic, PerCpu, Relaxed, cold, trailing_zeros, u32, u64
 
 NOTHING, CALL, FLUSH = 0, 1, 2
-OWN_WORK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Mailbox:
@@ -38,9 +37,9 @@ class Mailbox:
     """FLUSH: what the page table's generation was raised to."""
     start: PerCpu[u64]
     end: PerCpu[u64]
-    calls: Atomic[u64]
+    calls: PerCpu[Relaxed[u64]]
     """Requests carried out here, by this processor alone."""
-    flushes: Atomic[u64]
+    flushes: PerCpu[Relaxed[u64]]
 
     def __init__(self) -> None:
         self.incoming = Atomic(0)
@@ -52,8 +51,8 @@ class Mailbox:
         self.generation = u64(0)
         self.start = u64(0)
         self.end = u64(0)
-        self.calls = Atomic(0)
-        self.flushes = Atomic(0)
+        self.calls = u64(0)
+        self.flushes = u64(0)
 
 
 class Mailboxes:
@@ -139,6 +138,15 @@ def call(processor_set: u64, function: Callable[[u64], None], argument: u64) -> 
     percpu.preempt_enable()
 
 
+def interrupt(processor_set: u64) -> None:
+    """Interrupt each running processor of the set; returns when all were. As `call`."""
+    call(processor_set, _interrupted, u64(0))
+
+
+def _interrupted(unused: u64) -> None:
+    """Coming here was all."""
+
+
 def _run(function: Callable[[u64], None], argument: u64) -> None:
     """An error that a request lets out has nobody to go to."""
     try:
@@ -152,10 +160,10 @@ def _carry_out(box: Mailbox, own: Mailbox) -> None:
     if box.kind == FLUSH:
         from kaa.kernel.arch.x86_64 import tlb
 
-        own.flushes.store_relaxed(own.flushes.load_relaxed() + 1)
+        own.flushes += 1
         tlb.answer(box.root, box.generation, box.start, box.end)
         return
-    own.calls.store_relaxed(own.calls.load_relaxed() + 1)
+    own.calls += 1
     function = box.function
     if function is not None:
         _run(function, box.argument)

@@ -30,13 +30,13 @@ from kaa.kernel.arch.x86_64 import (
     trampoline,
     tsc_sync,
 )
-from kaa.kernel.arch.x86_64.ipi import call, kick, send_reschedule
+from kaa.kernel.arch.x86_64.ipi import call, interrupt, kick, send_reschedule
 from kaa.kernel.arch.x86_64.processors import count, online_mask
 from kaa.kernel.sched import core
 from kaa.kernel.sched import cpu as cpus
 from kaa.lang import Atomic, export, popcount, u32, u64
 
-__all__ = ["call", "count", "kick", "online_mask", "send_reschedule", "start_others"]
+__all__ = ["call", "count", "interrupt", "kick", "online_mask", "send_reschedule", "start_others"]
 
 NMI_STACK, FAULT_STACK = 4096, 8192
 """Below the top of a stack that three share: 4 KiB for machine checks, then 4 for non-maskable interrupts, then 8 for
