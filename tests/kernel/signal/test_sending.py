@@ -8,13 +8,14 @@ import pytest
 from kaa.kernel.abi.signal import SigAction, SigInfo, Signal
 from kaa.kernel.arch import machine
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process import tree
+from kaa.kernel.process import reparent, tree
 from kaa.kernel.process.credentials import ROOT, Credentials
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ThreadGroup
 from kaa.kernel.process.pid import Pid, PidTable
 from kaa.kernel.process.task import DYING, EXITING, STOP_TAKEN, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import send, stop
 from kaa.kernel.signal.handlers import SignalHandlers
+from kaa.lang.unsafe import symbol
 
 senders: list[Task] = []
 """Who sends: alive as long as they are current."""
@@ -74,9 +75,17 @@ def known_process(uid: int) -> Task:
     return task
 
 
+def count_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is known yet, and one processor counts."""
+    monkeypatch.setattr(pids, "table", PidTable())
+    areas = machine.percpu.Areas()
+    areas.address[0] = symbol("kaa_boot_cpu")
+    monkeypatch.setattr(machine.percpu, "areas", areas)
+
+
 def test_signals_are_counted_for_all_processes_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue is told for queued signals only."""
-    monkeypatch.setattr(pids, "table", PidTable())
+    count_from_nothing(monkeypatch)
     one, same, other = (known_process(uid) for uid in (7, 7, 8))
     for task in (one, same, other):
         task.group.limits.soft[11] = 2
@@ -86,6 +95,19 @@ def test_signals_are_counted_for_all_processes_of_a_user(monkeypatch: pytest.Mon
     assert send.send(other, 34, SigInfo(34, 0, -1)) and send.queued_for(7) == 2 and send.queued_for(8) == 1
     same.pending.discard(bit(34))
     assert send.send(one, 34, SigInfo(34, 0, -1))
+
+
+def test_a_parents_death_queues_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real-time PR_SET_PDEATHSIG beyond it is pending all the same, without a siginfo of its own."""
+    count_from_nothing(monkeypatch)
+    task = known_process(7)
+    task.group.limits.soft[11] = 1
+    task.parent_death_signal = 34
+    reparent._signal_parent_death(task.group)
+    assert task.group.pending.count == 1
+    task.parent_death_signal = 35
+    reparent._signal_parent_death(task.group)
+    assert task.group.pending.count == 1 and task.group.pending.mask == bit(34) | bit(35)
 
 
 def test_process_1_gets_only_what_it_handles() -> None:

@@ -9,3 +9,5 @@ PROMISED: Final = 0
 """Committed_AS, in pages (mm/overcommit.py)."""
 STARTED: Final = 1
 """Tasks that were made since the machine started (sched/core.py)."""
+QUEUED_SIGNALS: Final = 2
+"""Siginfos in the sets of all threads and processes (signal/pending.py)."""

@@ -7,7 +7,7 @@ process 1. A process group that becomes orphaned while a member is stopped gets 
 
 from __future__ import annotations
 
-from kaa.kernel.abi.signal import SigInfo, Signal
+from kaa.kernel.abi.signal import SIGRTMIN, SigInfo, Signal
 from kaa.kernel.process import notify, tree
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ALIVE, SUBREAPER, ZOMBIE, ThreadGroup
@@ -72,14 +72,28 @@ def _hand_over(child: ThreadGroup, group: ThreadGroup, heir: ThreadGroup | None)
 
 
 def _signal_parent_death(child: ThreadGroup) -> None:
-    """PR_SET_PDEATHSIG of each thread."""
+    """PR_SET_PDEATHSIG of each thread. A real-time one brings no siginfo beyond RLIMIT_SIGPENDING."""
+    highest = _highest_death_signal(child)
+    if highest == 0:
+        return
+    room = send.has_room(child, highest)
     with child.signal_lock:
         thread = child.first_thread
         while thread is not None:
             signo = thread.parent_death_signal
             if signo != 0:
-                send.send_locked(child, None, signo, SigInfo(signo))
+                send.send_locked(child, None, signo, SigInfo(signo), room or signo < SIGRTMIN)
             thread = thread.next_thread
+
+
+def _highest_death_signal(child: ThreadGroup) -> i32:
+    highest: i32 = i32(0)
+    with child.signal_lock:
+        thread = child.first_thread
+        while thread is not None:
+            highest = max(highest, thread.parent_death_signal)
+            thread = thread.next_thread
+    return highest
 
 
 def tell_orphaned_group(group: ThreadGroup) -> None:

@@ -9,19 +9,14 @@ Under the `signal_lock` of the thread group.
 from __future__ import annotations
 
 from kaa.kernel.abi.signal import Code, SigInfo
-from kaa.lang import Atomic, Guarded, Relaxed, i32, u64
+from kaa.kernel.arch import machine
+from kaa.kernel.arch.sums import QUEUED_SIGNALS
+from kaa.lang import Guarded, Relaxed, i32, u64, wrapping_sub
 
 
-class AllSets:
-    """What all sets hold together."""
-
-    queued: Atomic[u64]
-
-    def __init__(self) -> None:
-        self.queued = Atomic(0)
-
-
-all_sets = AllSets()
+def queued_in_all() -> u64:
+    """What all sets hold together: near it, while others send and take."""
+    return machine.percpu.total(QUEUED_SIGNALS)
 
 
 class QueuedSignal:
@@ -60,7 +55,7 @@ class PendingSignals:
     def __del__(self) -> None:
         left = self.count
         if left != 0:
-            all_sets.queued.fetch_sub(left)
+            machine.percpu.add(QUEUED_SIGNALS, wrapping_sub(u64(0), left))
 
     def queue(self, info: SigInfo) -> None:
         """Put a signal at the end with its siginfo. Raises MemoryError."""
@@ -77,7 +72,7 @@ class PendingSignals:
         signal.next = None
         signal.queued = True
         self.count += 1
-        all_sets.queued.fetch_add(1)
+        machine.percpu.add(QUEUED_SIGNALS, u64(1))
         self.mask |= u64(1) << u64(signal.info.signo - 1)
         last = self.last
         if last is None:
@@ -125,7 +120,7 @@ class PendingSignals:
         entry.next = None
         entry.queued = False
         self.count -= 1
-        all_sets.queued.fetch_sub(1)
+        machine.percpu.add(QUEUED_SIGNALS, wrapping_sub(u64(0), u64(1)))
 
     def _holds(self, signo: i32) -> bool:
         entry = self.first

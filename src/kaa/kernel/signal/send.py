@@ -13,12 +13,11 @@ from typing import Final
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.signal import KILL_AND_STOP, SIGRTMIN, Code, SigInfo, Signal
 from kaa.kernel.arch import machine
-from kaa.kernel.process import foreign, ids, tree
-from kaa.kernel.process import pid as pids
+from kaa.kernel.process import foreign, ids
 from kaa.kernel.process.group import KERNEL, UNKILLABLE, ZOMBIE, ThreadGroup
 from kaa.kernel.process.task import DYING, EXITING, STOP_WANTED, WORK_SIGNAL, Task
 from kaa.kernel.signal import stop
-from kaa.kernel.signal.pending import PendingSignals, QueuedSignal, all_sets
+from kaa.kernel.signal.pending import PendingSignals, QueuedSignal, queued_in_all
 from kaa.kernel.signal.summon import alert
 from kaa.lang import cold, i32, inline, u32, u64
 
@@ -56,20 +55,6 @@ def send_kernel(task: Task, signo: i32) -> None:
 def send_group_kernel(group: ThreadGroup, signo: i32) -> None:
     """Send to a process, on the kernel's behalf."""
     send_group(group, signo, kernel_info(signo))
-
-
-def send_to_process_group(number: i32, signo: i32) -> bool:
-    """Send to every member of a process group, on the kernel's behalf: the terminal's ^C. False when it has no
-    members."""
-    found = False
-    with tree.lock:
-        pid = pids.table.find(number)
-        member = None if pid is None else pid.group_first
-        while member is not None:
-            found = True
-            send_group_kernel(member, signo)
-            member = member.next_in_group
-    return found
 
 
 def send_locked(group: ThreadGroup, target: Task | None, signo: i32, info: SigInfo, room: bool = True) -> bool:
@@ -114,7 +99,7 @@ def has_room(group: ThreadGroup, signo: i32) -> bool:
     if signo < SIGRTMIN:
         return True
     limit = group.limits.soft[Resource.RLIMIT_SIGPENDING].load_relaxed()
-    if all_sets.queued.load_relaxed() < limit:
+    if queued_in_all() < limit:
         return True
     with group.signal_lock:
         thread = group.first_thread
@@ -124,7 +109,7 @@ def has_room(group: ThreadGroup, signo: i32) -> bool:
 def queued_for(uid: u32) -> u64:
     """Signals in the sets of all processes of a real user. Takes signal locks."""
     count: u64 = u64(0)
-    if all_sets.queued.load_relaxed() == 0:
+    if queued_in_all() == 0:
         return count
     task = ids.next_task(i32(0))
     while task is not None:
