@@ -252,7 +252,7 @@ def close_file(file: File) -> None:
     from kaa.kernel.fs import locks
 
     inode = file.inode()
-    if inode is not None and inode.has_locks.load_acquire():
+    if inode is not None and inode.locks is not None:
         locks.release_process_locks(inode, machine.percpu.current().tgid)
     file.flush()
 

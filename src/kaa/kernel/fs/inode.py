@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Atomic, Bytes, Guarded, Relaxed, i64, struct, u32, u64
+from kaa.lang import Bytes, Guarded, Once, Relaxed, i64, struct, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -71,8 +71,7 @@ class Inode:
     changed: Relaxed[i64]
     born: i64
     cache: PageCache | None = None
-    locks: Guarded[LockList | None, "lock"] = None
-    has_locks: Atomic[bool]
+    locks: Guarded[Once[LockList | None], "lock"] = None
     pipe: Guarded[Pipe | None, "fifo.fifos"] = None
     """Of a FIFO, while anyone has it open."""
     removed: Guarded[bool, "lock"] = False
@@ -83,7 +82,6 @@ class Inode:
         self.number = number
         self.lock = Mutex("inode")
         self.mode = mode
-        self.has_locks = Atomic(False)
         self.nlink = 1
         self.uid = 0
         self.gid = 0

@@ -5,8 +5,8 @@ One list per inode, made when first needed, of all three kinds; ranges of one ow
 merged. A waiter looks again whenever anything is released. Deadlock among POSIX locks is found by following who waits
 for whom.
 
-Lock: `lock` of the list, a mutex; the list lives as long as the inode, whose `locks` is set once, under its lock.
-`Inode.has_locks` tells without it whether it was: what every close(2) asks.
+Lock: `lock` of the list, a mutex; the list lives as long as the inode, whose `locks` is set once, under its lock. Every
+close(2) asks without it whether it was.
 """
 
 from __future__ import annotations
@@ -215,16 +215,7 @@ def locks_of(inode: Inode) -> LockList:
         if locks is None:
             locks = LockList()
             inode.locks = locks
-            inode.has_locks.store_release(True)
         return locks
-
-
-def known_locks(inode: Inode) -> LockList | None:
-    """The inode's list, if anybody ever asked for a lock."""
-    if not inode.has_locks.load_acquire():
-        return None
-    with inode.lock:
-        return inode.locks
 
 
 def acquire(inode: Inode, wanted: Lock, waits: bool) -> None:
@@ -253,7 +244,7 @@ def acquire(inode: Inode, wanted: Lock, waits: bool) -> None:
 
 def release(inode: Inode, kind: u32, owner: u64, start: u64, end: u64) -> None:
     """Give a range back; nothing happens if it is not held."""
-    locks = known_locks(inode)
+    locks = inode.locks
     if locks is not None:
         with locks.lock:
             locks.clear(kind, owner, start, end)
@@ -261,7 +252,7 @@ def release(inode: Inode, kind: u32, owner: u64, start: u64, end: u64) -> None:
 
 def release_process_locks(inode: Inode, pid: i32) -> None:
     """A process closed some descriptor of the file: all its record locks on it go (POSIX)."""
-    locks = known_locks(inode)
+    locks = inode.locks
     if locks is not None:
         with locks.lock:
             if locks.owns_any(POSIX, u64(pid)):

@@ -18,7 +18,7 @@ from kaa.kernel.fs.superblock import FileSystemType, SuperBlock, filesystem, fin
 from kaa.kernel.fs.tmpfs.inode import TmpfsDirectory, TmpfsSpecial, TmpfsSymlink
 from kaa.kernel.fs.tmpfs.superblock import Options, Tmpfs
 from kaa.kernel.locking.mutex import Mutex
-from kaa.lang import Bytes, Guarded, u32, u64, usize
+from kaa.lang import Bytes, Guarded, Once, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.drivers.char.registry import CharDevice
@@ -102,15 +102,10 @@ class Only:
     """The one instance, set once."""
 
     lock: Final[Mutex]
-    instance: Guarded[DevTmpfs | None, "lock"] = None
+    instance: Guarded[Once[DevTmpfs | None], "lock"] = None
 
     def __init__(self) -> None:
         self.lock = Mutex("the devtmpfs")
-
-    def known(self) -> DevTmpfs | None:
-        """The instance, if it was ever mounted."""
-        with self.lock:
-            return self.instance
 
 
 only = Only()
@@ -118,7 +113,7 @@ only = Only()
 
 def device_came() -> None:
     """The registry has another device."""
-    instance = only.known()
+    instance = only.instance
     if instance is not None:
         instance.populate()
 

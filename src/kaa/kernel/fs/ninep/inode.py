@@ -26,7 +26,7 @@ from kaa.kernel.fs.inode import (
 from kaa.kernel.fs.ninep import operations
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
 from kaa.kernel.fs.special import open_special
-from kaa.lang import Guarded, Relaxed, i64, u32, u64
+from kaa.lang import Guarded, Once, Relaxed, i64, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -105,9 +105,12 @@ class NinepInode(Inode):
 class NinepSymlink(NinepInode):
     """A symbolic link; its target is asked for once."""
 
-    target: Guarded[bytes | None, "lock"] = None
+    target: Guarded[Once[bytes | None], "lock"] = None
 
     def readlink(self) -> bytes:
+        target = self.target
+        if target is not None:
+            return target
         with self.lock:
             target = self.target
             if target is None:

@@ -18,7 +18,7 @@ from kaa.kernel.fs.ninep.inode import NinepInode
 from kaa.kernel.fs.ninep.operations import Attributes, NewAttributes
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.mm.page_cache import PageCache
-from kaa.lang import Atomic, Guarded, noinline, u32, u64
+from kaa.lang import Atomic, Guarded, Once, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.file import File
@@ -33,8 +33,8 @@ class NinepRegular(NinepInode):
 
     opening: Final[Mutex]
 
-    reader: Guarded[Fid | None, "opening"] = None
-    writer: Guarded[Fid | None, "opening"] = None
+    reader: Guarded[Once[Fid | None], "opening"] = None
+    writer: Guarded[Once[Fid | None], "opening"] = None
     next_page: Atomic[u64]
     """Where sequential reading would go on."""
     window: Atomic[u32]
@@ -52,8 +52,10 @@ class NinepRegular(NinepInode):
     def take_opened(self, fid: Fid) -> None:
         """A fid that creating the file has opened for reading and writing."""
         with self.opening:
-            self.reader = fid
-            self.writer = fid
+            if self.reader is None:
+                self.reader = fid
+            if self.writer is None:
+                self.writer = fid
 
     def open(self, flags: u32, path: Path) -> File:
         from kaa.kernel.fs.ninep.files import NinepFile
@@ -69,6 +71,9 @@ class NinepRegular(NinepInode):
 
     def reading_fid(self) -> Fid:
         """The fid to read with; opened on first use."""
+        known = self.reader
+        if known is not None:
+            return known
         with self.opening:
             reader = self.reader
             if reader is None:
@@ -85,6 +90,9 @@ class NinepRegular(NinepInode):
 
     def writing_fid(self) -> Fid:
         """The fid to write with: for both directions if the server lets us."""
+        known = self.writer
+        if known is not None:
+            return known
         with self.opening:
             writer = self.writer
             if writer is None:
@@ -95,8 +103,7 @@ class NinepRegular(NinepInode):
     @noinline
     def opened_writer(self) -> Fid | None:
         """The fid to write with, if the file was ever opened for writing."""
-        with self.opening:
-            return self.writer
+        return self.writer
 
     def open_for_writing(self) -> Fid:
         """A fresh fid, opened for reading and writing or else only for writing."""
