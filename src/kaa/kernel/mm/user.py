@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 PATH_MAX: Final = 4096
 SHORT_PATH: Final = 256
+WORD_MASK: Final = 0xFFFF_FFFF_FFFF_FFFC
 
 
 @struct
@@ -75,6 +76,12 @@ class UserBuf:
         self.address = wrapping_add(self.address, n - left)
         self.size -= n - left
         return left
+
+    @inline
+    def touch(self, within: usize) -> None:
+        """Have the page of one byte faulted in. Raises OSError(EFAULT)."""
+        if self.kernel == 0 and machine.user.load_user(wrapping_add(self.address, within) & WORD_MASK) < 0:
+            raise OSError(errno.EFAULT)
 
     def copy_in(self, into: Slice[u8]) -> None:
         """User to kernel; advances by what was copied. Raises OSError(EFAULT)."""

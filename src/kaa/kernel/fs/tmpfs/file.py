@@ -34,9 +34,9 @@ from kaa.kernel.fs.paged import PAGE, read_pages, seek_in
 from kaa.kernel.fs.permission import CAP_FSETID, without_privilege_bits
 from kaa.kernel.mm import frame
 from kaa.kernel.mm.page_cache import MAX_PAGES
-from kaa.kernel.mm.user import UserBuf, UserPtr
+from kaa.kernel.mm.user import UserBuf
 from kaa.kernel.signal import has_pending
-from kaa.lang import Array, i64, inline, u8, u32, u64, usize
+from kaa.lang import i64, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.dirent import DirSink
@@ -244,10 +244,11 @@ def write_pages(node: TmpfsRegular, buf: UserBuf, offset: u64) -> usize:
         check_write_seals(node, offset + left)
     at = offset
     try:
-        # The page that a piece starts in is touched here, or with the end of the piece before, or (a piece that starts
-        # with a page) with its own end.
+        # A page of the caller's is faulted in before a page of the file is locked to copy into: it may be a mapping of
+        # that very page. What a piece starts in is touched here, or with the end of the piece before, or (a piece that
+        # starts with a page) with its own end.
         if buf.address & (PAGE - 1) != 0:
-            touch(buf, usize(0))
+            buf.touch(usize(0))
         while left > 0:
             take = min(left, PAGE - (at & (PAGE - 1)))
             write_piece(node, buf, at, take)
@@ -281,7 +282,7 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
     while pfn == 0:
         start = buf.address & (PAGE - 1)
         if start == 0 or start + take > PAGE:
-            touch(buf, take - 1)
+            buf.touch(take - 1)
         node.charge_page()
         fresh = u64(0)
         try:
@@ -297,16 +298,6 @@ def write_piece(node: TmpfsRegular, buf: UserBuf, at: u64, take: usize) -> None:
         buf.copy_in(frame.contents(pfn)[within : within + take])
     finally:
         frame.put_page(pfn)
-
-
-@inline
-def touch(buf: UserBuf, within: usize) -> None:
-    """Have a page of the caller's memory faulted in before a page of the file is locked to copy into: it may be a
-    mapping of that very page. Raises OSError(EFAULT)."""
-    if buf.kernel == 0:
-        cell = Array[u8, 1]()
-        probe = UserPtr[u8](buf.address).offset(within)
-        UserBuf(probe.address, 1, 0).copy_in(cell[:])
 
 
 def fill_fresh(node: TmpfsRegular, index: u64, pfn: u64, buf: UserBuf, within: usize, take: usize) -> None:
