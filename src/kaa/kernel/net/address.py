@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 
 from kaa.kernel.abi.socket import AF_UNIX, SOCKADDR_MAX, SUN_PATH, SUN_PATH_OFFSET
+from kaa.kernel.lib.c_string import until_nul
 from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.lang import Array, i32, u8, u16, u32, u64, usize
 
@@ -27,10 +28,7 @@ def read_name(address: u64, length: u32) -> bytes:
     UserBuf(address + SUN_PATH_OFFSET, size).copy_in(text[0:size])
     if size == 0 or text[0] == 0:
         return bytes(text[0:size])
-    end: usize = usize(0)
-    while end < size and text[end] != 0:
-        end += 1
-    return bytes(text[0:end])
+    return bytes(until_nul(text[0:size]))
 
 
 def write_name(name: bytes, unnamed_length: u32, address: u64, room: u32) -> u32:

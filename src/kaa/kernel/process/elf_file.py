@@ -22,6 +22,7 @@ from kaa.kernel.abi.elf import (
     SegmentType,
 )
 from kaa.kernel.arch import machine
+from kaa.kernel.lib.c_string import until_nul
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.lang import Array, Slice, as_bytes, u8, u32, u64, usize
 
@@ -159,7 +160,7 @@ class ElfFile:
         read_exact(self.file, segment.offset, text.data[0 : usize(size)])
         if text.data[usize(size) - 1] != 0:
             raise OSError(errno.ENOEXEC)
-        return bytes(text.data[0 : usize(until_nul(text.data[0 : usize(size)]))])
+        return bytes(until_nul(text.data[0 : usize(size)]))
 
 
 class NameBuffer:
@@ -169,11 +170,3 @@ class NameBuffer:
 
     def __init__(self) -> None:
         self.data = Array[u8, 4096]()
-
-
-def until_nul(text: Slice[u8]) -> usize:
-    """Bytes before the first NUL."""
-    length: usize = 0
-    while length < len(text) and text[length] != 0:
-        length += 1
-    return length

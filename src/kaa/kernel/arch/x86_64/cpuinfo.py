@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch.x86_64 import clock, instructions, processors
 from kaa.kernel.arch.x86_64.instructions import CpuidResult
+from kaa.kernel.lib.c_string import until_nul
 from kaa.lang import ZERO, Array, Bytes, as_bytes, struct, u8, u32, u64
 
 if TYPE_CHECKING:
@@ -66,20 +67,12 @@ def _features(out: TextBuffer, names: Bytes, bits: u32) -> None:
         start = end + 1
 
 
-def _text(out: TextBuffer, letters: Bytes) -> None:
-    """Up to the first NUL."""
-    length: u64 = u64(0)
-    while length < len(letters) and letters[length] != 0:
-        length += 1
-    out.add(letters[0:length])
-
-
 def _show_vendor(out: TextBuffer, leaf: CpuidResult) -> None:
     text = Text()
     text.words[0] = leaf.ebx
     text.words[1] = leaf.edx
     text.words[2] = leaf.ecx
-    _text(out, as_bytes(text)[0:12])
+    out.add(until_nul(as_bytes(text)[0:12]))
 
 
 def _show_model_name(out: TextBuffer) -> None:
@@ -90,7 +83,7 @@ def _show_model_name(out: TextBuffer) -> None:
         text.words[4 * part + 1] = leaf.ebx
         text.words[4 * part + 2] = leaf.ecx
         text.words[4 * part + 3] = leaf.edx
-    _text(out, as_bytes(text))
+    out.add(until_nul(as_bytes(text)))
 
 
 def _number(out: TextBuffer, name: Bytes, value: u32) -> None:
