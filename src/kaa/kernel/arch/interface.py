@@ -19,7 +19,7 @@ running
 irq
   disable(), enable(), save() -> u64, restore(flags), enabled(), in_interrupt()
   halt(): interrupts on and sleep, without a gap between the two
-  relax(): a hint that this processor spins
+  relax(): a hint that this processor spins; relax_for(spins): so often, of the short spins of a virtual processor
   allocate_vector() -> u32, register(vector, handler: Callable[[u32], None])
   connect(line, handler, level=False, low=False) -> u32: a line of the interrupt controller, unmasked, to `handler`;
     gives the vector. ISA interrupt n is line n, ACPI's overrides being applied; PCI and virtio-mmio lines are global.

@@ -171,8 +171,7 @@ class RwSem(Line):
                 if entered:
                     break
                 patience -= min(gap, patience)
-            for _ in range(gap):
-                machine.irq.relax()
+            machine.irq.relax_for(gap)
             gap = min(2 * gap, LONGEST_GAP)
         self.spinning.store_release(0)
         return entered

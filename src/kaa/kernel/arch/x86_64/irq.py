@@ -64,6 +64,17 @@ def relax() -> None:
         instructions.pause()
 
 
+def relax_for(spins: u32) -> None:
+    """Spin for a while: as often as that on a virtual processor, where a spin is short; on a real one for about as
+    long."""
+    if cpu.features.hypervisor:
+        for _ in range(spins):
+            relax()
+    else:
+        for _ in range(spins // SPINS_A_VISIT + 1):
+            instructions.pause()
+
+
 @interrupts("restore")
 def restore(saved: u64) -> None:
     """Back to what save() found."""
