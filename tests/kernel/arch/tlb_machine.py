@@ -404,12 +404,13 @@ class Machine:
     def map(self, number: int, page: int) -> None:
         self.step()
         space = self.spaces[number]
-        if space.alive and not space.freeing and space.table.get(u64(page)) == 0:
+        if space.alive and not space.freeing and not space.going and space.table.get(u64(page)) == 0:
             space.table.set(u64(page), self.fresh(), True, False)
 
     @contextmanager
     def _changing(self, space: Space, page: int) -> Iterator[int]:
-        """What the page shows is taken away within; others may use it until then, and not after."""
+        """What the page shows is taken away within; others may use it until then, and not after. Meanwhile nobody else
+        changes the table: its lock is held."""
         entry = int(space.table.get(u64(page)))
         going = (page, entry & (ADDRESS | RIGHTS))
         space.going.append(going)
@@ -420,7 +421,7 @@ class Machine:
         """Also of an address space that is not the running task's."""
         self.step()
         space = self.spaces[number]
-        if space.alive and space.table.get(u64(page)) != 0:
+        if space.alive and not space.going and space.table.get(u64(page)) != 0:
             with self._changing(space, page):
                 space.table.clear(u64(page))
                 tlb.shoot_down(space.table, u64(page), u64(page + 4096))
@@ -429,7 +430,7 @@ class Machine:
         """Take the right to write away."""
         self.step()
         space = self.spaces[number]
-        if space.alive and space.table.get(u64(page)) & paging.WRITE:
+        if space.alive and not space.going and space.table.get(u64(page)) & paging.WRITE:
             with self._changing(space, page) as entry:
                 space.table.set_entry(u64(page), paging.without_write(u64(entry)))
                 tlb.shoot_down(space.table, u64(page), u64(page + 4096))
