@@ -348,7 +348,8 @@ def program_of(operations: list[tuple[Any, ...]]) -> Program:
 
 
 @pytest.mark.xfail(
-    strict=False, reason="open: in some orders a page is seen after it went; the model lacks the lock that mm holds, or more is wrong"
+    strict=False,
+    reason="open: in some orders a page is seen after it went; the model lacks mm's lock, or more is wrong",
 )
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
