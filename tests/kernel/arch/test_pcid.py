@@ -347,10 +347,6 @@ def program_of(operations: list[tuple[Any, ...]]) -> Program:
     return program
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="open: in some orders a page is seen after it went; the model lacks mm's lock, or more is wrong",
-)
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.lists(st.lists(OPERATIONS, max_size=8), min_size=2, max_size=3),

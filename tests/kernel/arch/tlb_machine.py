@@ -82,6 +82,8 @@ class Space:
         self.going: list[tuple[int, int]] = []
         """(page, what it showed) that somebody is still shooting down."""
         self.tables_going: list[tuple[int, int]] = []
+        self.locked = False
+        """The table is being changed: mm's table_lock is held."""
 
     def born(self, machine: Machine) -> None:
         self.table.active = Stepping(machine, self.table.active)  # type: ignore[assignment]
@@ -401,59 +403,72 @@ class Machine:
         self.running.space = None
         self.step()
 
-    def map(self, number: int, page: int) -> None:
-        self.step()
-        space = self.spaces[number]
-        if space.alive and not space.freeing and not space.going and space.table.get(u64(page)) == 0:
-            space.table.set(u64(page), self.fresh(), True, False)
-
     @contextmanager
-    def _changing(self, space: Space, page: int) -> Iterator[int]:
-        """What the page shows is taken away within; others may use it until then, and not after. Meanwhile nobody else
-        changes the table: its lock is held."""
-        entry = int(space.table.get(u64(page)))
-        going = (page, entry & (ADDRESS | RIGHTS))
+    def _table_of(self, number: int) -> Iterator[Space]:
+        """The address space, alive, with its table locked. mm holds the lock through a shoot-down as well; tlb.py does
+        not ask for that, so the machine lets other changes come while one is shot down."""
+        self.step()
+        while (space := self.spaces[number]).locked or not space.alive:
+            self.step(lambda: not self.spaces[number].locked and self.spaces[number].alive)
+        space.locked = True
+        try:
+            yield space
+        finally:
+            space.locked = False
+
+    def map(self, number: int, page: int) -> None:
+        with self._table_of(number) as space:
+            if not space.freeing and space.table.get(u64(page)) == 0:
+                space.table.set(u64(page), self.fresh(), True, False)
+
+    def _take_away(self, space: Space, page: int) -> tuple[int, int]:
+        """What the page shows is about to be taken away: others may use it until it is taken off `going` again."""
+        going = (page, int(space.table.get(u64(page))) & (ADDRESS | RIGHTS))
         space.going.append(going)
-        yield entry
-        space.going.remove(going)
+        return going
 
     def unmap(self, number: int, page: int) -> None:
         """Also of an address space that is not the running task's."""
-        self.step()
-        space = self.spaces[number]
-        if space.alive and not space.going and space.table.get(u64(page)) != 0:
-            with self._changing(space, page):
-                space.table.clear(u64(page))
-                tlb.shoot_down(space.table, u64(page), u64(page + 4096))
+        with self._table_of(number) as space:
+            if space.table.get(u64(page)) == 0:
+                return
+            going = self._take_away(space, page)
+            space.table.clear(u64(page))
+        tlb.shoot_down(space.table, u64(page), u64(page + 4096))
+        space.going.remove(going)
 
     def protect(self, number: int, page: int) -> None:
         """Take the right to write away."""
-        self.step()
-        space = self.spaces[number]
-        if space.alive and not space.going and space.table.get(u64(page)) & paging.WRITE:
-            with self._changing(space, page) as entry:
-                space.table.set_entry(u64(page), paging.without_write(u64(entry)))
-                tlb.shoot_down(space.table, u64(page), u64(page + 4096))
+        with self._table_of(number) as space:
+            entry = space.table.get(u64(page))
+            if entry & paging.WRITE == 0:
+                return
+            going = self._take_away(space, page)
+            space.table.set_entry(u64(page), paging.without_write(entry))
+        tlb.shoot_down(space.table, u64(page), u64(page + 4096))
+        space.going.remove(going)
 
     def replace(self, number: int, page: int) -> None:
         """Let a page show another frame, which nobody sees while somebody sees the old one."""
-        self.step()
-        space = self.spaces[number]
-        if space.alive and space.table.get(u64(page)) != 0 and not space.going and not space.freeing:
-            entry = paging.make_entry(self.fresh(), True, False, True)
-            with self._changing(space, page):
-                space.table.show_other(u64(page), entry)
+        with self._table_of(number) as space:
+            if space.freeing or space.table.get(u64(page)) == 0:
+                return
+            going = self._take_away(space, page)
+            space.table.show_other(u64(page), paging.make_entry(self.fresh(), True, False, True))
+            space.going.remove(going)
 
     def free(self, number: int) -> None:
-        """Give tables back: those without pages."""
+        """Give tables back: those without pages. mm's other lock keeps pages from coming meanwhile."""
         self.step()
         space = self.spaces[number]
-        if space.alive and not space.freeing:
-            space.freeing = True
-            for page in PAGES:
-                self.unmap(number, page)
+        if not space.alive or space.freeing:
+            return
+        space.freeing = True
+        for page in PAGES:
+            self.unmap(number, page)
+        with self._table_of(number):
             self._free(space, lambda: space.table.free_range(u64(0), u64(1 << 40)))
-            space.freeing = False
+        space.freeing = False
 
     def _free(self, space: Space, free: Callable[[], None]) -> None:
         root = int(space.table.root)
@@ -465,7 +480,8 @@ class Machine:
         """The end of an address space, if nobody's task has it, and the birth of another in the same object."""
         self.step()
         space = self.spaces[number]
-        if not space.alive or space.freeing or space.going or any(one.space is space for one in self.processors):
+        busy = space.freeing or space.locked or space.going
+        if not space.alive or busy or any(one.space is space for one in self.processors):
             return
         space.alive, space.freeing = False, True
         dying = Space(space.table)
