@@ -24,7 +24,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from kaa.host import build, cpio, flavour, paths, qemu
+from kaa.host import build, c_programs, cpio, flavour, paths, qemu
 from kaa.host.errors import FAILED, Refusal
 
 SOURCE = paths.HOME / "bench" / "scaling" / "scaling.c"
@@ -62,10 +62,8 @@ def debian_kernel() -> pathlib.Path:
 
 def archive() -> pathlib.Path:
     """The machine's root: the benchmark as init."""
-    binary = FOLDER / "scaling"
-    if not binary.exists() or binary.stat().st_mtime < SOURCE.stat().st_mtime:
-        flags = ["-target", "x86_64-linux-musl", "-O1", "-static", "-s"]
-        subprocess.run([sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(binary), str(SOURCE)], check=True)
+    flags = ["-target", "x86_64-linux-musl", "-O1", "-static", "-s"]
+    binary = c_programs.built(SOURCE, FOLDER / "scaling", flags)
     entries = [cpio.directory("dev"), cpio.directory("tmp", 0o1777), cpio.character_device("dev/console", 5, 1, 0o600),
                cpio.program("init", binary.read_bytes())]
     out = FOLDER / "root.cpio"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 
@@ -18,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kaa.compiler import line_table
-from kaa.host import paths
-from kaa.host.errors import FAILED, Refusal
+from kaa.host import c_programs, paths
+from kaa.host.errors import Refusal
 
 SOURCE = pathlib.Path(__file__).with_name("sharing_plugin.c")
 PLUGIN = paths.BUILD / "sharing.so"
@@ -48,13 +47,7 @@ class Place:
 
 def plugin() -> pathlib.Path:
     """The plugin, compiled if need be. Raises Refusal."""
-    if not PLUGIN.exists() or PLUGIN.stat().st_mtime < SOURCE.stat().st_mtime:
-        PLUGIN.parent.mkdir(parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "ziglang", "cc", "-O2", "-shared", "-fPIC", "-Wall", "-Werror"]
-        done = subprocess.run([*words, "-o", str(PLUGIN), str(SOURCE)], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Refusal(f"QEMU's plugin could not be compiled:\n{done.stderr}", FAILED)
-    return PLUGIN
+    return c_programs.built(SOURCE, PLUGIN, ["-O2", "-shared", "-fPIC", "-Wall", "-Werror"])
 
 
 def parse(text: str) -> list[tuple[int, Place]]:
