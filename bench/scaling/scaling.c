@@ -29,7 +29,7 @@ static const long long ROUND_NS = 150000000;
 
 struct shared {
     atomic_int ready, go, stop;
-    struct { _Alignas(64) atomic_long count; } of[MOST];
+    struct { _Alignas(128) atomic_long count; } of[MOST];
 };
 static struct shared *shared;
 
@@ -166,7 +166,7 @@ static void row_pipe(int worker)
     done(worker, n);
 }
 
-static struct { _Alignas(64) atomic_int word; } turns[MOST];
+static struct { _Alignas(128) atomic_int word; } turns[MOST];
 
 static void futex_hand_over(atomic_int *word, int theirs)
 {
@@ -290,6 +290,13 @@ struct waits {
     struct lock_class of[LOCK_CLASSES];
 };
 
+// All of this stays with process 1 (MADV_DONTFORK): it is this program's affair, and its pages, which all workers and
+// their children would share, are no part of what is measured.
+static struct books {
+    struct waits waits[MOST + 1];
+    struct lock_class before[LOCK_CLASSES], after[LOCK_CLASSES];
+} *books;
+
 // The entry of that name, or the free one where it belongs.
 static struct lock_class *class_of(struct lock_class *classes, const char *name)
 {
@@ -300,8 +307,8 @@ static struct lock_class *class_of(struct lock_class *classes, const char *name)
 
 static int round_of(const struct row *row, int workers, struct waits *waits)
 {
-    static struct lock_class before[LOCK_CLASSES], after[LOCK_CLASSES];
-    memset(before, 0, sizeof before);
+    struct lock_class *before = books->before, *after = books->after;
+    memset(before, 0, sizeof books->before);
     read_locks(before);
     printf("%s %d %.0f\n", row->name, workers, measure(row, workers, &waits->operations));
     fflush(stdout);
@@ -327,8 +334,8 @@ static void print_waits(const struct row *row, int workers, const struct waits *
 
 static void run(const struct row *row, int most)
 {
-    static struct waits waits[MOST + 1];
-    memset(waits, 0, sizeof waits);
+    struct waits *waits = books->waits;
+    memset(waits, 0, sizeof books->waits);
     int counted = 0;
     for (int round = 0; round < ROUNDS; round++)
         for (int workers = 1; workers <= most; workers *= 2)
@@ -362,6 +369,9 @@ int main(int argc, char **argv)
     mkdir("/proc", 0755);
     mount("none", "/proc", "proc", 0, 0);
     shared = mmap(0, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    books = mmap(0, sizeof *books, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || books == MAP_FAILED || madvise(books, sizeof *books, MADV_DONTFORK))
+        fail("mmap");
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
         if (wanted(&rows[r], argv + (argc > 1) + 1))
             run(&rows[r], most);
