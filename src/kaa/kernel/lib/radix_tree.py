@@ -201,10 +201,12 @@ class RadixTree:
             if leaf is None:
                 index = self._skip(index)
             else:
-                value = leaf.values[index & SLOT_MASK]
-                if value != 0:
-                    yield index, value
-                index += 1
+                stop = min(end, (index | SLOT_MASK) + 1)
+                while index < stop:
+                    value = leaf.values[index & SLOT_MASK]
+                    if value != 0:
+                        yield index, value
+                    index += 1
 
     def is_empty(self) -> bool:
         """Whether there is no word at all."""

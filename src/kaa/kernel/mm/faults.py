@@ -328,15 +328,27 @@ def _map_around(space: AddressSpace, vma: Vma, cache: PageCache, va: u64) -> boo
         last = min(first + ((end - start) >> PAGE_SHIFT), cache.size_in_pages())
         with cache.lock:
             for index, pfn in cache.tree.items(first, last):
-                if frame.test_flags(pfn, UPTODATE) and not frame.test_flags(pfn, LOCKED):
-                    at = start + ((index - first) << PAGE_SHIFT)
-                    if index == wanted:
-                        found = True
-                    if space.page_table.get(at) == 0:
-                        frame.get_page(pfn)
-                        space.page_table.set_entry(at, pages.make_file_entry(pfn, writable, executable))
-                        space.gain_cached()
+                at = start + ((index - first) << PAGE_SHIFT)
+                if space.page_table.get(at) == 0:
+                    if not _take_current(pfn):
+                        continue
+                    space.page_table.set_entry(at, pages.make_file_entry(pfn, writable, executable))
+                    space.gain_cached()
+                if index == wanted:
+                    found = True
     return found
+
+
+@inline
+def _take_current(pfn: u64) -> bool:
+    """A reference to a page of a cache whose lock is held, if the page has its contents. What many processes map has
+    its descriptor's line moved from processor to processor by this: once, as the count is changed before the flags are
+    looked at."""
+    frame.get_page(pfn)
+    if frame.test_flags(pfn, UPTODATE) and not frame.test_flags(pfn, LOCKED):
+        return True
+    frame.drop_reference(pfn)  # the cache has it still
+    return False
 
 
 def _map_shared(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
