@@ -95,24 +95,26 @@ def unmap(space: AddressSpace, start: u64, end: u64) -> None:
 def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     """One batch; where it stopped."""
     gather = machine.percpu.here().gather
-    cached: u64 = 0
     taken: u32 = 0
-    noted: u32 = 0
+    private: u32 = 0
+    cached: u32 = 0
     stop = end
     for va, entry in space.page_table.take_range(start, end):
         taken += 1
         if entry & LENT == 0:
             if entry & FILE != 0:
                 cached += 1
-            gather.frames[noted] = u32(machine.paging.entry_pfn(entry))
-            noted += 1
+                gather.frames[u32(CAPACITY) - cached] = u32(machine.paging.entry_pfn(entry))
+            else:
+                gather.frames[private] = u32(machine.paging.entry_pfn(entry))
+                private += 1
         if taken == CAPACITY:
             stop = va + PAGE_SIZE
             break
     if taken != 0:
         flush(space, start, stop)
-        space.lose_pages(noted - cached, cached)
-        gather.give_up(noted)
+        space.lose_pages(u64(private), u64(cached))
+        gather.give_up(private, cached)
     return stop
 
 
