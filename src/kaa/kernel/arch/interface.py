@@ -39,8 +39,9 @@ paging
     entry_user(e), entry_executable(e), make_entry(pfn, writable, executable, user), with_write(e), without_write(e)
   flush_page(va), flush_all(), direct_map(physical) -> u64, physical(direct) -> u64
   map_device(physical, size) -> u64, map_kernel(va, pfn), unmap_kernel(va) -> u64 (pfn)
-  PageTable(): root, activate(), get(va), set(va, pfn, writable, executable), set_entry(va, entry), reserve(va),
-    clear(va) -> u64, protect(va, …), protect_range(start, end, writable, executable), free_range(start, end);
+  PageTable(): root, activate(), leave() (nobody uses it any more), get(va), set(va, pfn, writable, executable),
+    set_entry(va, entry), reserve(va), clear(va) -> u64, protect(va, …), protect_range(start, end, writable,
+    executable), free_range(start, end);
     generators: entries(start, end) and take_range(start, end) give (va, entry); copy_range(child, start, end, share)
     gives entries
 user: ranges that do not lie below USER_END are refused whole

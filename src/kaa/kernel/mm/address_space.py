@@ -91,6 +91,7 @@ class AddressSpace(Accounts):
         are off their files' lists. Sleeps."""
         if not self.complete:
             return
+        self.page_table.leave()
         for vma in self.areas:
             pages.unmap(self, vma.start, vma.end)
         file_mappings.unlink_all(self.areas)

@@ -10,15 +10,19 @@ memory, come back by faults out of the page cache.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, file_mappings, frame, overcommit, pages, reclaim
+from kaa.kernel.mm.frame import PAGE_SIZE
 from kaa.kernel.mm.vma import ACCOUNTED, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
 from kaa.lang import u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
+
+FEW: Final = 32
+"""Pages that are forgotten one by one."""
 
 
 def fork(parent: AddressSpace) -> AddressSpace:
@@ -40,11 +44,10 @@ def fork(parent: AddressSpace) -> AddressSpace:
             file_mappings.link_copies(child.areas, parent.areas)
             try:
                 for vma in parent.areas:
-                    if vma.flags & NO_FORK == 0:
-                        _copy_contents(parent, child, vma)
+                    if _has_own_contents(vma):
+                        _copy_entries(parent, child, vma)
             finally:
-                with parent.table_lock:
-                    pages.flush(parent, u64(0), machine.paging.USER_END)
+                _forget_rights(parent, child)
     return child
 
 
@@ -91,10 +94,27 @@ def _copy_area(child: AddressSpace, vma: Vma) -> None:
     child.insert(twin)
 
 
-def _copy_contents(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
-    """The entries that a fault could not find again."""
-    if vma.flags & (SHARED | SPECIAL | WIPE_ON_FORK) == 0 and vma.has_copies.load_relaxed():
-        _copy_entries(parent, child, vma)
+def _forget_rights(parent: AddressSpace, child: AddressSpace) -> None:
+    """No processor remembers that it may write to what the child shares. Few pages are forgotten one by one, if nobody
+    else is to be interrupted for each: most of what processors remember then stays."""
+    with parent.table_lock:
+        if child.resident_pages() > FEW or parent.page_table.is_busy():
+            pages.flush(parent, u64(0), machine.paging.USER_END)
+            return
+    for vma in parent.areas:
+        if _has_own_contents(vma):
+            _forget_one_by_one(parent, vma)
+
+
+def _forget_one_by_one(parent: AddressSpace, vma: Vma) -> None:
+    with parent.table_lock:
+        for va, _ in parent.page_table.entries(vma.start, vma.end):
+            pages.flush(parent, va, va + PAGE_SIZE)
+
+
+def _has_own_contents(vma: Vma) -> bool:
+    """Whether the child's area has entries that a fault could not find again."""
+    return vma.flags & (SHARED | SPECIAL | WIPE_ON_FORK | NO_FORK) == 0 and vma.has_copies.load_relaxed()
 
 
 def _copy_entries(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:

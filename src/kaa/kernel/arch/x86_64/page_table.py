@@ -130,10 +130,15 @@ class PageTable:
         """Free all tables. The pages they named are mm's affair, and gone by now."""
         if self.root == 0:
             return
-        if self.active.load() != 0:
-            tlb.leave_everywhere(self)
+        self.leave()
         self.free_range(u64(0), u64(1 << 47))
         _free_table(self.root)
+
+    def leave(self) -> None:
+        """No processor has it loaded from here on: it is nobody's any more, but some keep it lazily. What is taken out
+        of it after that need not be forgotten by anyone."""
+        if self.active.load() != 0:
+            tlb.leave_everywhere(self)
 
     def activate(self) -> None:
         """Make this the processor's address space; nothing to do when it is already. Interrupts are off."""
