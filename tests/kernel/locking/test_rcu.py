@@ -143,8 +143,8 @@ def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatc
     cpu.boot.retired.has_thread.store(False)
     rcu.call(thing, lambda head: None)
     assert machine.percpu.current().work.load() & WORK_RETIRED and not started
-    rcu.require_thread()
-    rcu.require_thread()
+    rcu.require_threads()
+    rcu.require_threads()
     assert started == [b"rcu"]
     machine.percpu.current().work.store(0)
     rcu.give_up_retired(cpu.boot.retired)

@@ -58,12 +58,15 @@ class State:
     finished: Atomic[u64]
     outside: Atomic[u64]
     """Processors that have been seen outside since the last one began."""
+    threads_wanted: Atomic[u64]
+    """Processors where something was retired that have no thread."""
 
     def __init__(self) -> None:
         self.turn = Mutex("rcu grace period")
         self.started = Atomic(0)
         self.finished = Atomic(0)
         self.outside = Atomic(0)
+        self.threads_wanted = Atomic(0)
 
 
 state = State()
@@ -182,10 +185,11 @@ def _push(head: RcuHead) -> None:
 
 @cold
 def _ask_for_thread() -> None:
-    """Whoever runs starts the processor's thread before it returns to user mode; a kernel thread leaves that to the
-    next who retires something there."""
+    """Whoever runs starts this processor's thread before it returns to user mode, a kernel thread when it ends: wherever
+    that is by then."""
     from kaa.kernel.process.task import WORK_RETIRED
 
+    state.threads_wanted.fetch_or(u64(1) << machine.percpu.cpu_id())
     machine.percpu.current().work.fetch_or(WORK_RETIRED)
 
 
@@ -310,13 +314,29 @@ def _give_up(address: u64, count: u32) -> None:
         adopt(RcuHead, address)
 
 
-def require_thread() -> None:
-    """Where sleeping is allowed, once something was retired or will be: see to it that this processor has its thread.
-    Without memory for it, what is retired waits for the next who asks."""
-    processor = machine.percpu.here()
-    has_thread = processor.retired.has_thread
-    if not has_thread.load_relaxed() and not has_thread.exchange(True):
+def require_threads() -> None:
+    """Where sleeping is allowed, once something was retired or will be: see to it that this processor has its thread,
+    and each that wants one. Without memory for it, what is retired waits for the next who asks."""
+    own = machine.percpu.here()
+    if not own.retired.has_thread.load_relaxed():
+        state.threads_wanted.fetch_or(u64(1) << own.number)
+    if state.threads_wanted.load_relaxed() != 0:
+        _start_threads()
+
+
+@cold
+def _start_threads() -> None:
+    from kaa.kernel.sched import cpu
+
+    wanted: u64 = state.threads_wanted.exchange(0)
+    for processor in cpu.every():
+        if wanted & (u64(1) << processor.number) != 0:
+            _start_thread(processor.retired, processor.number)
+
+
+def _start_thread(retired: Retired, number: u32) -> None:
+    if not retired.has_thread.exchange(True):
         try:
-            core.spawn_kernel_thread(run, u64(processor.number), b"rcu")
+            core.spawn_kernel_thread(run, u64(number), b"rcu")
         except Exception:
-            has_thread.store(False)
+            retired.has_thread.store(False)

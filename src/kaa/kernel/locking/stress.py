@@ -443,6 +443,7 @@ def run_rcu() -> None:
     arena.tables_gone.store(0)
     run("rcu", try_rcu)
     arena.table = None
+    rcu.require_threads()  # as a thread that goes on, and not to user mode
     deadline = machine.clock.monotonic_ns() + 5_000_000_000
     while arena.tables_gone.load() != arena.sections.load():
         assert machine.clock.monotonic_ns() < deadline, "retired objects do not go"

@@ -97,7 +97,7 @@ def _exit_parts(task: Task, status: i32) -> None:
     if task.fail_nth != 0:
         fault_injection.forget(task.fail_nth)
         task.fail_nth = 0
-    rcu.require_thread()
+    rcu.require_threads()
     last = _announce(task)
     if last:
         _check_init(task, status)

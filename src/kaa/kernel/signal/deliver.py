@@ -63,7 +63,7 @@ def return_to_user(regs: Registers) -> None:
         _write_child_tid(task)
     if (task.work.load() & WORK_RETIRED) != 0:
         task.work.fetch_and(~u32(WORK_RETIRED))
-        rcu.require_thread()
+        rcu.require_threads()
     if (task.work.load() & (WORK_SIGNAL | WORK_RESTORE_MASK)) != 0:
         _signals(task, regs)
     if (task.work.load() & WORK_RSEQ) != 0:
