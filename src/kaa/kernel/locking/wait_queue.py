@@ -104,6 +104,8 @@ class WaitQueue(Queue):
                 if condition():
                     break
                 core.schedule()
+                if condition():
+                    break
             self.finish(waiter, task)
 
     @inline
@@ -129,6 +131,9 @@ class WaitQueue(Queue):
                 if signal.has_pending(task):
                     raise Restart
                 core.schedule()
+                met = condition()
+                if met:
+                    break
         finally:
             if met:
                 self.finish(waiter, task)

@@ -155,6 +155,9 @@ class FairQueue(Tree):
         if self.load == 0:
             self.origin = task.vruntime
             task.lag = 0
+        elif self.moment == 0 and self.load == task.weight:
+            # One like it waits, most often: the mean is half-way to that.
+            task.lag = bounded_lag(task, i64(wrapping_sub(self.origin, task.vruntime)) >> 1)
         else:
             task.lag = bounded_lag(task, self._lag(task))
 
