@@ -358,6 +358,10 @@ class PageTable:
         index = (max(start, base) - base) >> shift
         va = base + (index << shift)
         while va < end and index < 512:
+            if index & 15 == 0 and _is_empty(table + index):
+                index += 16
+                va += span << 4
+                continue
             entry = table[index]
             if entry != 0:
                 if shift > REGION_SHIFT:
