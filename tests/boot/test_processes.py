@@ -22,3 +22,12 @@ def test_no_operation_on_processes_leaves_objects_behind(boot: world.Boot, progr
     result = boot("/bin/leaks", entries=[programs.entry("leaks")])
     world.assert_sound(result)
     assert (result.status, result.stdout) == (0, b""), result.stdout
+
+
+@pytest.mark.parametrize("processor", ["max", "qemu64"])
+def test_tasks_that_take_turns_keep_their_registers(
+        boot: world.Boot, programs: world.Programs, processor: str) -> None:
+    """With XSAVE and without: x87, MMX and vector registers, and nothing of another task's is seen."""
+    result = boot("/bin/fpu", entries=[programs.entry("fpu")], extra=["-cpu", processor])
+    world.assert_sound(result)
+    assert (result.status, result.stdout) == (0, b"kept\n"), result.stdout

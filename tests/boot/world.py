@@ -132,8 +132,9 @@ class Boot:
 
     def __call__(self, *argv: str, entries: Sequence[cpio.Entry] = (), after: bytes = b"", append: str = "",
                  memory: str = "128M", machine: str = "microvm", stdin: bytes = b"", timeout: float = BOOT_SECONDS,
-                 uid: int = 0, cpus: int = 1) -> Result:
-        """`after` is appended to the archive as it is. The command's environment is ENVIRONMENT with PATH=/bin."""
+                 uid: int = 0, cpus: int = 1, extra: Sequence[str] = ()) -> Result:
+        """`after` is appended to the archive as it is, `extra` to QEMU's words. The command's environment is ENVIRONMENT
+        with PATH=/bin."""
         path = argv[0] if "/" in argv[0] else f"/bin/{argv[0]}"
         environment = {**ENVIRONMENT, "PATH": "/bin"}
         request = Request(argv, path, cwd="/", environment=environment, uid=uid, gid=uid, tmpfs=["/tmp"])
@@ -141,7 +142,7 @@ class Boot:
         archive = cpio.write([*folders, *entries]) + request.archive() + after
         words = f"console=ttyS0 kaa.exit=debug kaa.run panic=-1 {append}".strip()
         with Machine(self.kernel, initrd=archive, append=words, memory=memory, machine=machine,
-                     cpus=cpus, timeout=timeout) as guest:
+                     cpus=cpus, timeout=timeout, extra=extra) as guest:
             return guest.run(stdin)
 
 

@@ -18,10 +18,10 @@ from kaa.lang import borrowed, entry_point, export, inline, sizeof, struct, u32,
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 if TYPE_CHECKING:
+    from kaa.kernel.arch.x86_64.percpu import CpuLocal
     from kaa.kernel.process.task import Task
 
 MSR_FS_BASE = 0xC0000100
-MSR_KERNEL_GS_BASE = 0xC0000102
 FRAME_SIZE = 168
 
 __all__ = ["STACK_SIZE", "allocate_stack", "free_stack"]
@@ -45,6 +45,8 @@ class Context:
     entry: u64 = 0
     argument: u64 = 0
     user: u32 = 0
+    x87_clean: u32 = 0
+    """Whether the stored x87 registers are known to be clean (fpu.py)."""
 
 
 def _lay_out(context: Context, top: u64) -> None:
@@ -126,7 +128,7 @@ def become_user(task: Task) -> None:
     if context.user == 0:
         context.user = 1
         fpu.clear(context.fpu_state)
-    _load_user_state(context)
+    _load_user_state(percpu.local(), context, u32(0))
     irq.restore(saved)
 
 
@@ -138,7 +140,7 @@ def reset_fpu(task: Task) -> None:
     context.fs_base = 0
     context.gs_base = 0
     fpu.clear(context.fpu_state)
-    _load_user_state(context)
+    _load_user_state(percpu.local(), context, u32(0))
     irq.restore(saved)
 
 
@@ -153,17 +155,25 @@ def set_gs(task: Task, base: u64) -> None:
     """Set the user's gs base, for a task that runs or does not."""
     task.context.gs_base = base
     if task is percpu.current():
-        instructions.write_msr(MSR_KERNEL_GS_BASE, base)
+        saved = irq.save()
+        _load_gs(percpu.local(), base)
+        irq.restore(saved)
 
 
-def _load_user_state(context: Context) -> None:
-    """Make the processor carry a user task's state. Interrupts are off."""
-    local = percpu.local()
+def _load_gs(local: CpuLocal, base: u64) -> None:
+    local.user_gs = base
+    instructions.write_msr(percpu.MSR_KERNEL_GS_BASE, base)
+
+
+@inline
+def _load_user_state(local: CpuLocal, context: Context, clean: u32) -> None:
+    """Make the processor carry a user task's state. `clean`: x87 registers, here and there. Interrupts are off."""
     local.entry_stack = context.entry_stack
     descriptors.set_kernel_stack(context.entry_stack)
     instructions.write_msr(MSR_FS_BASE, context.fs_base)
-    instructions.write_msr(MSR_KERNEL_GS_BASE, context.gs_base)
-    fpu.load(context.fpu_state)
+    if context.gs_base != local.user_gs:
+        _load_gs(local, context.gs_base)
+    fpu.load_beside(context.fpu_state, clean)
 
 
 def switch(prev: Task, next: Task) -> None:
@@ -171,13 +181,15 @@ def switch(prev: Task, next: Task) -> None:
     scheduler has made `next` the current task."""
     old = prev.context
     new = next.context
+    local = percpu.local()
     if old.user != 0:
-        fpu.save(old.fpu_state)
+        local.x87_clean = fpu.leave(old.fpu_state)
+        old.x87_clean = local.x87_clean
     mm = next.mm
     if mm is not None:
         mm.page_table.activate()
     if new.user != 0:
-        _load_user_state(new)
+        _load_user_state(local, new, local.x87_clean & new.x87_clean)
     entry.switch_stack(address_of(old), new.stack)
 
 

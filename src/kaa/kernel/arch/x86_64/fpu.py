@@ -4,12 +4,18 @@
 The state of a task lies at the very top of its kernel stack, above the trap frame: `area_size` bytes, 64-byte aligned
 (Intel SDM 1 chapter 13). Where the processor has XSAVE, components x87, SSE, AVX and AVX-512 are enabled; otherwise
 FXSAVE's 512 bytes. In a signal frame the same bytes are followed by Linux's FP_XSTATE_MAGIC2 and described in the
-reserved words at 464. """
+reserved words at 464.
+
+Most programs never touch the x87 registers, whose loading is most of the work (and slow under emulation). So when a
+task is left, its stored state is looked at: *clean* are x87 registers as every program finds them, contents included.
+Between two tasks that are both clean the registers stay as they are. Contents count even of registers marked empty, and
+so does where the last instruction was: else one task could read what another left behind.
+"""
 
 from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import cpu, instructions
-from kaa.lang import u32, u64, usize
+from kaa.lang import inline, u32, u64, usize
 from kaa.lang.unsafe import Ptr, asm, copy_bytes, zero
 
 LEGACY_SIZE = 512
@@ -18,7 +24,10 @@ FRAME_MAGIC = 0x46505853
 HEADER_SIZE = 64
 WANTED_COMPONENTS = 0xE7
 """x87, SSE, AVX, and AVX-512's three."""
+X87 = 1
+"""The component."""
 X87_CONTROL = 0x037F
+"""Also what the first eight bytes of a clean state are: control, status, tags (all empty), opcode."""
 SSE_CONTROL = 0x1F80
 
 
@@ -40,6 +49,32 @@ def _xsave(address: u64, low: u32, high: u32) -> None:
 @asm("xrstorq (%0)", out=None, ins=["r", "a", "d"], clobber="memory")
 def _xrstor(address: u64, low: u32, high: u32) -> None:
     pass
+
+
+@asm(
+    "movaps 32(%1), %%xmm0; orps 48(%1), %%xmm0; orps 64(%1), %%xmm0; orps 80(%1), %%xmm0; orps 96(%1), %%xmm0; "
+    "orps 112(%1), %%xmm0; orps 128(%1), %%xmm0; orps 144(%1), %%xmm0; movups 8(%1), %%xmm1; orps %%xmm1, %%xmm0; "
+    "pxor %%xmm1, %%xmm1; pcmpeqb %%xmm1, %%xmm0; pmovmskb %%xmm0, %k0",
+    out="=r",
+    ins=["r"],
+    clobber="memory,cc",
+)
+def _zeroes(address: u64) -> u64:
+    """0xFFFF if a stored state's x87 registers, and the addresses of the last instruction and its operand, are 0. The
+    vector registers are changed."""
+    words = Ptr[u64](address)
+    found = words[1] | words[2]
+    for index in range(4, 20):
+        found |= words[index]
+    return u64(0xFFFF if found == 0 else 0)
+
+
+_VECTORS = "; ".join(f"movaps {160 + 16 * number}(%0), %%xmm{number}" for number in range(16))
+
+
+@asm("ldmxcsr 24(%0); " + _VECTORS, out=None, ins=["r"], clobber="memory")
+def _load_vectors(address: u64) -> None:
+    """FXRSTOR without the x87 registers."""
 
 
 class FpuFormat:
@@ -94,6 +129,26 @@ def load(address: u64) -> None:
         _xrstor(address, layout.components, 0)
     else:
         _fxrstor(address)
+
+
+@inline
+def leave(address: u64) -> u32:
+    """As save, for a task that goes on later: says whether its x87 registers are clean (1) or not. The processor's
+    vector registers are nobody's from here on."""
+    save(address)
+    header = Ptr[u64](address)[0]
+    return u32(1 if (_zeroes(address) ^ 0xFFFF) | (header ^ X87_CONTROL) == 0 else 0)
+
+
+@inline
+def load_beside(address: u64, clean: u32) -> None:
+    """As load. `clean`: so are the x87 registers of this processor, and those at `address`."""
+    if clean == 0:
+        load(address)
+    elif layout.has_xsave:
+        _xrstor(address, layout.components & ~u32(X87), 0)
+    else:
+        _load_vectors(address)
 
 
 def clear(address: u64) -> None:

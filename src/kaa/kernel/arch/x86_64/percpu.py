@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kaa.kernel.sched.cpu import Cpu
 
 MSR_GS_BASE = 0xC0000101
+MSR_KERNEL_GS_BASE = 0xC0000102
+"""Of the two, this has the user's base while the kernel runs."""
 TASK_STATE = 128
 DESCRIPTORS = 256
 SLOTS = 512
@@ -57,6 +59,10 @@ class CpuLocal:
     """Whether the last interrupt came in user mode."""
     spins: u32 = 0
     """How often it has spun, modulo 2^32."""
+    user_gs: u64 = 0
+    """What the user's gs base is set to."""
+    x87_clean: u32 = 0
+    """Whether the x87 registers are known to be clean (fpu.py), as the last user task left them."""
 
 
 simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0, "number": 0}
@@ -306,6 +312,7 @@ def prepared() -> u32:
 def enter(area: u64) -> None:
     """Point gs at this processor's prepared area. Nothing that uses this module works earlier."""
     instructions.write_msr(MSR_GS_BASE, area)
+    instructions.write_msr(MSR_KERNEL_GS_BASE, local().user_gs)
 
 
 @inline
