@@ -229,7 +229,7 @@ static void *thread(void *argument)
     return 0;
 }
 
-static double measure(const struct row *row, int workers, long *operations)
+static long long measure(const struct row *row, int workers, long *operations)
 {
     memset(shared, 0, sizeof *shared);
     struct job jobs[MOST];
@@ -262,7 +262,7 @@ static double measure(const struct row *row, int workers, long *operations)
     for (int i = 0; i < workers; i++)
         total += atomic_load(&shared->of[i].count);
     *operations += total;
-    return total * 1e9 / (ended - began);
+    return total * 1000000000LL / (ended - began);
 }
 
 // ---- how often locks were waited for --------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ static int round_of(const struct row *row, int workers, struct waits *waits)
     struct lock_class *before = books->before, *after = books->after;
     memset(before, 0, sizeof books->before);
     read_locks(before);
-    printf("%s %d %.0f\n", row->name, workers, measure(row, workers, &waits->operations));
+    printf("%s %d %lld\n", row->name, workers, measure(row, workers, &waits->operations));
     fflush(stdout);
     int known = read_locks(after);
     for (int i = 0; i < known; i++) {
