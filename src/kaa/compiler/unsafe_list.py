@@ -21,7 +21,7 @@ ALLOWED: dict[str, str] = {
     "kaa.kernel.lib.range_map": "nodes hold uncounted references",
     "kaa.kernel.sched.links": "run queues count one reference to each task that they have, whatever they do with it",
     "kaa.kernel.locking.waiters": "intrusive wait lists",
-    "kaa.kernel.locking.rcu": "lists of retired objects, which own one reference each that no field shows",
+    "kaa.kernel.locking.retiring": "lists of retired objects, which own one reference each that no field shows",
 }
 LANG = "kaa.lang"
 

@@ -18,7 +18,7 @@ from kaa.lang.sharing import Atomic
 
 
 class RcuHead:
-    """Base of classes that Rcu fields refer to, and of what is handed to rcu.call. 24 bytes."""
+    """Base of classes that Rcu fields refer to, and of what is handed to retiring.call. 24 bytes."""
 
     rcu_next: u64 = 0
     """The one that was retired before, as an address."""
@@ -27,7 +27,7 @@ class RcuHead:
     rcu_due: u32 = 0
     """How many of these at the end of the present wait. The list's."""
     rcu_function: Callable[[RcuHead], None] | None = None
-    """What rcu.call was given: called before the reference goes."""
+    """What retiring.call was given: called before the reference goes."""
 
     def __init__(self) -> None:
         self.rcu_retired = Atomic(0)

@@ -10,7 +10,7 @@ import pytest
 
 from kaa.kernel import log  # noqa: F401  (the machine's modules load in this order)
 from kaa.kernel.arch import machine
-from kaa.kernel.locking import rcu
+from kaa.kernel.locking import rcu, retiring
 from kaa.kernel.process.task import WORK_RETIRED, Task
 from kaa.kernel.sched import core, cpu
 from kaa.lang import Atomic, RcuHead, u32
@@ -88,10 +88,10 @@ def test_one_grace_period_serves_all_who_asked_before_it_began(world: World) -> 
 def test_what_is_retired_goes_after_a_grace_period_and_not_before(world: World) -> None:
     gone: list[str] = []
     thing, other = Thing(), Thing()
-    rcu.call(thing, lambda head: gone.append("thing"))
+    retiring.call(thing, lambda head: gone.append("thing"))
     with pytest.raises(AssertionError, match="waits already"):
-        rcu.call(thing, lambda head: None)
-    rcu.call(other, lambda head: gone.append("other"))
+        retiring.call(thing, lambda head: None)
+    retiring.call(other, lambda head: gone.append("other"))
     assert not gone
     world.inside[3] = 1
     assert rcu.give_up_retired(cpu.boot.retired)
@@ -105,9 +105,11 @@ def test_flush_empties_the_lists_of_all_processors(world: World, monkeypatch: py
     second = cpu.Cpu(u32(1))
     monkeypatch.setattr(cpu, "every", lambda: iter((cpu.boot, second)))
     gone: list[str] = []
-    rcu.call(Thing(), lambda head: gone.append("first"))
+    retiring.call(Thing(), lambda head: gone.append("first"))
     monkeypatch.setattr(machine.percpu, "here", lambda: second)
-    rcu.call(Thing(), lambda head: (gone.append("second"), rcu.call(Thing(), lambda head: gone.append("third")))[0])
+    third = Thing()
+    again = lambda: retiring.call(third, lambda head: gone.append("third"))  # noqa: E731
+    retiring.call(Thing(), lambda head: (gone.append("second"), again())[0])
     rcu.flush()
     assert gone == ["first", "second", "third"]
 
@@ -118,15 +120,15 @@ def test_an_object_retired_twice_waits_for_the_later_grace_period(
     """It is retired again while the first wait is under way: that reference is not due with the first."""
     thing = Thing()
     released: list[int] = []
-    monkeypatch.setattr(rcu, "_give_up", lambda address, count: released.append(count))  # type: ignore[misc]
-    rcu.retire(address_of(thing))
-    rcu.retire(address_of(thing))
+    monkeypatch.setattr(retiring, "_give_up", lambda address, count: released.append(count))  # type: ignore[misc]
+    retiring.retire(address_of(thing))
+    retiring.retire(address_of(thing))
     plain = world.call
 
     def call(mask: int, function: Callable[[int], None], argument: int) -> None:
         plain(mask, function, argument)
         if not released and thing.rcu_retired.load() == 2:
-            rcu.retire(address_of(thing))
+            retiring.retire(address_of(thing))
 
     monkeypatch.setattr(machine.smp, "call", call)
     rcu.give_up_retired(cpu.boot.retired)
@@ -141,14 +143,14 @@ def test_who_retires_the_first_object_starts_the_thread(world: World, monkeypatc
     monkeypatch.setattr(core, "spawn_kernel_thread", lambda run, argument, name: started.append(name))  # type: ignore[misc]
     thing = Thing()
     cpu.boot.retired.has_thread.store(False)
-    rcu.call(thing, lambda head: None)
+    retiring.call(thing, lambda head: None)
     assert machine.percpu.current().work.load() & WORK_RETIRED and not started
     rcu.require_threads()
     rcu.require_threads()
     assert started == [b"rcu"]
     machine.percpu.current().work.store(0)
     rcu.give_up_retired(cpu.boot.retired)
-    rcu.call(thing, lambda head: None)
+    retiring.call(thing, lambda head: None)
     assert machine.percpu.current().work.load() == 0
     rcu.give_up_retired(cpu.boot.retired)
     cpu.boot.retired.has_thread.store(False)
@@ -167,10 +169,10 @@ def test_who_is_patient_asks_only_processors_that_did_not_switch(world: World, m
     monkeypatch.setattr(core, "schedule_until", sleep)
     patience = rcu.Patience()
     gone: list[str] = []
-    rcu.call(Thing(), lambda head: gone.append("first"))
+    retiring.call(Thing(), lambda head: gone.append("first"))
     assert rcu.give_up_retired(cpu.boot.retired, patience)
     assert world.asked == [1, 2, 3] and gone == ["first"]
     busy.clear()
-    rcu.call(Thing(), lambda head: gone.append("second"))
+    retiring.call(Thing(), lambda head: gone.append("second"))
     assert rcu.give_up_retired(cpu.boot.retired, patience)
     assert world.asked == [1, 2, 3] and gone == ["first", "second"]

@@ -16,30 +16,28 @@ given in the middle of one.) This processor, when it asks, is outside itself.
 Order: the answers come from interrupts, so what a processor wrote before (and what it had read) is before its answer;
 who asked sees the answer before it goes on.
 
-Retired objects wait in lists, one for each processor (retired.py), linked through themselves (lang/rcu.py): retiring
-needs no memory and no lock, and may happen in interrupt handlers and under any lock but a run queue's. An object whose
-end may sleep (lang.LateEnd) is retired as a whole when its last reference goes where nobody may sleep. Each processor
-has a thread `rcu`, started when the first object is retired there, which takes the list, waits for one grace period for
-all of it, and gives the references up. It is in no hurry: a processor that has switched from one task to another since
-the list was taken was outside, so only if one did not in BATCH_NS all are asked (`Patience`). So objects end where they
-were given up, most often where they were made, and their memory goes back to the processor that will want such again.
-`__del__` and the functions of `call` run in the thread: they may sleep, but not wait for a grace period.
+Retired objects (retiring.py) wait in lists, one for each processor. Each processor has a thread `rcu`, started when the
+first object is retired there, which takes the list, waits for one grace period for all of it, and gives the references
+up. It is in no hurry: a processor that has switched from one task to another since the list was taken was outside, so
+only if one did not in BATCH_NS all are asked (`Patience`). So objects end where they were given up, most often where
+they were made, and their memory goes back to the processor that will want such again. `__del__` and the functions of
+`retiring.call` run in the thread: they may sleep, but not wait for a grace period.
 Source: P. McKenney and J. Slingwine, "Read-Copy Update: Using Execution History to Solve Concurrency Problems", 1998;
 the rest is this kernel's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
 from kaa.kernel.arch import machine
+from kaa.kernel.locking import retiring
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.retired import Retired
 from kaa.kernel.sched import core
-from kaa.lang import Array, Atomic, RcuHead, cold, export, fence, inline, rcu_reader, u32, u64
-from kaa.lang.unsafe import address_of, adopt, class_at, retain
+from kaa.lang import Array, Atomic, cold, fence, inline, rcu_reader, u32, u64
 
 CPUS: Final = 64
 AGAIN_NS: Final = 1_000_000
@@ -58,15 +56,12 @@ class State:
     finished: Atomic[u64]
     outside: Atomic[u64]
     """Processors that have been seen outside since the last one began."""
-    threads_wanted: Atomic[u64]
-    """Processors where something was retired that have no thread."""
 
     def __init__(self) -> None:
         self.turn = Mutex("rcu grace period")
         self.started = Atomic(0)
         self.finished = Atomic(0)
         self.outside = Atomic(0)
-        self.threads_wanted = Atomic(0)
 
 
 state = State()
@@ -147,65 +142,6 @@ def _answer(unused: u64) -> None:
 # ---- what waits for one ----------------------------------------------------------------------------------------------
 
 
-def call(head: RcuHead, function: Callable[[RcuHead], None]) -> None:
-    """function(head) after a grace period, in the thread `rcu`. The object is kept until then. Needs no memory; one
-    call at a time for one object."""
-    assert head.rcu_function is None, "rcu.call of an object that waits already"
-    head.rcu_function = function
-    retain(head)
-    _retire(head)
-
-
-@export("kaa_retire")
-def retire(object_address: u64) -> None:
-    """Give one reference up after a grace period. What assignments to Rcu fields do with the old object."""
-    _retire(class_at(RcuHead, object_address))
-
-
-def _retire(head: RcuHead) -> None:
-    if head.rcu_retired.fetch_add(1) == 0:
-        _push(head)
-
-
-def _push(head: RcuHead) -> None:
-    """Into this processor's list. The list may be taken at any time, and is only added to otherwise: the exchange
-    cannot mistake one list for another."""
-    retired = machine.percpu.here().retired
-    address = address_of(head)
-    while True:
-        before = retired.newest.load_relaxed()
-        head.rcu_next = before
-        if retired.newest.compare_exchange(before, address):
-            break
-    if not retired.has_thread.load_relaxed():
-        _ask_for_thread()
-    elif before == 0:
-        retired.work.wake_one()
-
-
-@cold
-def _ask_for_thread() -> None:
-    """Whoever runs starts this processor's thread before it returns to user mode, a kernel thread when it ends: wherever
-    that is by then."""
-    from kaa.kernel.process.task import WORK_RETIRED
-
-    state.threads_wanted.fetch_or(u64(1) << machine.percpu.cpu_id())
-    machine.percpu.current().work.fetch_or(WORK_RETIRED)
-
-
-@export("kaa_end_later")
-def end_later(object_address: u64) -> bool:
-    """What the end of a LateEnd object does first: True if it is put off, where sleeping is not allowed. The object has
-    a reference again until its grace period is over; if the last one goes in such a place once more, it waits once
-    more. Not under a run queue's lock, as all that retires."""
-    if machine.percpu.preempt_count() == 0 and machine.irq.enabled():
-        return False
-    head = class_at(RcuHead, object_address)
-    retain(head)
-    _retire(head)
-    return True
-
-
 def flush() -> None:
     """Return when all that was retired before, anywhere, has been given up, and all that this retired. Sleeps."""
     from kaa.kernel.sched import cpu
@@ -239,10 +175,10 @@ def give_up_retired(retired: Retired, patience: Patience | None = None) -> bool:
         first: u64 = retired.newest.exchange(0)
         if first == 0:
             return False
-        _mark(first)
+        retiring.mark(first)
         if patience is None or not patience.is_enough():
             synchronize()
-        _finish_chain(first)
+        retiring.finish_all(first)
         return True
 
 
@@ -277,50 +213,13 @@ def _switches(number: u32) -> u64:
     return u64(0) if processor is None else processor.run_queue.switches
 
 
-def _mark(first: u64) -> None:
-    """The references that were retired until now are due after the next grace period; later ones are not."""
-    address = first
-    while address != 0:
-        head = class_at(RcuHead, address)
-        head.rcu_due = head.rcu_retired.load()
-        address = head.rcu_next
-
-
-def _finish_chain(first: u64) -> None:
-    address = first
-    while address != 0:
-        following = class_at(RcuHead, address).rcu_next
-        _finish(address)
-        address = following
-
-
-def _finish(address: u64) -> None:
-    """The grace period is over for one object: call, and give up what was due; what was retired meanwhile waits
-    again."""
-    head = class_at(RcuHead, address)
-    function = head.rcu_function
-    if function is not None:
-        head.rcu_function = None
-        function(head)
-    due = head.rcu_due
-    if head.rcu_retired.fetch_sub(due) != due:
-        _push(head)
-    _give_up(address, due)
-
-
-def _give_up(address: u64, count: u32) -> None:
-    """Release references. The object may be gone after the last."""
-    for _ in range(count):
-        adopt(RcuHead, address)
-
-
 def require_threads() -> None:
     """Where sleeping is allowed, once something was retired or will be: see to it that this processor has its thread,
     and each that wants one. Without memory for it, what is retired waits for the next who asks."""
     own = machine.percpu.here()
     if not own.retired.has_thread.load_relaxed():
-        state.threads_wanted.fetch_or(u64(1) << own.number)
-    if state.threads_wanted.load_relaxed() != 0:
+        retiring.asking.threads_wanted.fetch_or(u64(1) << own.number)
+    if retiring.asking.threads_wanted.load_relaxed() != 0:
         _start_threads()
 
 
@@ -328,7 +227,7 @@ def require_threads() -> None:
 def _start_threads() -> None:
     from kaa.kernel.sched import cpu
 
-    wanted: u64 = state.threads_wanted.exchange(0)
+    wanted: u64 = retiring.asking.threads_wanted.exchange(0)
     for processor in cpu.every():
         if wanted & (u64(1) << processor.number) != 0:
             _start_thread(processor.retired, processor.number)
