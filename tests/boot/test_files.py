@@ -47,6 +47,34 @@ os.chdir("/"); print(umount("/tmp/m"), live() - before)
 """
 
 
+BUSY_MOUNTS = MOUNTS[: MOUNTS.index("os.makedirs")] + """
+import signal, sys
+os.makedirs("/tmp/m")
+before = live()
+def visit():
+    while True:
+        try:
+            file = os.open("/tmp/m/file", os.O_CREAT)
+            os.fstat(file); os.close(file)
+            for _ in range(40): os.close(os.open("/tmp/m", 0))
+        except OSError as error:
+            os.write(2, f"{error}\\n".encode()); os._exit(1)
+def start():
+    child = os.fork()
+    return child if child else visit()
+children = [start() for _ in range(3)]
+done = {"ok": 0, "EBUSY": 0}
+print(mount("/tmp/m"))
+while min(done.values()) < 20:
+    flag = 2 if done["ok"] % 4 == 3 else 0
+    answer = umount("/tmp/m", flag)
+    done[answer] += 1
+    if answer == "ok" and mount("/tmp/m") != "ok": sys.exit("cannot mount")
+for child in children: os.kill(child, signal.SIGKILL)
+print([os.waitpid(child, 0)[1] for child in children], umount("/tmp/m"), live() - before)
+"""
+
+
 @pytest.fixture
 def memory_folder() -> Iterator[pathlib.Path]:
     """A fresh folder on a tmpfs of the host, as the guest's /tmp is one."""
@@ -88,3 +116,9 @@ def test_a_mount_is_busy_while_anyone_is_in_it_and_gone_afterwards(kaa: world.Ka
         "ok", "stood in: EBUSY", "still: EBUSY", "/tmp ok", "ok", "ok", "covered: EBUSY", "lazily: ok 0",
         "ok ['below']", "/tmp/m", "ok 0",
     ], ended  # fmt: skip
+
+
+def test_mounts_that_processors_use_at_once_are_taken_away_when_nobody_does(kaa: world.Kaa) -> None:
+    """By its own count of users each, which unmounting sums up."""
+    ended = kaa(world.python3(), "-c", BUSY_MOUNTS, options=["--cpus", "4"], timeout=90)
+    assert (ended.status, ended.stdout.decode(), ended.stderr) == (0, "ok\n[9, 9, 9] ok 0\n", b""), ended

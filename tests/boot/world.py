@@ -133,7 +133,7 @@ class Boot:
     def __call__(self, *argv: str, entries: Sequence[cpio.Entry] = (), after: bytes = b"", append: str = "",
                  memory: str = "128M", machine: str = "microvm", stdin: bytes = b"", timeout: float = BOOT_SECONDS,
                  uid: int = 0, cpus: int = 1, extra: Sequence[str] = ()) -> Result:
-        """`after` is appended to the archive as it is, `extra` to QEMU's words. The command's environment is ENVIRONMENT
+        """`after` is appended to the archive as it is, `extra` to QEMU's words. The environment is ENVIRONMENT
         with PATH=/bin."""
         path = argv[0] if "/" in argv[0] else f"/bin/{argv[0]}"
         environment = {**ENVIRONMENT, "PATH": "/bin"}

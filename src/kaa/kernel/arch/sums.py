@@ -11,3 +11,6 @@ STARTED: Final = 1
 """Tasks that were made since the machine started (sched/core.py)."""
 QUEUED_SIGNALS: Final = 2
 """Siginfos in the sets of all threads and processes (signal/pending.py)."""
+MOUNT_USERS: Final = 64
+"""The first of MOUNTS sums: users of mounts (fs/mount_users.py)."""
+MOUNTS: Final = 64

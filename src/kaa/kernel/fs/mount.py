@@ -15,6 +15,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.abi.mount import PER_MOUNT
+from kaa.kernel.fs import mount_users
 from kaa.kernel.fs.dentry import Dentry, cache
 from kaa.kernel.fs.path import Path
 from kaa.kernel.fs.standing import hold, let_go
@@ -29,11 +30,14 @@ class Mount:
     """One mount. `parent` and `point` are None for the root of all and for internal mounts."""
 
     users: Atomic[u32]
-    """Paths that are in it (open files, working directories), walks, and the table."""
+    """Paths that are in it (open files, working directories), walks, and the table; while they have a sum, not all
+    of them: mount_users.py."""
     children: Guarded[u32, "DentryCache.lock & MountTable.change"] = 0
     apart: Final[Array[u64, 5]]
-    """Fills the cache line: `users` is written all the time, what follows is read by everyone and hardly ever
+    """Fills the cache line: `users` may be written all the time, what follows is read by everyone and hardly ever
     written."""
+    counted_at: Atomic[u64]
+    """The sum in which processors count users; NOWHERE: there is none."""
     superblock: Final[SuperBlock]
     root: Final[Dentry]
     source: Final[bytes]
@@ -50,6 +54,7 @@ class Mount:
         self.flags = flags & PER_MOUNT
         self.number = table.numbers.fetch_add(1)
         self.users = Atomic(0)
+        self.counted_at = Atomic(mount_users.NOWHERE)
         root.pins.fetch_add(1)
         superblock.mounts.fetch_add(1)
 
@@ -98,15 +103,20 @@ class MountTable:
                 mount.point = at.dentry
                 at.dentry.mounts += 1
                 at.mount.children += 1
+        mount_users.spread(mount)
 
     def detach(self, mount: Mount) -> None:
         """Uncover. Open files keep the file system alive until they are closed."""
-        self._detach(mount)
+        mount_users.gather(mount)
+        self._detach(mount, True)
         let_go(mount)
 
-    def _detach(self, mount: Mount) -> tuple[Dentry | None, Mount | None]:
-        """Gives where it stood, to be dropped after the lock."""
+    def _detach(self, mount: Mount, even_busy: bool) -> tuple[bool, Dentry | None, Mount | None]:
+        """Whether it was done, which one that is busy hinders unless `even_busy`; and where it stood, to be dropped
+        after the lock. Under the lock nobody becomes a user who is none yet."""
         with cache.lock:
+            if not even_busy and (mount.children != 0 or mount.users.load() != 1):
+                return False, None, None
             point = mount.point
             parent = mount.parent
             if point is not None and parent is not None:
@@ -115,7 +125,7 @@ class MountTable:
             mount.point = None
             mount.parent = None
             self.mounts.remove(mount)
-            return point, parent
+            return True, point, parent
 
     def move(self, mount: Mount, at: Path) -> None:
         """MS_MOVE: cover another place. Raises OSError(EINVAL) for the root, FileNotFoundError."""
@@ -143,13 +153,27 @@ class MountTable:
         """umount2(2). Raises OSError(EBUSY) when in use and not `lazily`, OSError(EINVAL) for the root."""
         if mount is self.root:
             raise OSError(errno.EINVAL)
-        if not lazily:
-            if mount.children != 0 or mount.users.load() != 1:
-                raise OSError(errno.EBUSY)
-            mount.superblock.sync()
-        else:
+        if lazily:
             self._detach_below(mount)
-        self.detach(mount)
+            self.detach(mount)
+        else:
+            self._detach_unused(mount)
+
+    def _detach_unused(self, mount: Mount) -> None:
+        if mount.children != 0:
+            raise OSError(errno.EBUSY)
+        mount_users.gather(mount)
+        done = False
+        try:
+            if mount.users.load() == 1:
+                mount.superblock.sync()
+                done = self._detach(mount, False)[0]
+        finally:
+            if not done:
+                mount_users.spread(mount)
+        if not done:
+            raise OSError(errno.EBUSY)
+        let_go(mount)
 
     def _detach_below(self, mount: Mount) -> None:
         child = self._child_of(mount)
@@ -186,6 +210,8 @@ def mount_first(superblock: SuperBlock, source: bytes, flags: u64) -> Path:
         table.root = mount
         table.mounts.append(mount)
         hold(mount)
+    with table.change:
+        mount_users.spread(mount)
     return Path(mount, mount.root)
 
 

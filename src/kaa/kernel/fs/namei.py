@@ -106,7 +106,7 @@ class Walk(Standing):
 
     def path(self) -> Path:
         """Where the walk stands: the last thing that it is asked, for the Path keeps the place from now on."""
-        place = Path(self.mount, self.dentry, self)
+        place = Path(None, self.dentry, self)
         while place.dentry.evicted:
             settled = cache.settle(place.dentry)
             if settled is place.dentry:

@@ -19,7 +19,8 @@ class Path(InMount):
 
     dentry: Final[Dentry]
 
-    def __init__(self, mount: Mount, dentry: Dentry, walk: Standing | None = None) -> None:
+    def __init__(self, mount: Mount | None, dentry: Dentry, walk: Standing | None = None) -> None:
+        """A place in a mount, or (None) in that where a walk stands."""
         super().__init__(mount, walk)
         self.dentry = dentry
         dentry.pins.fetch_add(1)

@@ -2,9 +2,9 @@
 """Holding places in the tree of names with few writes to what all processors walk through.
 
 A mount's *users* (paths, walks, and the table while it is attached) hold it together: the first of them takes a
-reference to the object, the last gives it back, and those between change `Mount.users` alone, which says also whether
-the mount is busy. Whoever becomes a user knows by other means that the mount is alive: a user or an owner, or the
-dentry cache's lock with the mount attached.
+reference to the object, the last gives it back, and those between change a number alone (mount_users.py), which says
+also whether the mount is busy. Whoever becomes a user knows by other means that the mount is alive: a user or an owner,
+or the dentry cache's lock with the mount attached.
 
 Where a walk stands, `mount` and `dentry`, is not counted at every step. They are alive because one of these keeps them:
 - the dentry cache's lock, while a walk skims under it: what is in the cache or mounted stays;
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kaa.kernel.fs import mount_users
 from kaa.lang import inline, u64
 from kaa.lang.unsafe import Unowned, address_of, adopt, retain
 
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 @inline
 def hold(mount: Mount) -> None:
     """Become a user."""
-    if mount.users.fetch_add(1) == 0:
+    if not mount_users.count(mount, u64(1)) and mount.users.fetch_add(1) == 0:
         retain(mount)
 
 
 @inline
 def let_go(mount: Mount) -> None:
     """A user less; after the last the mount may be gone, with all that its end does."""
-    if mount.users.fetch_sub(1) == 1:
+    if not mount_users.count(mount, u64(0xFFFF_FFFF_FFFF_FFFF)) and mount.users.fetch_sub(1) == 1:
         _give_back(address_of(mount))
 
 
@@ -50,11 +51,17 @@ class InMount:
 
     mount: Final[Unowned[Mount]]
 
-    def __init__(self, mount: Mount, walk: Standing | None) -> None:
-        """`walk` stands in the mount: what it holds is ours from now on, and we keep the place for it."""
-        if walk is None or not walk.hand_over():
+    def __init__(self, mount: Mount | None, walk: Standing | None) -> None:
+        """The mount where `walk` stands: what it holds is ours from now on, and we keep the place for it. (Its mount is
+        not an argument: that would be counted while we are made, and all processors walk through it.)"""
+        if walk is not None:
+            if not walk.hand_over():
+                hold(walk.mount)
+            self.mount = walk.mount
+        else:
+            assert mount is not None
             hold(mount)
-        self.mount = mount
+            self.mount = mount
 
 
 class Standing:
