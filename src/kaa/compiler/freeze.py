@@ -221,7 +221,10 @@ class Freezer:
         if isinstance(t, StrType):
             return f"const struct kaa_text {name}"
         if isinstance(t, ClassType):
-            return f"struct {t.info.cname} {name}"
+            # What processors share, a lock above all, lies in as few cache lines as it can.
+            shared = any(isinstance(field.type, AtomicType) for field in t.info.fields.values())
+            aligned = f" __attribute__((aligned(sizeof(struct {t.info.cname}) > 32 ? 64 : 32)))" if shared else ""
+            return f"struct {t.info.cname} {name}{aligned}"
         return f"{stored_c(t)} {name}"
 
     def flush(self) -> bool:

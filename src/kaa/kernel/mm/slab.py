@@ -336,20 +336,11 @@ def object_alloc(info: u64) -> u64:
         where = caches[number].take_slowly()
         if where == 0:
             return u64(0)
-        _count_live(identity)
+        _count(klass, u32(1))
     if klass.link == 0:
         _remember(klass, info)
     zero(where, (size + 7) & WORD_MASK)
     return where
-
-
-@noinline
-def _count_live(identity: u32) -> None:
-    """One instance more of a class."""
-    flags = machine.irq.save()
-    lists = machine.percpu.here().objects
-    lists.live[identity] = wrapping_add(lists.live[identity], u32(1))
-    machine.irq.restore(flags)
 
 
 @cold
@@ -358,11 +349,23 @@ def _make_unusual(klass: Class, info: u64, size: u64) -> u64:
     """An instance of a class that is large, or that processors do not count."""
     where = _take(size) if size <= LARGEST else _take_large(size)
     if where != 0:
-        klass.live.fetch_add(1)
+        _count(klass, u32(1))
         if klass.link == 0:
             _remember(klass, info)
         zero(where, (size + 7) & WORD_MASK)
     return where
+
+
+@noinline
+def _count(klass: Class, change: u32) -> None:
+    """`change` instances more, modulo 2^32, by processor if they count the class."""
+    if klass.id >= CLASSES:
+        klass.live.fetch_add(change)
+        return
+    flags = machine.irq.save()
+    lists = machine.percpu.here().objects
+    lists.live[klass.id] = wrapping_add(lists.live[klass.id], change)
+    machine.irq.restore(flags)
 
 
 @export("kaa_object_free")
@@ -372,7 +375,7 @@ def object_free(info: u64, where: u64) -> None:
     size = u64(klass.size)
     identity = klass.id
     if size > LARGEST or identity >= CLASSES:
-        klass.live.fetch_sub(1)
+        _count(klass, u32(0xFFFF_FFFF))
         _give_any(size, where)
         return
     number = _kind_of(size)
@@ -485,7 +488,7 @@ def _live(klass: Class) -> u64:
     from kaa.kernel.sched import cpu
 
     if klass.id >= CLASSES:
-        return klass.live.load()
+        return klass.live.load() & 0xFFFF_FFFF
     total: u32 = 0
     machine.percpu.preempt_disable()
     for other in cpu.every():
