@@ -497,3 +497,29 @@ def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tu
         assert each.anonymous_pages == 0 and each.file_pages == 0
         each.complete = False
     assert file.cache.sharers is None
+
+
+def test_one_empty_table_is_kept_for_the_next_time() -> None:
+    """A small hole that is filled and dug again frees no table; one elsewhere gives the one kept before back, unless
+    that is in use again; a large one gives back its tables."""
+    boot(2000)
+    space = AddressSpace()
+    span = 2 << 20
+
+    def dig(number: int, length: int = PAGE, leave: bool = False) -> int:
+        address = space.map(BASE + number * span, length, RW, FIXED, None, 0)
+        for at in range(address, address + length, span):
+            assert store(space, at, 1)
+        if not leave:
+            space.unmap(u64(address), u64(length))
+        return int(space.page_table.tables)
+
+    least = dig(0)
+    assert [dig(0), dig(0)] == [least, least]
+    assert dig(1) == least, "the other one went"
+    assert dig(1, leave=True) == least
+    assert dig(2) == least + 1, "that one serves again"
+    space.unmap(u64(BASE + span), u64(PAGE))
+    assert space.page_table.tables == least
+    assert dig(4, 3 * span) == least
+    assert dig(5) == least

@@ -51,6 +51,8 @@ class AddressSpace(Accounts):
     packed_from: Guarded[u64, "lock"] = 0
     """Between here and `map_top` every hole is smaller than `packed_holes`; 0: not known."""
     packed_holes: Guarded[u64, "lock"] = 0
+    kept_table: Guarded[u64, "lock"] = unmapping.NONE
+    """Where the page table may have a table that serves nothing: unmapping.py."""
     start_code: u64 = 0
     end_code: u64 = 0
     start_data: u64 = 0

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 USER_END: Final = machine.paging.USER_END
 MAX_AREAS: Final = 65530
+NONE: Final = 1
+"""In the place of a table's first address: there is none."""
 
 
 def unmap(space: AddressSpace, address: u64, length: u64) -> None:
@@ -79,9 +81,26 @@ def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
         ceiling = after.start
     first = max((floor + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1), start & ~u64(pages.TABLE_SPAN - 1))
     last = min(ceiling & ~u64(pages.TABLE_SPAN - 1), (end + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1))
+    if last == first + pages.TABLE_SPAN:
+        first = _keep_instead(space, first)
+        last = first + pages.TABLE_SPAN if first != NONE else first
     if first < last:
         with space.table_lock:
             space.page_table.free_range(first, last)
+
+
+def _keep_instead(space: AddressSpace, first: u64) -> u64:
+    """Keep an empty table: the hole that it served is most often filled again, and then all processors that run threads
+    of the program need not be interrupted, now and each time. One is kept for an address space; gives the one kept
+    before if that is to be freed, else NONE."""
+    before = space.kept_table
+    space.kept_table = first
+    if before == first or before == NONE:
+        return u64(NONE)
+    after = space.areas.first_ending_above(before)
+    if after is not None and after.start < before + pages.TABLE_SPAN:
+        return u64(NONE)
+    return before
 
 
 def split(space: AddressSpace, at: u64) -> None:
