@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaa.kernel.abi.mman import Madvise, MapFlag, Prot
+from kaa.kernel.arch import machine
 from kaa.kernel.mm import advice, buddy, faults, frame, mapping
 from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.page_cache import PageCache
@@ -118,7 +119,7 @@ def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, i
                     model[p][1] = 0
         elif what == "fork" and len(others) < 3:
             others.append((space, {p: list(state) for p, state in model.items()}))
-            space = space.fork()
+            space = space.fork(u64(start + 8))
     others.append((space, model))
     for each, expected in others:
         for p in range(34):
@@ -193,10 +194,33 @@ def test_the_last_owner_of_a_page_keeps_it_instead_of_copying() -> None:
     parent.map(BASE, PAGE, RW, FIXED, None, 0)
     assert store(parent, BASE, 1)
     before = int(parent.page_table.get(BASE)) >> 12
-    child = parent.fork()
+    child = parent.fork(u64(0))
     assert store(child, BASE, 2) and load(parent, BASE) == 1
     assert store(parent, BASE, 3)
     assert int(parent.page_table.get(BASE)) >> 12 == before and load(child, BASE) == 2
+
+
+def test_the_page_of_the_stack_is_copied_at_once() -> None:
+    """Neither faults on its next write. What others still have, or is no private page, is shared like the rest."""
+    boot()
+    parent = AddressSpace()
+    parent.map(BASE, 16 * PAGE, RW, FIXED, None, 0)
+    for index in range(3):
+        assert store(parent, BASE + index * PAGE, index + 1)
+    child = parent.fork(u64(BASE + 2 * PAGE))  # what is pushed first lies below
+
+    def shows(space: AddressSpace, index: int) -> tuple[int, bool]:
+        entry = space.page_table.get(u64(BASE + index * PAGE))
+        return int(machine.paging.entry_pfn(entry)), bool(machine.paging.entry_writable(entry))
+
+    assert shows(parent, 0) == shows(child, 0) and not shows(parent, 0)[1]
+    assert shows(parent, 1)[1] and shows(child, 1)[1] and shows(parent, 1) != shows(child, 1)
+    assert load(child, BASE + PAGE) == 2 and store(child, BASE + PAGE, 9) and load(parent, BASE + PAGE) == 2
+    second = parent.fork(u64(BASE + PAGE))
+    assert shows(second, 0)[1] and not shows(parent, 0)[1], "the first child has it too"
+    assert second.resident_private.load() == parent.resident_private.load()
+    third = parent.fork(u64(BASE + 16 * PAGE))
+    assert shows(third, 15) == (0, False)
 
 
 def test_a_private_file_mapping_never_writes_to_the_file() -> None:
@@ -206,7 +230,7 @@ def test_a_private_file_mapping_never_writes_to_the_file() -> None:
     space.map(BASE, 3 * PAGE, RW, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     assert load(space, BASE + PAGE) == ord("a")
     assert store(space, BASE + PAGE, 7) and store(space, BASE + 2 * PAGE, 8)
-    child = space.fork()
+    child = space.fork(u64(0))
     assert load(child, BASE + PAGE) == 7 and load(child, BASE + 2 * PAGE) == 8 and load(child, BASE) == ord("a")
     pfn = file.cache.lookup(1)
     assert bytes(frame.contents(pfn)[0:1]) == b"a"
@@ -487,7 +511,7 @@ def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tu
             remap.remap(space, u64(private), u64(16 * PAGE), u64(16 * PAGE), u64(3), u64(fresh))
             private = fresh if fresh < BASE + 4096 * PAGE else private
         elif len(children) < 3:
-            children.append(space.fork())
+            children.append(space.fork(u64(0)))
         for each in (space, *children):
             for vma in each.areas:
                 for va, _ in each.page_table.entries(vma.start, vma.end):

@@ -148,9 +148,9 @@ class AddressSpace(Accounts):
 
         return program_break.move(self, address)
 
-    def fork(self) -> AddressSpace:
-        """A copy for a child process. Raises MemoryError."""
-        return copying.fork(self)
+    def fork(self, stack: u64) -> AddressSpace:
+        """A copy for a child process, whose stack pointer will be `stack`. Raises MemoryError."""
+        return copying.fork(self, stack)
 
     def fault(self, address: u64, access: u32) -> None:
         """Bring a page in, as if the program had touched it (page_fault.py has the bits of access). Raises

@@ -5,7 +5,7 @@ Areas are copied one by one. Page-table entries are copied only where a fault co
 areas that may hold private pages. Those pages lose the right to be written in both, and the first write copies
 (faults._copy_on_write). Faults of the parent's other threads wait for its lock; what they write through translations
 that their processors remember is seen by both, until these are shot down at the end. Pages of files, and of shared
-memory, come back by faults out of the page cache.
+memory, come back by faults out of the page cache. The page that the stack pointer is in is copied at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, file_mappings, frame, overcommit, pages, reclaim
 from kaa.kernel.mm.frame import PAGE_SIZE
-from kaa.kernel.mm.vma import ACCOUNTED, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, Vma
+from kaa.kernel.mm.vma import ACCOUNTED, EXEC, LOCKED, NO_FORK, SHARED, SPECIAL, WIPE_ON_FORK, WRITE, Vma
 from kaa.lang import u64
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 FEW: Final = 32
 """Pages that are forgotten one by one."""
+WORD: Final = 8
 
 
-def fork(parent: AddressSpace) -> AddressSpace:
-    """A copy. Raises MemoryError: the parent is as it was, but for some pages that will be found writable again. When
-    this returns no processor can write to a page that the child shares."""
+def fork(parent: AddressSpace, stack: u64) -> AddressSpace:
+    """A copy, for a child whose stack pointer will be `stack`. Raises MemoryError: the parent is as it was, but for
+    some pages that will be found writable again. When this returns no processor can write to a page that the child
+    shares."""
     from kaa.kernel.mm.address_space import AddressSpace as Space
 
     if buddy.is_low() and reclaim.may_reclaim():
@@ -46,6 +48,7 @@ def fork(parent: AddressSpace) -> AddressSpace:
                 for vma in parent.areas:
                     if _has_own_contents(vma):
                         _copy_entries(parent, child, vma)
+                _copy_page_in_use(parent, child, stack - min(stack, WORD))
             finally:
                 _forget_rights(parent, child)
     return child
@@ -130,6 +133,41 @@ def _copy_entries(parent: AddressSpace, child: AddressSpace, vma: Vma) -> None:
             with parent.table_lock.nested():
                 _copy_table(parent, child, start, stop)
                 start = parent.page_table.next_table(stop, vma.end)
+
+
+def _copy_page_in_use(parent: AddressSpace, child: AddressSpace, va: u64) -> None:
+    """The page of the stack that both go on with, and write to at once, is copied now, which saves each a fault.
+    Without memory it is shared like the others. Under the `lock` of both."""
+    vma = child.find(va)
+    if vma is None or vma.flags & WRITE == 0 or not _has_own_contents(vma) or buddy.is_low():
+        return
+    try:
+        fresh = buddy.allocate_page()
+    except MemoryError:
+        return
+    copied = False
+    with child.table_lock:
+        with parent.table_lock.nested():
+            copied = _show_copy(parent, child, va, fresh, vma.flags & EXEC != 0)
+    if not copied:
+        frame.put_page(fresh)
+
+
+def _show_copy(parent: AddressSpace, child: AddressSpace, va: u64, fresh: u64, executable: bool) -> bool:
+    """Let the child's entry show a copy of the page, if it and the parent's show the same private one, which is the
+    parent's alone again if nobody else has it. Under the `table_lock` of both; nobody has loaded the child's table."""
+    entry = child.page_table.get(va)
+    own = parent.page_table.get(va)
+    shown = machine.paging.entry_present(entry) and entry & pages.MARKS == 0
+    pfn = machine.paging.entry_pfn(entry)
+    if not shown or not machine.paging.entry_present(own) or machine.paging.entry_pfn(own) != pfn:
+        return False
+    frame.copy_contents(fresh, pfn)
+    child.page_table.set_entry(va, machine.paging.with_write(machine.paging.make_entry(fresh, True, executable, True)))
+    frame.drop_reference(pfn)  # the parent has it
+    if frame.refcount(pfn) == 1:
+        parent.page_table.set_entry(va, machine.paging.with_write(own))
+    return True
 
 
 def _copy_table(parent: AddressSpace, child: AddressSpace, start: u64, stop: u64) -> None:

@@ -107,7 +107,7 @@ def _build(parent: Task, request: CloneRequest) -> Task:
         child = Task(group, identity)
         _inherit(child, parent)
         child.kernel_stack = machine.context.allocate_stack()
-        _share_or_copy(child, parent, flags)
+        _share_or_copy(child, parent, flags, request.stack)
         _prepare_return(child, parent, request)
         if thread:
             child.tgid = parent.tgid
@@ -226,12 +226,12 @@ def _inherit(child: Task, parent: Task) -> None:
     policy.inherit(child, parent)
 
 
-def _share_or_copy(child: Task, parent: Task, flags: u64) -> None:
+def _share_or_copy(child: Task, parent: Task, flags: u64, stack: u64) -> None:
     child.files = parent.files if (flags & Clone.CLONE_FILES) != 0 else parent.files.fork()
     child.fs = parent.fs if (flags & Clone.CLONE_FS) != 0 else parent.fs.fork()
     mm = parent.mm
     if (flags & Clone.CLONE_VM) == 0 and mm is not None:
-        child.mm = mm.fork()
+        child.mm = mm.fork(stack if stack != 0 else machine.context.user_registers(parent).stack_pointer())
     else:
         child.mm = mm
     if (flags & Clone.CLONE_VM) == 0:
