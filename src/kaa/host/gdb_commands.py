@@ -72,17 +72,12 @@ class Tasks(gdb.Command):
                     print(f"  {error}")
 
     def task(self, task: gdb.Value) -> None:
-        comm = task["f_comm"]
-        name = bytes(int(c) for c in words_of(comm[comm.type.fields()[0]])).split(b"\0")[0].decode(errors="replace")
+        halves = (int(task[f"f_name_{half}"]).to_bytes(8, "little") for half in ("low", "high"))
+        name = b"".join(halves).split(b"\0")[0].decode(errors="replace")
         print(f"pid {int(task['f_pid'])} {name}: state {int(task['f_state'])}, on queue {bool(task['f_on_queue'])}, "
               f"work {int(task['f_work']):#x}, flags {int(task['f_flags']):#x}")
         for address in sleeping_frames(int(task["f_context"]["f_stack"])):
             print(f"    {place(address)}")
-
-
-def words_of(array: gdb.Value) -> list[int]:
-    low, high = array.type.range()
-    return [int(array[i]) for i in range(low, high + 1)]
 
 
 class PythonNames:

@@ -43,8 +43,8 @@ BEYOND = ("access", "alarm", "atomic", "bad-altstack", "brk", "chdir", "chmod", 
           "timerfd", "tlb-shootdown", "tmpfs", "touch", "tree", "urandom", "utime", "vforkmany", "vm", "vm-rw",
           "vm-splice", "wait", "waitcpu", "zero", "zombie")
 BY_THE_CLOCK = frozenset((
-    "sem", "mmap", "madvise", "yield", "chdir", "chmod", "forkheavy", "fpunch", "hrtimers", "link", "memfd", "mmapfork",
-    "loadavg", "pipeherd", "procfs", "sigio", "softlockup", "symlink", "tmpfs", "tree", "vforkmany"))
+    "alarm", "sem", "mmap", "madvise", "yield", "chdir", "chmod", "forkheavy", "fpunch", "hrtimers", "link", "memfd",
+    "mmapfork", "loadavg", "pipeherd", "procfs", "sigio", "softlockup", "symlink", "tmpfs", "tree", "vforkmany"))
 """Those that do not end by a number of operations, on Linux either, or not soon."""
 LIMITS = {"vm": ("--vm-bytes", "64M"), "mmap": ("--mmap-bytes", "64M"), "malloc": ("--malloc-bytes", "16M")}
 """So that a round fits the machine's memory: what runs out of it tests only who is killed first."""
