@@ -6,6 +6,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("house", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")  # a busy machine is slow at drawing examples: no fault of a test's
 
 ORDER = (
     "tests/lang", "tests/compiler", "tests/kernel", "tests/host", "tests/test_house.py", "tests/boot", "tests/fuzz",
