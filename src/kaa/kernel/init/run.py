@@ -31,7 +31,7 @@ from kaa.kernel.mm.user import kernel_buffer
 from kaa.kernel.process import exec as programs
 from kaa.kernel.process import exit as ending
 from kaa.kernel.process import sessions, wait
-from kaa.kernel.sched import kernel_thread
+from kaa.kernel.sched import core, kernel_thread
 from kaa.lang import Bytes, i32, noinline, u16, u32, u64
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 SETUP_FAILED = 125
 KILLED = 128
+STREAM_PATIENCE = 10_000_000_000
+"""ns that the command's streams are waited for."""
+STREAM_PAUSE = 1_000_000
 
 
 class State:
@@ -227,10 +230,23 @@ def prepare(request: Request) -> None:
 
 def open_stream(name: bytes, flags: u32, request: Request) -> None:
     """The next of descriptors 0, 1 and 2. The first open of a terminal makes it the session's."""
-    file = kernel_io.open_path(name, flags, 0)
+    file = _open_when_there(name, flags)
     machine.percpu.current().files.install(file, False)
     if request.is_terminal and isinstance(file, TtyFile):
         tty_ioctl.set_size(file.tty, Winsize(u16(request.rows), u16(request.columns), 0, 0))
+
+
+def _open_when_there(name: bytes, flags: u32) -> File:
+    """A port's node appears when the host announces it, which a busy one does late. Raises OSError."""
+    deadline = machine.clock.monotonic_ns() + STREAM_PATIENCE
+    while True:
+        try:
+            return kernel_io.open_path(name, flags, 0)
+        except OSError as error:
+            if error.errno != errno.ENOENT or machine.clock.monotonic_ns() > deadline:
+                raise
+        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
+        core.schedule_until(machine.clock.monotonic_ns() + STREAM_PAUSE)
 
 
 def complain(name: Bytes, code: int) -> None:
