@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kaa.host import cpio, paths
+from kaa.host import c_programs, cpio, paths
 from kaa.host.machine import Machine, Result
 from kaa.host.request import Request
 
@@ -82,22 +82,21 @@ class Programs:
     def path(self, name: str) -> pathlib.Path:
         """The program, with a C library of its own."""
         flags = ["-target", TARGET, "-O1", "-static", "-s", "-Wall", "-Werror"]
-        return self._built(name, name, [sys.executable, "-m", "ziglang", "cc", *flags])
+        return self._built(name, name, flags)
 
     def with_glibc(self, name: str) -> pathlib.Path:
         """The program with the host's C library, whose locks use more of the kernel (robust lists, rseq)."""
         if shutil.which("gcc") is None:
             pytest.skip("needs gcc")
-        return self._built(name, f"{name}-glibc", ["gcc", "-O1", "-static", "-pthread", "-w"])
+        return self._built(name, f"{name}-glibc", ["-O1", "-static", "-pthread", "-w"], ["gcc"])
 
-    def _built(self, name: str, output: str, compiler: list[str]) -> pathlib.Path:
+    def _built(
+        self, name: str, output: str, flags: Sequence[str], compiler: Sequence[str] = c_programs.ZIG
+    ) -> pathlib.Path:
         """One test at a time compiles; the others find it done."""
-        source, binary = PROGRAMS / f"{name}.c", self.FOLDER / output
         with open(self.FOLDER / ".lock", "w") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
-            if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-                subprocess.run([*compiler, "-o", str(binary), str(source)], check=True)
-        return binary
+            return c_programs.built(PROGRAMS / f"{name}.c", self.FOLDER / output, flags, compiler)
 
     def entry(self, name: str) -> cpio.Entry:
         return cpio.program(f"bin/{name}", self.path(name).read_bytes())

@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from kaa.host import tiny_guest, unsafe_share
+from kaa.host import c_programs, tiny_guest, unsafe_share
 from kaa.host.strip import strip
 
 
 def test_segments_stay_and_sections_go(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.c").write_text("int data[100] = {1}; int _start(void) { return data[3]; }")
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding", "-g", "-O1", "-nostdlib",
-               "-static", "-o", str(tmp_path / "a"), str(tmp_path / "a.c")]
-    subprocess.run(command, check=True)
-    whole = (tmp_path / "a").read_bytes()
+    flags = ["-target", "x86_64-freestanding", "-g", "-O1", "-nostdlib", "-static"]
+    whole = c_programs.built(tmp_path / "a.c", tmp_path / "a", flags).read_bytes()
     (tmp_path / "b").write_bytes(strip(whole))
     with open(tmp_path / "a", "rb") as first, open(tmp_path / "b", "rb") as second:
         before, after = ELFFile(first), ELFFile(second)
