@@ -31,7 +31,8 @@ from kaa.kernel.mm.user import kernel_buffer
 from kaa.kernel.process import exec as programs
 from kaa.kernel.process import exit as ending
 from kaa.kernel.process import sessions, wait
-from kaa.kernel.sched import core, kernel_thread
+from kaa.kernel.sched import kernel_thread
+from kaa.kernel.time import timer
 from kaa.lang import Bytes, i32, noinline, u16, u32, u64
 
 if TYPE_CHECKING:
@@ -245,8 +246,7 @@ def _open_when_there(name: bytes, flags: u32) -> File:
         except OSError as error:
             if error.errno != errno.ENOENT or machine.clock.monotonic_ns() > deadline:
                 raise
-        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
-        core.schedule_until(machine.clock.monotonic_ns() + STREAM_PAUSE)
+        timer.sleep_until(machine.clock.monotonic_ns() + STREAM_PAUSE)
 
 
 def complain(name: Bytes, code: int) -> None:

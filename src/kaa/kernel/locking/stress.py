@@ -25,6 +25,7 @@ from kaa.kernel.locking.spinlock import IrqSpinLock, LeafLock, SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
 from kaa.kernel.sched import core
 from kaa.kernel.sched.work_queue import DelayedWork, WorkQueue
+from kaa.kernel.time import timer
 from kaa.lang import Atomic, Bytes, LateEnd, Rcu, RcuHead, noinline, popcount, u64, wrapping_mul
 
 MOST_THREADS: Final = 64
@@ -196,8 +197,7 @@ def nap(random: u64) -> None:
     if random & 7 == 0:
         core.yield_now()
     elif random & 255 == 1:
-        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
-        core.schedule_until(machine.clock.monotonic_ns() + NAP_NS)
+        timer.sleep_until(machine.clock.monotonic_ns() + NAP_NS)
 
 
 def try_spin(round: u64, random: u64) -> u64:
@@ -447,8 +447,7 @@ def run_rcu() -> None:
     deadline = machine.clock.monotonic_ns() + 5_000_000_000
     while arena.tables_gone.load() != arena.sections.load():
         assert machine.clock.monotonic_ns() < deadline, "retired objects do not go"
-        core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
-        core.schedule_until(machine.clock.monotonic_ns() + NAP_NS)
+        timer.sleep_until(machine.clock.monotonic_ns() + NAP_NS)
 
 
 def check() -> None:
