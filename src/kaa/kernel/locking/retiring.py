@@ -30,7 +30,7 @@ asking = Asking()
 def call(head: RcuHead, function: Callable[[RcuHead], None]) -> None:
     """function(head) after a grace period, in the thread `rcu`. The object is kept until then. Needs no memory; one
     call at a time for one object."""
-    assert head.rcu_function is None, "rcu.call of an object that waits already"
+    assert head.rcu_function is None, "retiring.call of an object that waits already"
     head.rcu_function = function
     retain(head)
     _retire(head)

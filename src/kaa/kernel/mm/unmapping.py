@@ -83,7 +83,9 @@ def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
     last = min(ceiling & ~u64(pages.TABLE_SPAN - 1), (end + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1))
     if last == first + pages.TABLE_SPAN:
         first = _keep_instead(space, first)
-        last = first + pages.TABLE_SPAN if first != NONE else first
+        if first == NONE:
+            return
+        last = first + pages.TABLE_SPAN
     if first < last:
         with space.table_lock:
             space.page_table.free_range(first, last)
