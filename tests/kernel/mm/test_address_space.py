@@ -55,7 +55,7 @@ class File:
         self.cache.backed = backed
 
     def mmap(self, vma: Vma) -> None:
-        vma.cache = self.cache
+        vma.show(self.cache)
 
     def read_page(self, index: int, pfn: int) -> None:
         self.reads += 1

@@ -27,8 +27,8 @@ Added to docs/architecture.md's interface:
 - `boot_memory`: add, reserve, take, initialise, give_back: what init does with the firmware's memory map.
 - `AddressSpace`: read_remote/write_remote (another process's memory), get_user_page (futex keys), `install_special`
   (vDSO).
-- `File.mmap(vma)` sets `vma.cache` (pages of a file) or leaves it None (anonymous memory); it raises ENODEV if it
-  cannot.
+- `File.mmap(vma)` calls `vma.show` (pages of a file, whose inode keeps the cache) or nothing (anonymous memory); it
+  raises ENODEV if it cannot.
 - `PageCache`: grab/fill hooks for file systems that read ahead; see its docstring.
 - `reclaim.register(Shrinker)`: what other rooms keep without need. `file_mappings.has_writable(cache)`: for seals.
 """

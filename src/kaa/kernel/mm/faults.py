@@ -21,6 +21,7 @@ from kaa.kernel.abi.resource import Resource
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame, overcommit, pages
 from kaa.kernel.mm.frame import CACHED, LOCKED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, UPTODATE
+from kaa.kernel.mm.links import shown_by
 from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, RANDOM, READ, RIGHTS, SHARED, WRITE
 from kaa.kernel.process.limits import limit
 from kaa.lang import Array, inline, noinline, u32, u64
@@ -85,7 +86,7 @@ def _resolve_in(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
         entry = space.page_table.get(va)
     if entry != 0:
         return _present(space, vma, va, entry, access)
-    if vma.cache is not None:
+    if vma.shown is not None:
         return _from_file(space, vma, va, access)
     if vma.special != 0:
         return _lend(space, vma, va, access)
@@ -194,7 +195,7 @@ def _install_private(space: AddressSpace, vma: Vma, va: u64, entry: u64, fresh: 
 def _is_still_shown(vma: Vma, va: u64, pfn: u64) -> bool:
     """Whether the page is in its cache and the file as long as that. Under `table_lock`: truncate changes the size,
     then empties the cache, then looks for entries."""
-    cache = vma.cache
+    cache = shown_by(vma)
     return cache is not None and frame.test_flags(pfn, CACHED) and vma.index_of(va) < cache.size_in_pages()
 
 
@@ -229,7 +230,7 @@ def _allow(space: AddressSpace, va: u64, old: u64, new: u64) -> None:
 def _open_for_writing(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
     """First write to a page of a shared mapping since it was clean. Dirty and writable are one step: write-back clears
     the one and then, under `table_lock`, the other."""
-    cache = vma.cache
+    cache = shown_by(vma)
     with space.table_lock:
         if space.page_table.get(va) == entry:
             if cache is not None:
@@ -287,7 +288,7 @@ def _keep(space: AddressSpace, va: u64, entry: u64, pfn: u64) -> None:
 
 
 def _from_file(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
-    cache = vma.cache
+    cache = shown_by(vma)
     assert cache is not None
     index = vma.index_of(va)
     if index >= cache.size_in_pages():
@@ -353,7 +354,7 @@ def _take_current(pfn: u64) -> bool:
 
 def _map_shared(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
     """First touch of a shared page is a write."""
-    cache = vma.cache
+    cache = shown_by(vma)
     assert cache is not None
     entry = machine.paging.with_write(pages.make_file_entry(pfn, True, vma.flags & EXEC != 0))
     with space.table_lock:

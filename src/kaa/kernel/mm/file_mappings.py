@@ -2,10 +2,11 @@
 """Which areas show a file: the way from a page of a cache to the page-table entries that map it (reverse mapping).
 
 Needed when pages go away (truncate, reclaim) or when writes must be noticed again (write-back). The areas of a cache
-form a list through themselves, under the cache's `areas_lock`; an area is on it from its insertion into the address
+form a tree through themselves, under the cache's `areas_lock`: a copy that fork makes is below its original, so that
+processes that fork side by side write to no area of each other's. An area is in it from its insertion into the address
 space to its removal, so the address space of an area found here is alive for as long as the lock is held. The bounds of
-a listed area change only under both the address space's lock and this one: at no moment is a mapped page of the file
-outside all listed areas.
+an area in the tree change only under both the address space's lock and this one: at no moment is a mapped page of the
+file outside all of its areas. A walk meets each area before the copies of it.
 
 A walk sees entries that appear meanwhile, or they are not made: truncate takes a page out of the cache before it walks,
 and who maps a page looks, under `table_lock`, whether it still is in the cache.
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.mm import pages
 from kaa.kernel.mm.frame import PAGE_SHIFT
-from kaa.kernel.mm.links import space_of
+from kaa.kernel.mm.links import shown_by, space_of
 from kaa.kernel.mm.vma import SHARED, WRITE
-from kaa.lang import inline, u64
+from kaa.lang import cold, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.lib.range_map import RangeMap
@@ -34,45 +35,47 @@ END: Final = 1 << 54
 @inline
 def link(vma: Vma) -> None:
     """The area is in an address space now."""
-    cache = vma.cache
+    cache = shown_by(vma)
     if cache is not None:
         with cache.areas_lock:
             link_locked(cache, vma)
 
 
 def link_copies(copies: RangeMap[Vma], originals: RangeMap[Vma]) -> None:
-    """As link of all areas of an address space, each a copy of one of another's: behind that in their file's list, so
-    that who walks the list meets that first."""
+    """As link of all areas of an address space, each a copy of one of another's."""
     at: u64 = 0
     while True:
         vma = copies.first_ending_above(at)
         if vma is None:
             return
-        cache = vma.cache
+        cache = shown_by(vma)
         at = vma.end if cache is None else _link_run(copies, originals, vma.start, cache)
 
 
 def _link_run(copies: RangeMap[Vma], originals: RangeMap[Vma], start: u64, cache: PageCache) -> u64:
-    """Areas in a row that show one file, from the one at `start` on; where they end."""
+    """Areas that show one file, from the one at `start` on, but for those in between that show none; where they
+    end."""
     end = start
     with cache.areas_lock:
         for vma in copies.ending_above(start):
-            if vma.cache is not cache:
+            if vma.shown is None:
+                continue
+            if vma.shown is not cache:
                 break
             end = vma.end
             original = originals.find(vma.start)
             if original is not None:
-                _link_behind(vma, original)
+                _link_below(vma, original)
     return end
 
 
-def _link_behind(vma: Vma, before: Vma) -> None:
-    following = before.next_sharer
+def _link_below(vma: Vma, original: Vma) -> None:
+    following = original.first_copy
     vma.next_sharer = following
-    vma.previous_sharer = before
+    vma.previous_sharer = original
     if following is not None:
         following.previous_sharer = vma
-    before.next_sharer = vma
+    original.first_copy = vma
 
 
 def unlink_all(areas: RangeMap[Vma]) -> None:
@@ -82,7 +85,7 @@ def unlink_all(areas: RangeMap[Vma]) -> None:
         vma = areas.first_ending_above(at)
         if vma is None:
             return
-        cache = vma.cache
+        cache = shown_by(vma)
         at = vma.end if cache is None else _unlink_run(areas, vma.start, cache)
 
 
@@ -90,7 +93,9 @@ def _unlink_run(areas: RangeMap[Vma], start: u64, cache: PageCache) -> u64:
     end = start
     with cache.areas_lock:
         for vma in areas.ending_above(start):
-            if vma.cache is not cache:
+            if vma.shown is None:
+                continue
+            if vma.shown is not cache:
                 break
             end = vma.end
             unlink_locked(cache, vma)
@@ -110,28 +115,70 @@ def link_locked(cache: PageCache, vma: Vma) -> None:
 @inline
 def unlink(vma: Vma) -> None:
     """The area is about to leave its address space."""
-    cache = vma.cache
+    cache = shown_by(vma)
     if cache is not None:
         with cache.areas_lock:
             unlink_locked(cache, vma)
 
 
 def unlink_locked(cache: PageCache, vma: Vma) -> None:
-    """As unlink, under the cache's `areas_lock`."""
+    """As unlink, under the cache's `areas_lock`. Copies of it that are left take its place."""
     following, previous = vma.next_sharer, vma.previous_sharer
-    if previous is not None:
-        previous.next_sharer = following
-    else:
+    if vma.first_copy is not None:
+        following = _bring_up(vma, following)
+    if previous is None:
         cache.sharers = following
+    elif previous.first_copy is vma:
+        previous.first_copy = following
+    else:
+        previous.next_sharer = following
     if following is not None:
         following.previous_sharer = previous
     vma.next_sharer = None
     vma.previous_sharer = None
 
 
+@cold
+def _bring_up(vma: Vma, following: Vma | None) -> Vma | None:
+    """Put the area's copies before what follows it; the first of them. A process that has children left at its end
+    spends as much on each child when it hands them on."""
+    first = last = vma.first_copy
+    while last is not None:
+        after = last.next_sharer
+        if after is None:
+            last.next_sharer = following
+            if following is not None:
+                following.previous_sharer = last
+        last = after
+    vma.first_copy = None
+    return first
+
+
+def next_area(vma: Vma) -> Vma | None:
+    """The next one in a walk through all areas of a cache, from `sharers` on. Under the `areas_lock`."""
+    if vma.first_copy is not None:
+        return vma.first_copy
+    at: Vma | None = vma
+    while at is not None:
+        if at.next_sharer is not None:
+            return at.next_sharer
+        at = _original(at)
+    return None
+
+
+def _original(vma: Vma) -> Vma | None:
+    """The area that this one is below; None for a cache's first areas."""
+    at = vma
+    while True:
+        previous = at.previous_sharer
+        if previous is None or previous.first_copy is at:
+            return previous
+        at = previous
+
+
 def set_end(vma: Vma, end: u64) -> None:
     """Change where an area ends. Under the address space's lock, writing."""
-    cache = vma.cache
+    cache = shown_by(vma)
     if cache is None:
         vma.end = end
         return
@@ -141,7 +188,7 @@ def set_end(vma: Vma, end: u64) -> None:
 
 def divide(vma: Vma, upper: Vma) -> None:
     """`upper`, in the address space's map already, takes over the end of the area."""
-    cache = vma.cache
+    cache = shown_by(vma)
     if cache is None:
         vma.end = upper.start
         return
@@ -152,7 +199,7 @@ def divide(vma: Vma, upper: Vma) -> None:
 
 def unite(vma: Vma, upper: Vma) -> None:
     """The area takes over `upper`, which has left the address space's map already."""
-    cache = vma.cache
+    cache = shown_by(vma)
     if cache is None:
         vma.end = upper.end
         return
@@ -172,7 +219,7 @@ def unmap_range(cache: PageCache, first_index: u64, end_index: u64) -> None:
         vma = cache.sharers
         while vma is not None:
             _unmap_part(vma, first_index, end_index)
-            vma = vma.next_sharer
+            vma = next_area(vma)
 
 
 def _unmap_part(vma: Vma, first_index: u64, end_index: u64) -> None:
@@ -193,7 +240,7 @@ def write_protect(cache: PageCache, index: u64) -> None:
             space = space_of(vma)
             if space is not None and vma.is_shared() and index >= shown and index - shown < vma.pages():
                 pages.write_protect(space, vma.start + ((index - shown) << PAGE_SHIFT))
-            vma = vma.next_sharer
+            vma = next_area(vma)
 
 
 def has_writable(cache: PageCache) -> bool:
@@ -204,14 +251,14 @@ def has_writable(cache: PageCache) -> bool:
         vma = cache.sharers
         while vma is not None:
             found = found or vma.flags & SHARED != 0 and vma.may(WRITE)
-            vma = vma.next_sharer
+            vma = next_area(vma)
     return found
 
 
 def write_back(vma: Vma) -> None:
     """The area's pages are unmapped: what was stored through it goes to the file, as its last user may be gone soon.
     What cannot be written stays dirty, for fsync(2) to tell."""
-    cache = vma.cache
+    cache = shown_by(vma)
     if cache is None or not cache.backed or vma.flags & SHARED == 0 or not vma.may(WRITE):
         return
     first = vma.offset >> PAGE_SHIFT

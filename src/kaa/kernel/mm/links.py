@@ -28,8 +28,8 @@ class CacheLinks:
     """The inode that the cache is part of, which outlives it: whoever uses the cache holds the inode, or a file or area
     that holds it."""
     sharers: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
-    """First of the areas that map it (file_mappings.py), under `areas_lock`. They take themselves off before they
-    die."""
+    """First of the areas that map it and are nobody's copies (file_mappings.py), under `areas_lock`. They take
+    themselves off before they die."""
 
 
 class AreaLinks(Range):
@@ -37,16 +37,33 @@ class AreaLinks(Range):
 
     space: Unowned[AddressSpace | None] = None
     """The address space that it is in; lives longer. Read through `space_of`."""
+    shown: Unowned[PageCache | None] = None
+    """The cache whose pages it shows. The area's file keeps it, through its inode, or the area itself (`Vma.keeps`):
+    the areas of one file, which every process has, do not write to one count."""
+
+    @property
+    def cache(self) -> PageCache | None:
+        """The cache whose pages it shows, counted: for those who use it after the area may be gone."""
+        return self.shown
     next_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     previous_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
-    """Neighbours among the areas of one cache, under its `areas_lock`."""
+    """Neighbours among the cache's first areas, or among the copies of one area; before the first copy, that area."""
+    first_copy: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
+    """The copy of it that was made last, of those that are left. All three under the cache's `areas_lock`."""
 
 
 @borrowed
 def space_of(area: AreaLinks) -> AddressSpace | None:
-    """The address space that an area on its file's list is in, under the list's lock. It may be at its end, waiting for
+    """The address space that an area in its file's tree is in, under the tree's lock. It may be at its end, waiting for
     that lock to take its areas off: then nobody may count it any more, not even for a moment."""
     return area.space
+
+
+@borrowed
+def shown_by(area: AreaLinks) -> PageCache | None:
+    """The cache whose pages an area shows, as long as the area is known to be there: under its address space's lock, or
+    when it is nobody else's."""
+    return area.shown
 
 
 def set_cache(pfn: u64, cache: PageCache) -> None:

@@ -267,7 +267,7 @@ def _map_anonymous(space: AddressSpace, start: u64, size: u64, vm_flags: u32, fl
         _insert_anonymous(space, start, size, vm_flags)
         return
     vma = Vma(start, start + size, vm_flags, None, u64(0))
-    vma.cache = PageCache(None)
+    vma.show_own(PageCache(None))
     _clear_place(space, start, size, flags)
     space.link(vma)
 
@@ -317,7 +317,7 @@ def _file_area(start: u64, size: u64, flags: u32, file: File, offset: u64) -> Vm
     vma = Vma(start, start + size, flags, file, offset)
     file.mmap(vma)
     if vma.cache is None and vma.special == 0 and vma.flags & SHARED != 0:
-        vma.cache = PageCache(None)
+        vma.show_own(PageCache(None))
         vma.offset = 0
     return vma
 

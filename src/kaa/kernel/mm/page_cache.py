@@ -85,7 +85,7 @@ class PageCache(CacheLinks):
 
     lock: Final[SpinLock]
     areas_lock: Final[Mutex]
-    """Guards the list of areas that map the file (file_mappings.py)."""
+    """Guards the tree of areas that map the file (file_mappings.py)."""
     tree: Guarded[RadixTree, "lock"]
     backed: bool = False
     count: Guarded[u64, "lock"] = 0

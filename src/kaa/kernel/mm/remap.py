@@ -135,7 +135,8 @@ def _may_extend(space: AddressSpace, vma: Vma, growth: u64) -> bool:
 def _duplicate(space: AddressSpace, vma: Vma, old: u64, size: u64, target: u64) -> u64:
     _check_growth(space, vma, size)
     twin = Vma(target, target + size, vma.flags, vma.file, vma.offset + (old - vma.start))
-    twin.cache = vma.cache
+    twin.shown = vma.shown
+    twin.keeps = vma.keeps
     space.link(twin)
     return target
 

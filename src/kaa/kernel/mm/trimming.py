@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import frame, pages
+from kaa.kernel.mm import file_mappings, frame, pages
 from kaa.kernel.mm.frame import PAGE_SHIFT, page
 from kaa.kernel.mm.links import space_of
 from kaa.kernel.mm.vma import LOCKED
@@ -34,7 +34,7 @@ def unmap_everywhere(cache: PageCache, pfn: u64) -> None:
         shown = vma.offset >> PAGE_SHIFT
         if index >= shown and index - shown < vma.pages() and vma.flags & LOCKED == 0:
             _unmap_in(vma, vma.start + ((index - shown) << PAGE_SHIFT), pfn)
-        vma = vma.next_sharer
+        vma = file_mappings.next_area(vma)
     cache.areas_lock.release()
 
 

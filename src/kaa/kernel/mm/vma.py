@@ -65,7 +65,8 @@ class Vma(AreaLinks):
     offset: u64
     """Byte offset in the file (or shared memory) that `start` shows."""
     file: File | None
-    cache: PageCache | None = None
+    keeps: PageCache | None = None
+    """The cache of shared memory that has no file, which lives as long as its areas."""
     special: u64 = 0
     has_copies: Atomic[bool]
     """There may be private pages in it. Never cleared."""
@@ -104,6 +105,15 @@ class Vma(AreaLinks):
         if not self.has_copies.load_relaxed():
             self.has_copies.store_relaxed(True)
 
+    def show(self, cache: PageCache) -> None:
+        """Show pages of a cache that the area's file keeps."""
+        self.shown = cache
+
+    def show_own(self, cache: PageCache) -> None:
+        """Show pages of a cache that is no file's."""
+        self.keeps = cache
+        self.shown = cache
+
     def protection(self) -> Prot:
         """As mmap(2)'s prot."""
         return Prot(self.flags & RIGHTS)
@@ -112,14 +122,16 @@ class Vma(AreaLinks):
         """Whether it could be one area with `before`, which ends where this starts."""
         if before.end != self.start or before.flags != self.flags or self.flags & SPECIAL != 0:
             return False
-        if before.cache is not self.cache or before.file is not self.file:
+        if before.shown is not self.shown or before.file is not self.file:
             return False
-        return self.cache is None or before.offset + (before.end - before.start) == self.offset
+        return self.shown is None or before.offset + (before.end - before.start) == self.offset
 
     def part(self, start: u64, end: u64) -> Vma:
         """A new area with the same contents and rights for a range within this one. Raises MemoryError."""
         twin = Vma(start, end, self.flags, self.file, self.offset + (start - self.start))
-        twin.cache = self.cache
+        twin.shown = self.shown
+        if self.keeps is not None:
+            twin.keeps = self.keeps
         twin.special = self.special
         twin.has_copies.store_relaxed(self.has_copies.load_relaxed())
         if self.special != 0:

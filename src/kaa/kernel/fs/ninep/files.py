@@ -139,7 +139,7 @@ class NinepFile(SeekableFile):
             return seek_in(self, offset, whence, self.node.size)
 
     def mmap(self, vma: Vma) -> None:
-        vma.cache = self.node.page_cache()
+        vma.show(self.node.page_cache())
 
     def truncate(self, size: u64) -> None:
         with self.node.lock:

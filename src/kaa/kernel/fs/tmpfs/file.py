@@ -116,7 +116,9 @@ class TmpfsFile(SeekableFile):
 
     def mmap(self, vma: Vma) -> None:
         """Any mapping; pages are the cache's."""
-        vma.cache = self.node.cache
+        cache = self.node.cache
+        assert cache is not None
+        vma.show(cache)
 
     def fsync(self) -> None:
         """Memory is all there is."""
