@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kaa.kernel.abi.sched import Policy
+from kaa.kernel.arch import machine as machine_of_all
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, cpu, moving, policy
 from kaa.kernel.sched.run_queue import ABSENT
+from kaa.kernel.time.timer_queue import GRID, coarse
 from kaa.lang import i32, u32, u64
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -66,6 +68,40 @@ def test_equal_tasks_get_equal_shares_of_two_processors(monkeypatch: pytest.Monk
     for task in tasks:
         assert core.run_time(task) == pytest.approx(200_000_000, rel=0.08)
     machine.check(tasks)
+
+
+def test_processors_tick_together_and_sooner_when_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One interrupt of the host's serves all processors; a queue that stays is seen to at most every GRID, one that
+    comes and goes between ticks moves no deadline."""
+    machine = Machine(monkeypatch, 2)
+    told: list[int] = []
+    monkeypatch.setattr(machine_of_all.clock, "set_deadline", told.append)
+    tasks = [machine.start(), machine.start()]
+    machine.settle()
+    machine.now += 700_000
+    queue = machine.cpus[0].run_queue
+    for _ in range(3):
+        machine.run(core.LONE_TICK)
+        assert {one.run_queue.timers.tick % GRID for one in machine.cpus} == {0}
+        assert all(machine.now < one.run_queue.timers.tick for one in machine.cpus)
+    lone = queue.timers.tick
+    told.clear()
+    third = machine.start(on=0)
+    machine.settle()
+    assert queue.timers.tick == lone and not told
+    moving.set_allowed(third, u64(1))
+    machine.settle()
+    machine.run(2 * core.LONE_TICK)
+    assert third.run_time >= 3_000_000
+    crowded = next(one.run_queue for one in machine.cpus if one.run_queue.waiting.load())
+    assert crowded.timers.tick - machine.now <= GRID + GRID // 2
+    machine.check([*tasks, third])
+
+
+@given(st.integers(0, 10**15))
+def test_the_grid_is_never_more_than_half_a_step_away(moment: int) -> None:
+    assert abs(coarse(u64(moment)) - moment) <= GRID // 2
+    assert coarse(u64(moment)) % GRID == 0
 
 
 def test_a_processor_with_a_queue_gives_tasks_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from kaa.kernel.locking import retiring
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.retired import Retired
 from kaa.kernel.sched import core
+from kaa.kernel.time.timer_queue import coarse
 from kaa.lang import Array, Atomic, cold, fence, inline, rcu_reader, u32, u64
 
 CPUS: Final = 64
@@ -198,7 +199,7 @@ class Patience:
             self.counts[number] = _switches(number)
         fence()
         core.set_state(machine.percpu.current(), core.UNINTERRUPTIBLE)
-        core.schedule_until(machine.clock.monotonic_ns() + BATCH_NS)
+        core.schedule_until(coarse(machine.clock.monotonic_ns() + BATCH_NS))
         for number in range(CPUS):
             if (online & (u64(1) << number)) != 0 and _switches(number) == self.counts[number]:
                 return False

@@ -50,8 +50,9 @@ KERNEL_THREAD: Final = 1
 WORK_RSEQ: Final = 16
 """process.task's: the task has to hear where it runs (rseq(2))."""
 
-LONE_TICK: Final = 10_000_000
-"""ns between ticks while nobody else wants the processor: they sample what the time is spent on."""
+LONE_TICK: Final = 8_000_000
+"""ns between ticks while nobody else wants the processor: they sample what the time is spent on, and see who has come
+meanwhile."""
 
 
 @inline
@@ -280,7 +281,7 @@ def enter(queue: RunQueue, task: Task) -> bool:
     urgent = queue.is_preempted_by(task, running)
     if queue.chance != 0:
         urgent = seeded.is_urgent(queue, task, urgent)
-    return _call(queue, urgent, now + SLICE)
+    return _call(queue, urgent, now + LONE_TICK)
 
 
 @inline
@@ -294,7 +295,7 @@ def _call(queue: RunQueue, urgent: bool, deadline: u64) -> bool:
         else:
             queue.timers.tick_by(deadline)
         queue.lock.release()
-    elif queue.called or (not urgent and queue.timers.tick <= deadline):
+    elif queue.called or (not urgent and queue.timers.ticks_by(deadline)):
         queue.lock.release()
     else:
         queue.called = True

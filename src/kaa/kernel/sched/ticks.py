@@ -3,27 +3,30 @@
 
 There is no periodic tick. A processor that runs something asks to be called at the end of the running task's slice if
 others wait, otherwise every LONE_TICK; an idle one is not called (but for a deadline that was set while it was busy).
+Who comes to wait, and is not urgent, waits for that tick: most who come are gone before it. All this is as exact as
+timer_queue.GRID, but for tasks that asked for short slices.
 Each call charges the time since the last one to user or system, whichever was interrupted.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.sched import balance, core, fair, load, seeded
 from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.real_time import is_real_time
 from kaa.kernel.sched.run_queue import RunQueue
-from kaa.kernel.time.timer_queue import NEVER
+from kaa.kernel.time.timer_queue import GRID, NEVER, coarse
 from kaa.lang import cold, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
 
-SHORTEST: int = 500_000
-"""ns between ticks at least, for a task that asks for slices of the usual length; for one that wants shorter ones a
-tenth."""
+SHORTEST: Final = 500_000
+"""ns between ticks at least, for a task that asks for slices of the usual length."""
+SHORTEST_EXACT: Final = 50_000
+"""The same for one that asked for shorter slices."""
 
 
 def tick(now: u64) -> None:
@@ -41,11 +44,11 @@ def tick(now: u64) -> None:
     _sample(queue, running)
     waiting = queue.waiting.load_relaxed()
     if waiting == 0:
-        queue.timers.tick = now + core.LONE_TICK
+        queue.timers.tick = coarse(now + core.LONE_TICK)
     else:
         if queue.is_used_up(running, now):
             machine.percpu.set_need_resched()
-        queue.timers.tick = now + _rest_of_slice(running)
+        queue.timers.tick = _end_of_slice(running, now)
     if queue.chance != 0:
         seeded.tick(queue, now)
     timed = running.group.cpu_timers.load_relaxed() != 0
@@ -57,11 +60,14 @@ def tick(now: u64) -> None:
         balance.relieve(queue, now)
 
 
-def _rest_of_slice(running: Task) -> u64:
+def _end_of_slice(running: Task, now: u64) -> u64:
     if is_real_time(running):
-        return u64(SLICE)
-    shortest = SHORTEST if running.slice_ns >= SLICE else SHORTEST // 10
-    return max(u64(shortest), min(fair.unserved_ns(running), u64(SLICE)))
+        return coarse(now + SLICE)
+    left = min(fair.unserved_ns(running), u64(SLICE))
+    if running.slice_ns < SLICE:
+        return now + max(u64(SHORTEST_EXACT), left)
+    end = coarse(now + left)
+    return end if end >= now + SHORTEST else end + GRID
 
 
 def _sample(queue: RunQueue, running: Task) -> None:

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 NEVER: Final = 0xFFFF_FFFF_FFFF_FFFF
 FARTHEST: Final = 1 << 61
 """73 years: the hardware is not told of deadlines beyond, which need not fit its clock."""
+GRID: Final = 4_000_000
+"""ns between the moments at which processors tick, all at once."""
+
+
+@inline
+def coarse(deadline: u64) -> u64:
+    """The moment of the grid that is nearest. What need not be exact is done there: one interrupt then serves several
+    ends, and a hypervisor, which sleeps on behalf of all processors, is woken once for all of them."""
+    return (deadline + GRID // 2) // GRID * GRID
 
 
 class TimerQueue:
@@ -66,10 +75,15 @@ class TimerQueue:
             machine.clock.set_deadline(deadline)
 
     @inline
+    def ticks_by(self, deadline: u64) -> bool:
+        """Whether the scheduler will be called at `deadline` or before, give or take half a step of the grid."""
+        return self.tick <= deadline + GRID // 2
+
+    @inline
     def tick_by(self, deadline: u64) -> None:
-        """The scheduler wants to be called at `deadline` or before; on the queue's processor."""
-        if self.tick > deadline:
-            self.set_tick(deadline)
+        """The scheduler wants to be called at `deadline` or before, as ticks_by means it; on the queue's processor."""
+        if not self.ticks_by(deadline):
+            self.set_tick(coarse(deadline))
 
     def run_expired(self, now: u64) -> None:
         """Take out and run what is due; on the queue's processor, interrupts off, without the lock."""
