@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kaa.kernel.sched import core, futex_pi, futex_pi_state
 from kaa.kernel.sched.futex_pi_state import PiState, give, join, part, would_deadlock
 from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter
+from kaa.lang import Atomic
 
 TASKS = 6
 LOCKS = 5
@@ -155,3 +156,23 @@ def test_equals_are_served_in_order_of_arrival() -> None:
         order.append(place.task.pid - 1)
         place = place.behind
     assert order == [2, 1, 3]
+
+
+def test_who_ends_is_closed_before_anybody_else_can_be_first_to_wait() -> None:
+    """Until any lock had waiters the end takes no lock. Whichever comes first, the end or the first who wants to stand
+    in line, the other sees it."""
+    bucket, key = Bucket(), mock.MagicMock()
+    key.bucket.return_value = 0
+    with mock.patch.object(futex_pi_state, "use", futex_pi_state.Use()):
+        gone: Any = Thread(1, 1)
+        gone.locks_closed = Atomic(False)
+        with mock.patch.object(futex_pi_state, "lock", None):  # not even looked at
+            futex_pi.leave(gone)
+            assert futex_pi.close(gone)
+        assert futex_pi.stand(bucket, None, FutexWaiter(), gone, key, 2, gone) == futex_pi.GONE
+        assert futex_pi_state.use.ever.load()
+        futex_pi.reopen(gone)
+        state = PiState()
+        with mock.patch.object(futex_pi_state, "boost", boost):
+            give(state, gone)
+        assert not futex_pi.close(gone) and not gone.locks_closed.load()

@@ -189,7 +189,7 @@ class Task(TreeNode):
     owned_locks: Guarded[PiState | None, "futex_pi_state.lock"]
     awaited_lock: Guarded[FutexWaiter | None, "futex_pi_state.lock"]
     pi_boost: Guarded[Relaxed[u32], "RunQueue.lock"]
-    locks_closed: Guarded[bool, "futex_pi_state.lock"]
+    locks_closed: Atomic[bool]
     # vfork: the id of the task that waits for this one (VFORKED), and of the one that this one waits for.
     vfork_parent: i32
     vfork_child: Owned[Relaxed[i32]]
@@ -286,7 +286,7 @@ class Task(TreeNode):
         self.owned_locks = None
         self.awaited_lock = None
         self.pi_boost = 0
-        self.locks_closed = False
+        self.locks_closed = Atomic(False)
         self.vfork_parent = 0
         self.vfork_child = 0
         self.kernel_entry = None

@@ -124,8 +124,9 @@ def stand(
     if owner is None:
         raise ProcessLookupError
     fresh = PiState(key.bucket())
+    futex_pi_state.use.ever.store(True)
     with futex_pi_state.lock:
-        if owner.locks_closed:
+        if owner.locks_closed.load():
             return u32(GONE)
         if would_deadlock(task, owner):
             raise OSError(errno.EDEADLK)
@@ -275,12 +276,12 @@ def bequeath(bucket: Bucket, state: PiState) -> None:
 
 def leave(task: Task) -> None:
     """The caller's life in this memory ends: its locks are others' now, and nobody can wait for it any more."""
-    while True:
+    task.locks_closed.store(True)
+    while futex_pi_state.use.ever.load():
         with futex_pi_state.lock:
             state = _first_owned(task)
-            if state is None:
-                task.locks_closed = True
-                return
+        if state is None:
+            return
         bucket = bucket_at(state.bucket)
         with bucket:
             with futex_pi_state.lock:
@@ -290,15 +291,18 @@ def leave(task: Task) -> None:
 
 def close(task: Task) -> bool:
     """If the caller has no locks that others wait for, nobody can wait for its locks any more; says whether."""
+    task.locks_closed.store(True)
+    if not futex_pi_state.use.ever.load():
+        return True
     with futex_pi_state.lock:
-        task.locks_closed = task.owned_locks is None
-        return task.locks_closed
+        if task.owned_locks is not None:
+            task.locks_closed.store(False)
+        return task.owned_locks is None
 
 
 def reopen(task: Task) -> None:
     """The caller has other memory now, and may have locks there."""
-    with futex_pi_state.lock:
-        task.locks_closed = False
+    task.locks_closed.store(False)
 
 
 @noinline

@@ -20,7 +20,7 @@ from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched.futex_key import FutexKey
 from kaa.kernel.sched.policy import boost, effective_priority
-from kaa.lang import Guarded, Relaxed, u32, u64
+from kaa.lang import Atomic, Guarded, Relaxed, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.sched.futex_queue import Bucket, FutexWaiter
@@ -29,6 +29,19 @@ LONGEST_CHAIN: Final = 1024
 """A chain of owners that is longer is taken for a deadlock."""
 
 lock = SpinLock("priority inheritance")
+
+
+class Use:
+    """Whether any lock ever had waiters: until then those who end need not look, all under one lock. Who stands in line
+    sets this and then looks at the owner's `locks_closed`; who ends sets that and then looks at this."""
+
+    ever: Atomic[bool]
+
+    def __init__(self) -> None:
+        self.ever = Atomic(False)
+
+
+use = Use()
 
 
 class PiState:
