@@ -251,9 +251,10 @@ def close_file(file: File) -> None:
     fly."""
     from kaa.kernel.fs import locks
 
-    inode = file.inode()
-    if inode is not None and inode.locks is not None:
-        locks.release_process_locks(inode, machine.percpu.current().tgid)
+    if file.has_locks():
+        inode = file.inode()
+        if inode is not None:
+            locks.release_process_locks(inode, machine.percpu.current().tgid)
     file.flush()
 
 

@@ -102,6 +102,15 @@ class File(LateEnd):
             return None
         return path.dentry.inode
 
+    def has_locks(self) -> bool:
+        """Whether there may be record locks on it. Counts no reference: what all processes have open is closed by
+        each."""
+        path = self.path
+        if path is None:
+            return False
+        inode = path.dentry.inode
+        return inode is not None and inode.locks is not None
+
     def read(self, buf: UserBuf) -> usize:
         """read(2) at the file's own position, or of a stream."""
         raise OSError(errno.EINVAL)

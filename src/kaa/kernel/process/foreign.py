@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaa.lang import noinline
+from kaa.lang import noinline, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.context import FsContext
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 @noinline
 def _credentials_field(task: Task) -> Credentials:
     return task.credentials
+
+
+@noinline
+def _user_field(task: Task) -> u32:
+    return task.credentials.uid
 
 
 @noinline
@@ -46,6 +51,12 @@ def credentials_of(task: Task) -> Credentials:
     """Who a task acts for. Inside `tree.lock` too."""
     with task.group.signal_lock:
         return _credentials_field(task)
+
+
+def user_of(task: Task) -> u32:
+    """The real user that a task acts for. Counts no reference: most credentials are shared by many processes."""
+    with task.group.signal_lock:
+        return _user_field(task)
 
 
 def memory_of(task: Task) -> AddressSpace | None:

@@ -106,6 +106,7 @@ def _build(parent: Task, request: CloneRequest) -> Task:
         group = parent.group if thread else _new_group(parent, identity.number, flags)
         child = Task(group, identity)
         _inherit(child, parent)
+        child.start_time = machine.clock.monotonic_ns() if thread else group.start_time
         child.kernel_stack = machine.context.allocate_stack()
         _share_or_copy(child, parent, flags, request.stack)
         _prepare_return(child, parent, request)
@@ -180,7 +181,7 @@ def _tasks_of(uid: u32) -> u64:
     count: u64 = u64(0)
     task = ids.next_task(i32(0))
     while task is not None:
-        if foreign.credentials_of(task).uid == uid:
+        if foreign.user_of(task) == uid:
             count += 1
         task = ids.next_task(task.pid)
     return count
@@ -222,7 +223,6 @@ def _inherit(child: Task, parent: Task) -> None:
     child.no_new_privileges = parent.no_new_privileges
     child.timer_slack = parent.timer_slack
     child.credentials = parent.credentials
-    child.start_time = machine.clock.monotonic_ns()
     policy.inherit(child, parent)
 
 

@@ -54,7 +54,7 @@ def _child_info(group: ThreadGroup, signo: i32, code: i32, status: i32) -> SigIn
     leader = group.leader
     uid = 0
     if leader is not None:
-        uid = foreign.credentials_of(leader).uid
+        uid = foreign.user_of(leader)
     info.set_sender(group.tgid, uid)
     info.word1 = u64(status)
     info.word2 = accounting.ticks(group.usage.user_ns)

@@ -15,7 +15,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, i32, u32
+from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, borrowed, i32, noinline, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.locking.wait_queue import WaitQueue
@@ -63,8 +63,8 @@ class Pid(RcuHead):
 class PidBlock(RcuHead):
     """256 consecutive numbers."""
 
-    entries: Rcu[Array[Pid | None, 256]]
     used: Atomic[u32]
+    entries: Rcu[Array[Pid | None, 256]]
 
     def __init__(self) -> None:
         self.entries = Array[Pid | None, 256]()  # first, while it is known that nothing is replaced
@@ -75,8 +75,8 @@ class PidBlock(RcuHead):
 class PidTable:
     """All numbers: a table of blocks, each made when its first number is given out and kept."""
 
-    blocks: Rcu[Array[PidBlock | None, 128]]
     lock: Final[IrqSpinLock]
+    blocks: Rcu[Array[PidBlock | None, 128]]
     last: Guarded[i32, "lock"]
     count: Atomic[u32]
 
@@ -156,11 +156,18 @@ class PidTable:
                 self._give_back(pid)
 
     def _give_back(self, pid: Pid) -> None:
-        block = self.blocks[pid.number // BLOCK]
+        block = _block_in(self, pid.number // BLOCK)
         if block is not None and block.entries[pid.number % BLOCK] is pid:
             block.entries[pid.number % BLOCK] = None
             block.used.fetch_sub(1)
             self.count.fetch_sub(1)
+
+
+@borrowed
+@noinline
+def _block_in(numbers: PidTable, index: i32) -> PidBlock | None:
+    """A block, which is for ever: not counted, as all processors would."""
+    return numbers.blocks[index]
 
 
 table = PidTable()

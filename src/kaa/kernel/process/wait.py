@@ -235,7 +235,7 @@ def _job_event(child: ThreadGroup, options: u32, result: WaitResult) -> bool:
 def _describe(child: ThreadGroup, result: WaitResult) -> None:
     leader = child.leader
     result.pid = child.tgid
-    result.uid = 0 if leader is None else foreign.credentials_of(leader).uid
+    result.uid = 0 if leader is None else foreign.user_of(leader)
     usage.fill(result.usage, child.usage, child.children_usage)
 
 

@@ -25,7 +25,7 @@ def belongs(task: Task, which: i32, who: i32) -> bool:
         wanted = machine.percpu.current().group.group_id if who == 0 else who
         return task.group.group_id == wanted
     wanted_user = machine.percpu.current().credentials.uid if who == 0 else u32(who)
-    return foreign.credentials_of(task).uid == wanted_user
+    return foreign.user_of(task) == wanted_user
 
 
 def single(who: i32) -> Task:

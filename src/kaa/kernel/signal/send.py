@@ -103,7 +103,7 @@ def has_room(group: ThreadGroup, signo: i32) -> bool:
         return True
     with group.signal_lock:
         thread = group.first_thread
-    return thread is None or queued_for(foreign.credentials_of(thread).uid) < limit
+    return thread is None or queued_for(foreign.user_of(thread)) < limit
 
 
 def queued_for(uid: u32) -> u64:
@@ -113,7 +113,7 @@ def queued_for(uid: u32) -> u64:
         return count
     task = ids.next_task(i32(0))
     while task is not None:
-        if foreign.credentials_of(task).uid == uid:
+        if foreign.user_of(task) == uid:
             count += task.pending.count
             if task.is_leader():
                 count += task.group.pending.count

@@ -124,7 +124,7 @@ def _signals(out: TextBuffer, task: Task) -> None:
         caught_ = caught(task.group.handlers)
         blocked = task.blocked
     out.add(b"SigQ:\t")
-    out.decimal(send.queued_for(foreign.credentials_of(task).uid))
+    out.decimal(send.queued_for(foreign.user_of(task)))
     out.byte(0x2F)
     out.decimal(task.group.limits.soft[11].load_relaxed())
     out.byte(NEWLINE)
