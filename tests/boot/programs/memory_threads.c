@@ -35,9 +35,13 @@ static char *map(size_t size) {
     if (m == MAP_FAILED) { perror("mmap"); _exit(98); }
     return m;
 }
+static void *(*work)(void *); static atomic_int all_there;
+static void *begin(void *a) { while (!atomic_load(&all_there)) sched_yield(); return work(a); }
+// All begin when all are there: a stack that is mapped meanwhile, fresh and empty, could come where one of them has just unmapped something.
 static void run(int count, void *(*f)(void *)) {
-    pthread_t t[MOST]; atomic_store(&stop, 0); double end = now() + seconds;
-    for (long i = 0; i < count; i++) if (pthread_create(&t[i], 0, f, (void *)i)) { perror("pthread_create"); _exit(97); }
+    pthread_t t[MOST]; atomic_store(&stop, 0); atomic_store(&all_there, 0); work = f; double end = now() + seconds;
+    for (long i = 0; i < count; i++) if (pthread_create(&t[i], 0, begin, (void *)i)) { perror("pthread_create"); _exit(97); }
+    atomic_store(&all_there, 1);
     while (now() < end) usleep(10000);
     atomic_store(&stop, 1);
     for (int i = 0; i < count; i++) pthread_join(t[i], 0);
