@@ -111,6 +111,14 @@ static void record_locks(void)
     struct { int type, pid; } ex = {1, INT_MIN}; SAY(fcntl(f, F_SETOWN, INT_MIN)); SAY(fcntl(f, F_GETOWN)); SAY(fcntl(f, F_SETOWN_EX, &ex)); SAY(fcntl(f, F_GETOWN_EX, &ex));
     ex.type = 9; SAY(fcntl(f, F_SETOWN_EX, &ex)); SAY(fcntl(f, F_SETSIG, 1000)); SAY(fcntl(f, F_DUPFD, -1)); SAY(fcntl(f, F_DUPFD, 1 << 30)); SAY(fcntl(f, F_SETPIPE_SZ, 4096)); SAY(fcntl(f, 12345));
     close(f); close(g);
+    // A pipe's end is a file without a name: its locks go with a descriptor of it, and with the process, too.
+    int p[2]; SAY(pipe(p)); l = (struct flock){F_WRLCK, SEEK_SET, 0, 0, 0}; SAY(fcntl(p[1], F_SETLK, &l)); fflush(stdout);
+    for (int round = 0; round < 2; round++) {
+        if (fork() == 0) { struct flock g = {F_WRLCK, SEEK_SET, 0, 0, 0}; SAY(fcntl(p[1], F_GETLK, &g)); printf("%d\n", g.l_type); fflush(stdout); _exit(0); }
+        wait(NULL); SAY(close(dup(p[1]))); fflush(stdout);
+    }
+    if (fork() == 0) { SAY(fcntl(p[1], F_SETLK, &l)); fflush(stdout); _exit(0); }
+    wait(NULL); SAY(fcntl(p[1], F_SETLK, &l)); close(p[0]); close(p[1]);
 }
 
 static void names(void)

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kaa.kernel.abi.sched import Policy
-from kaa.kernel.arch import machine as machine_of_all
 from kaa.kernel.process.task import Task
 from kaa.kernel.sched import core, cpu, moving, policy
+from kaa.kernel.sched.fair import SLICE
 from kaa.kernel.sched.run_queue import ABSENT
 from kaa.kernel.time.timer_queue import GRID, coarse
 from kaa.lang import i32, u32, u64
@@ -71,11 +71,9 @@ def test_equal_tasks_get_equal_shares_of_two_processors(monkeypatch: pytest.Monk
 
 
 def test_processors_tick_together_and_sooner_when_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One interrupt of the host's serves all processors; a queue that stays is seen to at most every GRID, one that
-    comes and goes between ticks moves no deadline."""
+    """One interrupt of the host's serves all processors. Where somebody waits the next tick is a slice away, to half a
+    step of the grid."""
     machine = Machine(monkeypatch, 2)
-    told: list[int] = []
-    monkeypatch.setattr(machine_of_all.clock, "set_deadline", told.append)
     tasks = [machine.start(), machine.start()]
     machine.settle()
     machine.now += 700_000
@@ -84,18 +82,35 @@ def test_processors_tick_together_and_sooner_when_somebody_waits(monkeypatch: py
         machine.run(core.LONE_TICK)
         assert {one.run_queue.timers.tick % GRID for one in machine.cpus} == {0}
         assert all(machine.now < one.run_queue.timers.tick for one in machine.cpus)
-    lone = queue.timers.tick
-    told.clear()
     third = machine.start(on=0)
     machine.settle()
-    assert queue.timers.tick == lone and not told
     moving.set_allowed(third, u64(1))
     machine.settle()
+    assert queue.timers.tick <= machine.now + SLICE + GRID // 2
     machine.run(2 * core.LONE_TICK)
     assert third.run_time >= 3_000_000
     crowded = next(one.run_queue for one in machine.cpus if one.run_queue.waiting.load())
     assert crowded.timers.tick - machine.now <= GRID + GRID // 2
     machine.check([*tasks, third])
+
+
+def test_short_slices_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asked for short slices is looked at when one ends, whether others come or were there before."""
+    machine = Machine(monkeypatch, 1)
+    short = machine.start()
+    machine.settle()
+    short.slice_ns = u64(200_000)
+    short.virtual_slice = u64(200_000)
+    machine.now += 700_000
+    other = machine.start()
+    timers = machine.cpus[0].run_queue.timers
+    assert timers.tick <= machine.now + 200_000 or machine.running()[0] is other
+    machine.run(4 * SLICE, step=50_000)  # the request that it had made before is served
+    for _ in range(20):
+        machine.run(1_000_000, step=50_000)
+        if machine.running()[0] is short:
+            assert timers.tick <= machine.now + 250_000
+    machine.check([short, other])
 
 
 @given(st.integers(0, 10**15))

@@ -106,9 +106,7 @@ class File(LateEnd):
         """Whether there may be record locks on it. Counts no reference: what all processes have open is closed by
         each."""
         path = self.path
-        if path is None:
-            return False
-        inode = path.dentry.inode
+        inode = self.inode() if path is None else path.dentry.inode
         return inode is not None and inode.locks is not None
 
     def read(self, buf: UserBuf) -> usize:

@@ -64,8 +64,8 @@ def _link_run(copies: RangeMap[Vma], originals: RangeMap[Vma], start: u64, cache
                 break
             end = vma.end
             original = originals.find(vma.start)
-            if original is not None:
-                _link_below(vma, original)
+            assert original is not None and original.shown is cache
+            _link_below(vma, original)
     return end
 
 

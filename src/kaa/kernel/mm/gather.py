@@ -28,10 +28,9 @@ class Gather:
     def __init__(self) -> None:
         self.frames = Array[u32, 496]()
 
-    def give_up(self, count: u32, shared: u32) -> None:
-        """Every processor has forgotten the entries of the first `count` frames, which were written to last by who
-        gives them up, and of the last `shared`, which others are likely to have too (a page cache, the process that was
-        forked from): their references end."""
+    def give_up(self, count: u32, cached: u32) -> None:
+        """Every processor has forgotten the entries of the first `count` frames, which were private pages, and of the
+        last `cached`, which a page cache has, or had: their references end."""
         unused: u32 = 0
         for index in range(count):
             pfn = u64(self.frames[index])
@@ -40,7 +39,7 @@ class Gather:
                 self.frames[unused] = u32(pfn)
                 unused += 1
         # Here that is not to be expected, and looking first would fetch a count that many change twice.
-        for index in range(u32(CAPACITY) - shared, u32(CAPACITY)):
+        for index in range(u32(CAPACITY) - cached, u32(CAPACITY)):
             pfn = u64(self.frames[index])
             if frame.drop_reference(pfn):
                 self.frames[unused] = u32(pfn)

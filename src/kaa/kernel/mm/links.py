@@ -40,16 +40,17 @@ class AreaLinks(Range):
     shown: Unowned[PageCache | None] = None
     """The cache whose pages it shows. The area's file keeps it, through its inode, or the area itself (`Vma.keeps`):
     the areas of one file, which every process has, do not write to one count."""
-
-    @property
-    def cache(self) -> PageCache | None:
-        """The cache whose pages it shows, counted: for those who use it after the area may be gone."""
-        return self.shown
     next_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     previous_sharer: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     """Neighbours among the cache's first areas, or among the copies of one area; before the first copy, that area."""
     first_copy: Guarded[Unowned[Vma | None], "PageCache.areas_lock"] = None
     """The copy of it that was made last, of those that are left. All three under the cache's `areas_lock`."""
+
+    @property
+    def cache(self) -> PageCache | None:
+        """The cache whose pages it shows, counted: read under the address space's lock, for those who use it after the
+        area may be gone."""
+        return self.shown
 
 
 @borrowed

@@ -96,27 +96,25 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     """One batch; where it stopped."""
     gather = machine.percpu.here().gather
     taken: u32 = 0
-    own: u32 = 0
-    shared: u32 = 0
-    cached: u64 = 0
+    private: u32 = 0
+    cached: u32 = 0
     stop = end
     for va, entry in space.page_table.take_range(start, end):
         taken += 1
         if entry & LENT == 0:
-            if machine.paging.entry_writable(entry) and entry & FILE == 0:
-                gather.frames[own] = u32(machine.paging.entry_pfn(entry))
-                own += 1
+            if entry & FILE != 0:
+                cached += 1
+                gather.frames[u32(CAPACITY) - cached] = u32(machine.paging.entry_pfn(entry))
             else:
-                shared += 1
-                gather.frames[u32(CAPACITY) - shared] = u32(machine.paging.entry_pfn(entry))
-                cached += u64(entry & FILE != 0)
+                gather.frames[private] = u32(machine.paging.entry_pfn(entry))
+                private += 1
         if taken == CAPACITY:
             stop = va + PAGE_SIZE
             break
     if taken != 0:
         flush(space, start, stop)
-        space.lose_pages(u64(own + shared) - cached, cached)
-        gather.give_up(own, shared)
+        space.lose_pages(u64(private), u64(cached))
+        gather.give_up(private, cached)
     return stop
 
 

@@ -18,7 +18,8 @@ from kaa.kernel.sched import cpu, moving, placement
 from kaa.kernel.sched.links import as_task
 from kaa.kernel.sched.real_time import is_real_time
 from kaa.kernel.sched.run_queue import LEVEL_FAIR, RunQueue
-from kaa.lang import borrowed, noinline, trailing_zeros, u32, u64
+from kaa.kernel.time.timer_queue import GRID
+from kaa.lang import Atomic, borrowed, noinline, trailing_zeros, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -27,6 +28,18 @@ PERIOD: Final = 8_000_000
 """ns between looks of a processor with a queue."""
 LOOKED_AT: Final = 32
 """Tasks looked at for one that may be moved."""
+
+
+class Turn:
+    """Who relieves itself, one at a time: processors tick together, and would all choose the same one to send to."""
+
+    taken: Atomic[u32]
+
+    def __init__(self) -> None:
+        self.taken = Atomic(0)
+
+
+turn = Turn()
 
 
 def help_others(queue: RunQueue) -> None:
@@ -78,11 +91,17 @@ def _movable(victim: RunQueue, target: RunQueue) -> Task | None:
 
 @noinline
 def relieve(queue: RunQueue, now: u64) -> None:
-    """In the timer interrupt of a processor where tasks wait: give one away if that helps."""
+    """In the timer interrupt of a processor where tasks wait: give one away if that helps. When another is about it,
+    at the next tick."""
     others = cpu.all.active.load_relaxed() & ~queue.bit
-    if others == 0 or now < queue.balanced + PERIOD:
+    if others == 0 or now + GRID // 2 < queue.balanced + PERIOD or not turn.taken.compare_exchange(0, 1):
         return
     queue.balanced = now
+    _give_away(queue, others)
+    turn.taken.store_release(0)
+
+
+def _give_away(queue: RunQueue, others: u64) -> None:
     queue.lock.acquire()
     node = queue.first()
     looked = 0

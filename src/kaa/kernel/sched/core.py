@@ -154,7 +154,12 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
     waiting = queue.take_next(now)
     following = links.idle_of(queue) if waiting is None else waiting
     if waiting is not None:
-        queue.timers.tick_by(now + (SLICE if queue.waiting.load_relaxed() != 0 else LONE_TICK))
+        if queue.waiting.load_relaxed() == 0:
+            queue.timers.tick_by(now + LONE_TICK)
+        elif following.slice_ns >= SLICE:
+            queue.timers.tick_by(now + SLICE)
+        else:
+            queue.timers.tick_exactly_by(now + following.slice_ns)
     else:
         queue.idle_switches += 1
     queue.begin(following, now)
@@ -281,7 +286,7 @@ def enter(queue: RunQueue, task: Task) -> bool:
     urgent = queue.is_preempted_by(task, running)
     if queue.chance != 0:
         urgent = seeded.is_urgent(queue, task, urgent)
-    return _call(queue, urgent, now + LONE_TICK)
+    return _call(queue, urgent, now + SLICE)
 
 
 @inline
@@ -293,7 +298,7 @@ def _call(queue: RunQueue, urgent: bool, deadline: u64) -> bool:
         if urgent:
             machine.percpu.set_need_resched()
         else:
-            queue.timers.tick_by(deadline)
+            _see_by(queue, deadline)
         queue.lock.release()
     elif queue.called or (not urgent and queue.timers.ticks_by(deadline)):
         queue.lock.release()
@@ -302,6 +307,15 @@ def _call(queue: RunQueue, urgent: bool, deadline: u64) -> bool:
         queue.lock.release()
         machine.smp.send_reschedule(queue.number)
     return own
+
+
+def _see_by(queue: RunQueue, deadline: u64) -> None:
+    """Somebody waits from now on: the running task's slice ends at `deadline`, or sooner if it asked for short ones."""
+    running = queue.current
+    if running is None or running.slice_ns >= SLICE:
+        queue.timers.tick_by(deadline)
+    else:
+        queue.timers.tick_exactly_by(deadline - SLICE + running.slice_ns)
 
 
 def kick(task: Task) -> None:

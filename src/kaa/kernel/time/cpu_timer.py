@@ -2,7 +2,7 @@
 """What counts processor time: ITIMER_VIRTUAL, ITIMER_PROF, RLIMIT_CPU, POSIX timers on processor-time clocks.
 
 While a process has any of them (`group.cpu_timers`), the scheduler keeps a tick going when one of its threads runs and
-calls `check`: they fire up to a slice late, never early.
+calls `check`: they fire up to LONE_TICK and half a step of the tick's grid late, never early.
 """
 
 from __future__ import annotations

@@ -85,6 +85,12 @@ class TimerQueue:
         if not self.ticks_by(deadline):
             self.set_tick(coarse(deadline))
 
+    @inline
+    def tick_exactly_by(self, deadline: u64) -> None:
+        """The same for those who asked for short slices."""
+        if self.tick > deadline:
+            self.set_tick(deadline)
+
     def run_expired(self, now: u64) -> None:
         """Take out and run what is due; on the queue's processor, interrupts off, without the lock."""
         while True:
