@@ -275,8 +275,8 @@ def bequeath(bucket: Bucket, state: PiState) -> None:
 
 
 def leave(task: Task) -> None:
-    """The caller's life in this memory ends: its locks are others' now, and nobody can wait for it any more. It is closed
-    first, so that who comes sees that, or has set `ever` before: see `Use`."""
+    """The caller's life in this memory ends: its locks are others' now, and nobody can wait for it any more. It is
+    closed first, so that who comes sees that, or has set `ever` before: see `Use`."""
     task.locks_closed.store(True)
     while futex_pi_state.use.ever.load():
         with futex_pi_state.lock:
