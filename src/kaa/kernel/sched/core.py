@@ -128,7 +128,7 @@ def _choose(queue: RunQueue, previous: Task, preempted: bool) -> bool:
             previous.on_queue = MOVING
         elif queue.waiting.load_relaxed() == 0:
             queue.renew(previous)
-            queue.timers.tick_by(now + LONE_TICK)
+            queue.timers.tick_by(now, LONE_TICK)
             return False
         else:
             queue.put_back(previous)
@@ -155,9 +155,9 @@ def _make_current(queue: RunQueue, previous: Task, now: u64) -> bool:
     following = links.idle_of(queue) if waiting is None else waiting
     if waiting is not None:
         if queue.waiting.load_relaxed() == 0:
-            queue.timers.tick_by(now + LONE_TICK)
+            queue.timers.tick_by(now, LONE_TICK)
         elif following.slice_ns >= SLICE:
-            queue.timers.tick_by(now + SLICE)
+            queue.timers.tick_by(now, SLICE)
         else:
             queue.timers.tick_exactly_by(now + following.slice_ns)
     else:
@@ -280,42 +280,33 @@ def enter(queue: RunQueue, task: Task) -> bool:
     task.started = now
     if running is queue.idle:
         queue.admit(task, running)
-        return _call(queue, True, u64(0))
+        return _call(queue, True, now)
     queue.account(running, now)
     queue.admit(task, running)
     urgent = queue.is_preempted_by(task, running)
     if queue.chance != 0:
         urgent = seeded.is_urgent(queue, task, urgent)
-    return _call(queue, urgent, now + SLICE)
+    return _call(queue, urgent, now)
 
 
 @inline
-def _call(queue: RunQueue, urgent: bool, deadline: u64) -> bool:
-    """Let the queue's processor look at it at once, or at `deadline` at the latest; says whether that is this one.
+def _call(queue: RunQueue, urgent: bool, now: u64) -> bool:
+    """Let the queue's processor look at it at once, or a slice from now at the latest; says whether that is this one.
     Gives the lock back."""
     own = queue is machine.percpu.here().run_queue
     if own:
         if urgent:
             machine.percpu.set_need_resched()
         else:
-            _see_by(queue, deadline)
+            queue.timers.tick_by(now, SLICE)
         queue.lock.release()
-    elif queue.called or (not urgent and queue.timers.ticks_by(deadline)):
+    elif queue.called or (not urgent and queue.timers.ticks_by(now, SLICE)):
         queue.lock.release()
     else:
         queue.called = True
         queue.lock.release()
         machine.smp.send_reschedule(queue.number)
     return own
-
-
-def _see_by(queue: RunQueue, deadline: u64) -> None:
-    """Somebody waits from now on: the running task's slice ends at `deadline`, or sooner if it asked for short ones."""
-    running = queue.current
-    if running is None or running.slice_ns >= SLICE:
-        queue.timers.tick_by(deadline)
-    else:
-        queue.timers.tick_exactly_by(deadline - SLICE + running.slice_ns)
 
 
 def kick(task: Task) -> None:

@@ -85,7 +85,7 @@ def _sample(queue: RunQueue, running: Task) -> None:
 def _check_cpu_timers(queue: RunQueue, now: u64) -> None:
     from kaa.kernel.time import cpu_timer
 
-    queue.timers.tick_by(now + SLICE)
+    queue.timers.tick_by(now, u64(SLICE))
     cpu_timer.check()
 
 
@@ -94,6 +94,6 @@ def want_tick() -> None:
     flags = machine.irq.save()
     queue = machine.percpu.here().run_queue
     queue.lock.acquire()
-    queue.timers.tick_by(machine.clock.monotonic_ns() + SLICE)
+    queue.timers.tick_by(machine.clock.monotonic_ns(), u64(SLICE))
     queue.lock.release()
     machine.irq.restore(flags)

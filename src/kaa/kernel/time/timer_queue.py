@@ -75,19 +75,20 @@ class TimerQueue:
             machine.clock.set_deadline(deadline)
 
     @inline
-    def ticks_by(self, deadline: u64) -> bool:
-        """Whether the scheduler will be called at `deadline` or before, give or take half a step of the grid."""
-        return self.tick <= deadline + GRID // 2
+    def ticks_by(self, now: u64, ahead: u64) -> bool:
+        """Whether the scheduler will be called `ahead` from now or before, give or take half a step of the grid."""
+        return self.tick <= now + (ahead + GRID // 2)
 
     @inline
-    def tick_by(self, deadline: u64) -> None:
-        """The scheduler wants to be called at `deadline` or before, as ticks_by means it; on the queue's processor."""
-        if not self.ticks_by(deadline):
-            self.set_tick(coarse(deadline))
+    def tick_by(self, now: u64, ahead: u64) -> None:
+        """The scheduler wants to be called `ahead` from now or before, as ticks_by means it; on the queue's
+        processor."""
+        if not self.ticks_by(now, ahead):
+            self.set_tick(coarse(now + ahead))
 
     @inline
     def tick_exactly_by(self, deadline: u64) -> None:
-        """The same for those who asked for short slices."""
+        """At `deadline` or before, for those who asked for short slices."""
         if self.tick > deadline:
             self.set_tick(deadline)
 
