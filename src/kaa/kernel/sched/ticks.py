@@ -3,8 +3,8 @@
 
 There is no periodic tick. A processor that runs something asks to be called at the end of the running task's slice if
 others wait, otherwise every LONE_TICK; an idle one is not called (but for a deadline that was set while it was busy).
-Who comes to wait, and is not urgent, waits for that tick: most who come are gone before it. All this is as exact as
-timer_queue.GRID, but for tasks that asked for short slices.
+All this is as exact as timer_queue.GRID, but where a task that asked for short slices is given the processor while
+others wait.
 Each call charges the time since the last one to user or system, whichever was interrupted.
 """
 
