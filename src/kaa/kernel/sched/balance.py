@@ -14,12 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
+from kaa.kernel.locking.spinlock import IrqSpinLock
 from kaa.kernel.sched import cpu, moving, placement
 from kaa.kernel.sched.links import as_task
 from kaa.kernel.sched.real_time import is_real_time
 from kaa.kernel.sched.run_queue import LEVEL_FAIR, RunQueue
 from kaa.kernel.time.timer_queue import GRID
-from kaa.lang import Atomic, borrowed, noinline, trailing_zeros, u32, u64
+from kaa.lang import borrowed, noinline, trailing_zeros, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.process.task import Task
@@ -30,16 +31,9 @@ LOOKED_AT: Final = 32
 """Tasks looked at for one that may be moved."""
 
 
-class Turn:
-    """Who relieves itself, one at a time: processors tick together, and would all choose the same one to send to."""
-
-    taken: Atomic[u32]
-
-    def __init__(self) -> None:
-        self.taken = Atomic(0)
-
-
-turn = Turn()
+turn = IrqSpinLock("balance")
+"""Held by who relieves itself, one at a time: processors tick together, and would all choose the same one to send
+to."""
 
 
 def help_others(queue: RunQueue) -> None:
@@ -94,11 +88,11 @@ def relieve(queue: RunQueue, now: u64) -> None:
     """In the timer interrupt of a processor where tasks wait: give one away if that helps. When another is about it,
     at the next tick."""
     others = cpu.all.active.load_relaxed() & ~queue.bit
-    if others == 0 or now + GRID // 2 < queue.balanced + PERIOD or not turn.taken.compare_exchange(0, 1):
+    if others == 0 or now + GRID // 2 < queue.balanced + PERIOD or not turn.try_acquire():
         return
     queue.balanced = now
     _give_away(queue, others)
-    turn.taken.store_release(0)
+    turn.release()
 
 
 def _give_away(queue: RunQueue, others: u64) -> None:
