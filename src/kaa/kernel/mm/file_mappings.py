@@ -16,6 +16,7 @@ Lock order: areas_lock → AddressSpace.table_lock → PageCache.lock.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.mm import pages
@@ -52,16 +53,21 @@ def link_copies(copies: RangeMap[Vma], originals: RangeMap[Vma]) -> None:
         at = vma.end if cache is None else _link_run(copies, originals, vma.start, cache)
 
 
+def _run(areas: RangeMap[Vma], start: u64, cache: PageCache) -> Iterator[Vma]:
+    """Areas that show one file, from the one at `start` on, until one shows another. Those in between that show none
+    are passed over."""
+    for vma in areas.ending_above(start):
+        if vma.shown is cache:
+            yield vma
+        elif vma.shown is not None:
+            return
+
+
 def _link_run(copies: RangeMap[Vma], originals: RangeMap[Vma], start: u64, cache: PageCache) -> u64:
-    """Areas that show one file, from the one at `start` on, but for those in between that show none; where they
-    end."""
+    """Link a run; where it ends."""
     end = start
     with cache.areas_lock:
-        for vma in copies.ending_above(start):
-            if vma.shown is None:
-                continue
-            if vma.shown is not cache:
-                break
+        for vma in _run(copies, start, cache):
             end = vma.end
             original = originals.find(vma.start)
             assert original is not None and original.shown is cache
@@ -90,13 +96,10 @@ def unlink_all(areas: RangeMap[Vma]) -> None:
 
 
 def _unlink_run(areas: RangeMap[Vma], start: u64, cache: PageCache) -> u64:
+    """Unlink a run; where it ends."""
     end = start
     with cache.areas_lock:
-        for vma in areas.ending_above(start):
-            if vma.shown is None:
-                continue
-            if vma.shown is not cache:
-                break
+        for vma in _run(areas, start, cache):
             end = vma.end
             unlink_locked(cache, vma)
     return end

@@ -135,8 +135,7 @@ def _may_extend(space: AddressSpace, vma: Vma, growth: u64) -> bool:
 def _duplicate(space: AddressSpace, vma: Vma, old: u64, size: u64, target: u64) -> u64:
     _check_growth(space, vma, size)
     twin = Vma(target, target + size, vma.flags, vma.file, vma.offset + (old - vma.start))
-    twin.shown = vma.shown
-    twin.keeps = vma.keeps
+    twin.show_same(vma)
     space.link(twin)
     return target
 

@@ -114,6 +114,11 @@ class Vma(AreaLinks):
         self.keeps = cache
         self.shown = cache
 
+    def show_same(self, other: Vma) -> None:
+        """Show what another area shows, which has the same file."""
+        self.shown = other.shown
+        self.keeps = other.keeps
+
     def protection(self) -> Prot:
         """As mmap(2)'s prot."""
         return Prot(self.flags & RIGHTS)
@@ -129,9 +134,7 @@ class Vma(AreaLinks):
     def part(self, start: u64, end: u64) -> Vma:
         """A new area with the same contents and rights for a range within this one. Raises MemoryError."""
         twin = Vma(start, end, self.flags, self.file, self.offset + (start - self.start))
-        twin.shown = self.shown
-        if self.keeps is not None:
-            twin.keeps = self.keeps
+        twin.show_same(self)
         twin.special = self.special
         twin.has_copies.store_relaxed(self.has_copies.load_relaxed())
         if self.special != 0:
