@@ -184,6 +184,12 @@ static void *file_thread(void *a) {
         CHECK(f == 0 || f == SIGBUS, "signal %d", f); CHECK(f == 0 || i >= 2, "page %d is within the file", i); CHECK(v == 0 || v == me, "word of %ld is %lx", me, v);
         if (next(&seed) % 64 == 0) { munmap(m, 16 * P); m = mmap(0, 16 * P, 3, shared ? MAP_SHARED : MAP_PRIVATE, fd, 0); }
         if (next(&seed) % 64 == 0) madvise(m, 16 * P, next(&seed) & 1 ? MADV_DONTNEED : MADV_REMOVE);
+        if (next(&seed) % 64 == 0) { char *to = map(16 * P), *n = mremap(m, 16 * P, 16 * P, MREMAP_MAYMOVE | MREMAP_FIXED, to); CHECK(n == to, "errno %d", errno); if (n == to) m = n; else munmap(to, 16 * P); }
+        if (next(&seed) % 256 == 0) {
+            pid_t child = fork();
+            if (child == 0) { for (i = 0; i < 64; i++) { v = 0; if (!FAULTS(v = *((word *)(m + i % 16 * P) + me)) && v != 0 && v != (uint64_t)me) _exit(1); } _exit(0); }
+            int status; if (child > 0) { CHECK(waitpid(child, &status, 0) == child && status == 0, "the child's status is %x", status); }
+        }
     }
     munmap(m, 16 * P);
     return 0;

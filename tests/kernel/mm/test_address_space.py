@@ -435,6 +435,98 @@ def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
     assert load(space, BASE) == 1 and load(space, BASE + 7 * PAGE) == ord("f")
 
 
+def mapped(file: File, pages: int) -> AddressSpace:
+    """An address space that shows the file's first pages, all brought in."""
+    space = AddressSpace()
+    space.map(BASE, pages * PAGE, Prot.READ, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    for index in range(pages):
+        assert load(space, BASE + index * PAGE) == ord("f")
+    return space
+
+
+def frame_of(file: File, index: int) -> u64:
+    """The page at index, without a reference."""
+    pfn: u64 = file.cache.lookup(u64(index))
+    assert pfn != 0
+    frame.put_page(pfn)
+    return pfn
+
+
+def test_truncate_holds_pages_that_entries_may_show_until_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kaa.kernel.mm import file_mappings
+
+    boot()
+    file = File(b"f" * (4 * PAGE))
+    spaces = [mapped(file, 2), mapped(file, 2)]
+    frame.put_page(file.cache.read(3))
+    numbers = [frame_of(file, index) for index in (0, 1, 3)]
+    assert [frame.test_flags(pfn, frame.MAPPED) for pfn in numbers] == [True, True, False]
+    assert [frame.refcount(pfn) for pfn in numbers] == [1, 1, 1], "entries do not count"
+    walk = file_mappings.unmap_range
+    held: list[int] = []
+
+    def look_and_walk(cache: PageCache, first: u64, end: u64) -> None:
+        held.extend(int(frame.refcount(pfn)) for pfn in numbers[:2])
+        walk(cache, first, end)
+
+    monkeypatch.setattr(file_mappings, "unmap_range", look_and_walk)
+    before = buddy.free_pages_count()
+    file.size = 0
+    assert file.cache.truncate(u64(0)) == 3
+    assert held == [1, 1]
+    assert [space.file_pages for space in spaces] == [0, 0]
+    assert buddy.free_pages_count() == before + 3
+
+
+@pytest.mark.usefixtures("no_shrinkers")
+def test_what_ended_programs_had_mapped_is_reclaimed() -> None:
+    from kaa.kernel.mm import reclaim
+
+    boot()
+    file = File(b"f" * (3 * PAGE), backed=True)
+    space = mapped(file, 3)
+    for _ in range(2):
+        assert reclaim.free_some(u64(20)) == 0, "something shows each"
+    space.unmap(BASE, 2 * PAGE)
+    assert all(frame.test_flags(frame_of(file, index), frame.MAPPED) for index in range(3))
+    freed = reclaim.free_some(u64(20)) + reclaim.free_some(u64(20))
+    assert freed == 2 and file.cache.page_count() == 1
+    file.cache.invalidate(u64(0), u64(3))
+    assert load(space, BASE + 2 * PAGE) == ord("f") and file.reads == 3
+    space.unmap(BASE, 3 * PAGE)
+    file.cache.invalidate(u64(0), u64(3))
+    assert file.cache.page_count() == 0
+
+
+def test_a_page_that_is_mapped_while_somebody_looks_stays_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who looks finds nothing in the first area; then a fault maps the page there."""
+    from kaa.kernel.mm import file_mappings, trimming
+
+    boot()
+    file = File(b"f" * PAGE, backed=True)
+    later = mapped(file, 1)
+    other = mapped(file, 1)
+    for space in (later, other):
+        advice.advise(space, u64(BASE), u64(PAGE), u64(4))
+    pfn = frame_of(file, 0)
+    first = file.cache.sharers
+    go_on = file_mappings.next_area
+
+    def touch_then_go_on(vma: Vma) -> Vma | None:
+        if vma is first:
+            assert load(vma.space, BASE) == ord("f")
+        return go_on(vma)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file_mappings, "next_area", touch_then_go_on)
+        trimming.look(file.cache, pfn, False)
+    assert frame.test_flags(pfn, frame.MAPPED)
+    for space in (later, other):
+        advice.advise(space, u64(BASE), u64(PAGE), u64(4))
+    trimming.look(file.cache, pfn, False)
+    assert not frame.test_flags(pfn, frame.MAPPED)
+
+
 def test_what_was_stored_through_a_shared_mapping_is_written_when_it_goes() -> None:
     boot()
     file = File(b"f" * (4 * PAGE), backed=True)

@@ -17,8 +17,9 @@ Many processors:
 - An entry that loses rights, or goes, is shot down on all processors before `table_lock` is given back, and its frame
   is given up after that (pages.py, gather.py).
 - Two faults on one page: the second finds the entry changed under `table_lock`, and its touch is made again.
-- Truncate changes the size, empties the cache, then walks the areas under `areas_lock`; a fault looks at both under
-  `table_lock` (faults._is_still_shown). The OOM reaper dooms the address space, then takes its pages, likewise.
+- Truncate changes the size, empties the cache, then walks the areas under `areas_lock`, and lets go of the pages that
+  were mapped; a fault looks at the cache under `table_lock` (`PageCache.show`, faults._is_still_shown). The OOM reaper
+  dooms the address space, then takes its pages, likewise.
 - fork holds the parent's `lock`, writing: its other threads' faults wait; the shoot-down is done before it returns.
 - What is counted often is a word that is changed under some lock and read without (Atomic, relaxed).
 

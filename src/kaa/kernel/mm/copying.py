@@ -176,9 +176,9 @@ def _copy_table(parent: AddressSpace, child: AddressSpace, start: u64, stop: u64
     cached: u64 = 0
     for entry in parent.page_table.copy_range(child.page_table, start, stop, False):
         if entry & pages.LENT == 0:
-            frame.get_page(machine.paging.entry_pfn(entry))
             if entry & pages.FILE != 0:
                 cached += 1
             else:
+                frame.get_page(machine.paging.entry_pfn(entry))
                 private += 1
     child.gain_pages(private, cached)

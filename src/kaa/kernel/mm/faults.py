@@ -20,7 +20,7 @@ from kaa.kernel import signal  # noqa: E402  (rooms that know each other import 
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame, overcommit, pages
-from kaa.kernel.mm.frame import CACHED, LOCKED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, UPTODATE
+from kaa.kernel.mm.frame import CACHED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.links import shown_by
 from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, RANDOM, READ, RIGHTS, SHARED, WRITE
 from kaa.kernel.process.limits import limit
@@ -273,6 +273,7 @@ def _account_copy(space: AddressSpace, entry: u64, old: u64) -> u64:
     if entry & pages.FILE != 0:
         space.gain_private()
         space.lose_pages(u64(0), u64(1))
+        return u64(0)
     return old
 
 
@@ -320,36 +321,22 @@ def _map_around(space: AddressSpace, vma: Vma, cache: PageCache, va: u64) -> boo
     start = max(window, vma.start)
     end = min(window + AROUND, vma.end)
     first = vma.index_of(start)
-    wanted = vma.index_of(va)
     writable = vma.flags & (SHARED | WRITE) == SHARED | WRITE and not cache.backed
     executable = vma.flags & EXEC != 0
-    found = False
+    frames = Array[u32, AROUND >> PAGE_SHIFT]()
     with space.table_lock:
         space.page_table.reserve(va)
         last = min(first + ((end - start) >> PAGE_SHIFT), cache.size_in_pages())
-        with cache.lock:
-            for index, pfn in cache.tree.items(first, last):
-                at = start + ((index - first) << PAGE_SHIFT)
-                if space.page_table.get(at) == 0:
-                    if not _take_current(pfn):
-                        continue
-                    space.page_table.set_entry(at, pages.make_file_entry(pfn, writable, executable))
-                    space.gain_cached()
-                if index == wanted:
-                    found = True
-    return found
-
-
-@inline
-def _take_current(pfn: u64) -> bool:
-    """A reference to a page of a cache whose lock is held, if the page has its contents. What many processes map has
-    its descriptor's line moved from processor to processor by this: once, as the count is changed before the flags are
-    looked at."""
-    frame.get_page(pfn)
-    if frame.test_flags(pfn, UPTODATE) and not frame.test_flags(pfn, LOCKED):
-        return True
-    frame.drop_reference(pfn)  # the cache has it still
-    return False
+        cache.show_run(first, last, frames[:])
+        fresh: u64 = 0
+        at = start
+        for pfn in frames:
+            if pfn != 0 and space.page_table.get(at) == 0:
+                space.page_table.set_entry(at, pages.make_file_entry(u64(pfn), writable, executable))
+                fresh += 1
+            at += PAGE_SIZE
+        space.gain_pages(u64(0), fresh)
+        return space.page_table.get(va) != 0
 
 
 def _map_shared(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
@@ -359,9 +346,8 @@ def _map_shared(space: AddressSpace, vma: Vma, va: u64, pfn: u64) -> None:
     entry = machine.paging.with_write(pages.make_file_entry(pfn, True, vma.flags & EXEC != 0))
     with space.table_lock:
         space.page_table.reserve(va)
-        if space.page_table.get(va) == 0 and _is_still_shown(vma, va, pfn):
+        if space.page_table.get(va) == 0 and cache.show(pfn):
             _mark_dirty(cache, pfn)
-            frame.get_page(pfn)
             space.page_table.set_entry(va, entry)
             space.gain_cached()
 

@@ -211,11 +211,6 @@ def unite(vma: Vma, upper: Vma) -> None:
         unlink_locked(cache, upper)
 
 
-def unmap_from(cache: PageCache, first_index: u64) -> None:
-    """Take every page from `first_index` on, and private copies of them, out of all address spaces (truncate)."""
-    unmap_range(cache, first_index, u64(END))
-
-
 def unmap_range(cache: PageCache, first_index: u64, end_index: u64) -> None:
     """Take the pages [first_index, end_index), and private copies of them, out of all address spaces."""
     with cache.areas_lock:

@@ -5,10 +5,14 @@ A frame number (pfn) is a physical address divided by the page size. Frame 0 is 
 wherever a pfn is stored. A descriptor's `next` and `previous` are pfns too: free lists, slab lists and the page cache's
 list of reclaimable pages are threaded through the table and need no memory of their own.
 
-`refcount` counts who may use the frame: each page-table entry that maps it, the page cache, a running system call. It
-is changed atomically, by anyone who holds a reference or the lock under which a reference is known to exist. The
-frame goes back to the allocator when the count drops to zero. All other fields belong to whoever the frame's owner is
-(see there).
+`refcount` counts who may use the frame: each page-table entry that maps a private page, the page cache, a running
+system call. It is changed atomically, by anyone who holds a reference or the lock under which a reference is known to
+exist. The frame goes back to the allocator when the count drops to zero. All other fields belong to whoever the frame's
+owner is (see there).
+
+Entries that map a page of a page cache are not counted: processes that run the same program on many processors would
+all write to the descriptors of its pages. Such a page is MAPPED, and whoever takes it out of its cache holds it until
+it is in no page table (page_cache.py).
 
 This module is the only place that turns a frame number into an address of its contents.
 """
@@ -44,6 +48,10 @@ LISTED: Final = 0x0200
 FAILED: Final = 0x0400
 """The last read of its contents failed."""
 WRITEBACK: Final = 0x0800
+MAPPED: Final = 0x1000
+"""An address space may show this page of a cache. Set and cleared under the cache's lock."""
+UNSEEN: Final = 0x2000
+"""Nothing has been MAPPED anew since somebody began to look for what shows the page (trimming.py)."""
 
 
 @struct
@@ -157,6 +165,12 @@ def refcount(pfn: u64) -> u32:
 def test_flags(pfn: u64, flags: u16) -> bool:
     """Whether any of the flags is set."""
     return page(pfn).flags.load_relaxed() & flags != 0
+
+
+@inline
+def flags(pfn: u64, of: u16) -> u16:
+    """Which of some flags are set."""
+    return page(pfn).flags.load_relaxed() & of
 
 
 @inline

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames that have left a page table, held back until no processor can reach them through an old translation.
+"""Private frames that have left a page table, held back until no processor can reach them through an old translation.
 
 Each processor has one, used under some address space's `table_lock`: entries are taken out and noted here, the TLBs are
 shot down, and only then do the frames lose the references that the entries held. So a frame is never handed to anyone
@@ -28,20 +28,13 @@ class Gather:
     def __init__(self) -> None:
         self.frames = Array[u32, 496]()
 
-    def give_up(self, count: u32, cached: u32) -> None:
-        """Every processor has forgotten the entries of the first `count` frames, which were private pages, and of the
-        last `cached`, which a page cache has, or had: their references end."""
+    def give_up(self, count: u32) -> None:
+        """Every processor has forgotten the entries of the first `count` frames: their references end."""
         unused: u32 = 0
         for index in range(count):
             pfn = u64(self.frames[index])
             # With the only reference in hand nobody can take another: no need to count down.
             if frame.refcount(pfn) == 1 or frame.drop_reference(pfn):
-                self.frames[unused] = u32(pfn)
-                unused += 1
-        # Here that is not to be expected, and looking first would fetch a count that many change twice.
-        for index in range(u32(CAPACITY) - cached, u32(CAPACITY)):
-            pfn = u64(self.frames[index])
-            if frame.drop_reference(pfn):
                 self.frames[unused] = u32(pfn)
                 unused += 1
         first: u32 = 0

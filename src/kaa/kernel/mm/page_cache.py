@@ -12,6 +12,11 @@ each page; what `read`, `lookup` and `begin_fill` give is a reference of the cal
 A file system that reads ahead calls, from its read_page, `begin_fill(n)` for more pages, fills them, and `end_fill`
 or `abandon`s each.
 
+Page-table entries hold no reference to the pages that they show. A page that some entry may show is MAPPED, from
+before the entry is made: `show` and `show_run` see to it that the page is in the cache still, under a `table_lock` that
+is kept until the entry is there. Whoever takes a page out that is MAPPED holds it until file_mappings has found all
+entries, each under that lock.
+
 Locks: `lock` (spin) for the tree and the pages' flags of transition; never held while the owner reads or writes. Flags
 of pages are atomic words, and LOCKED, DIRTY and CACHED come and go under `lock`, so that what `lock` finds true stays
 true while it is held; that a page found by a reference alone is in the cache may be over the next moment.
@@ -28,21 +33,23 @@ from kaa.kernel.lib.radix_tree import RadixTree
 from kaa.kernel.locking.mutex import Mutex
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.locking.wait_queue import WaitQueue
-from kaa.kernel.mm import buddy, file_mappings, frame, reclaim
+from kaa.kernel.mm import buddy, file_mappings, frame, reclaim, trimming
 from kaa.kernel.mm.frame import (
     CACHED,
     DIRTY,
     FAILED,
     LOCKED,
+    MAPPED,
     PAGE_SHIFT,
     PAGE_SIZE,
     REFERENCED,
+    UNSEEN,
     UPTODATE,
     WRITEBACK,
     page,
 )
 from kaa.kernel.mm.links import CacheLinks
-from kaa.lang import Atomic, Guarded, inline, noinline, u64
+from kaa.lang import Atomic, Guarded, Slice, inline, noinline, u32, u64, usize
 
 if TYPE_CHECKING:
     from kaa.kernel.fs.inode import Inode
@@ -101,7 +108,8 @@ class PageCache(CacheLinks):
 
     def __del__(self) -> None:
         if self.complete:
-            self._drop_from(u64(0))
+            _, held = self._leave_range(u64(0), u64(END))
+            _let_go(held)
 
     def page_count(self) -> u64:
         """Pages in the tree."""
@@ -177,6 +185,36 @@ class PageCache(CacheLinks):
             else:
                 self.abandon(index, pfn)
                 frame.put_page(pfn)
+
+    # -- showing
+
+    def show(self, pfn: u64) -> bool:
+        """An entry that shows the page (a reference is held) is about to be made, under a `table_lock`. False if it is
+        no longer in the cache."""
+        with self.lock:
+            if not frame.test_flags(pfn, CACHED):
+                return False
+            _note_mapped(pfn)
+        return True
+
+    def show_run(self, first: u64, end: u64, frames: Slice[u32]) -> None:
+        """As show, of the pages [first, end) that are there and have their contents: their numbers into `frames`."""
+        with self.lock:
+            for index, pfn in self.tree.items(first, end):
+                state = frame.flags(pfn, UPTODATE | LOCKED | MAPPED | UNSEEN)
+                if state != UPTODATE | MAPPED:
+                    if state & (UPTODATE | LOCKED) != UPTODATE:
+                        continue
+                    _note_mapped(pfn)
+                frames[usize(index - first)] = u32(pfn)
+
+    def note_unseen(self, pfn: u64) -> None:
+        """No entry that was made before the page became UNSEEN shows it: if there are none since, it is not MAPPED. If
+        the lock can be had."""
+        if self.lock.try_acquire():
+            if frame.test_flags(pfn, UNSEEN):
+                frame.clear_flags(pfn, MAPPED | UNSEEN)
+            self.lock.release()
 
     # -- filling
 
@@ -260,30 +298,38 @@ class PageCache(CacheLinks):
             return at, pfn
         return u64(0), u64(0)
 
-    def _drop_from(self, first: u64) -> u64:
-        """Let go of every page from `first` on; gives how many. Takes the lock for a page at a time: files may be
-        large."""
-        return self._drop_range(first, u64(END))
-
     def _drop_range(self, first: u64, end: u64) -> u64:
+        """Let go of the pages [first, end), here and in all mappings; gives how many there were."""
+        dropped, held = self._leave_range(first, end)
+        file_mappings.unmap_range(self, first, end)
+        _let_go(held)
+        return dropped
+
+    def _leave_range(self, first: u64, end: u64) -> tuple[u64, u64]:
+        """Take the pages [first, end) out: how many, and the first of those that are held still, as entries may show
+        them. Takes the lock for a page at a time: files may be large."""
         index = first
         dropped: u64 = 0
+        held: u64 = 0
         while True:
             with self.lock:
                 index, pfn = self._first_from(index)
                 if pfn == 0 or index >= end:
-                    return dropped
+                    return dropped, held
                 self._leave(index, pfn)
-            frame.put_page(pfn)
             dropped += 1
+            if frame.test_flags(pfn, MAPPED):
+                page(pfn).next = held
+                held = pfn
+            else:
+                frame.put_page(pfn)
 
     def truncate(self, new_size: u64) -> u64:
         """The file is `new_size` bytes long (the owner says so already): drop the pages beyond, here and in all
         mappings, and clear the rest of the last page, so that nothing old shows up when the file grows again. Gives how
         many pages left the cache."""
         first = (new_size + (PAGE_SIZE - 1)) >> PAGE_SHIFT
-        dropped = self._drop_from(first)
-        file_mappings.unmap_from(self, first)
+        dropped = self._drop_range(first, u64(END))
         tail = new_size & (PAGE_SIZE - 1)
         if tail != 0:
             pfn = self.lookup(new_size >> PAGE_SHIFT)
@@ -295,9 +341,7 @@ class PageCache(CacheLinks):
     def punch(self, first: u64, end: u64) -> u64:
         """Drop the whole pages [first, end) of a file that lives in memory: they become holes (fallocate(2)). Gives how
         many there were."""
-        dropped = self._drop_range(first, end)
-        file_mappings.unmap_range(self, first, end)
-        return dropped
+        return self._drop_range(first, end)
 
     def invalidate(self, first: u64, end: u64) -> None:
         """Drop clean, unmapped, unused pages of [first, end): the file changed elsewhere, or POSIX_FADV_DONTNEED."""
@@ -307,12 +351,26 @@ class PageCache(CacheLinks):
                 index, pfn = self._first_from(index)
                 if pfn == 0 or index >= end:
                     return
-                idle = frame.refcount(pfn) == 1 and not frame.test_flags(pfn, reclaim.BUSY)
+                frame.get_page(pfn)
+            if frame.test_flags(pfn, MAPPED):
+                trimming.look(self, pfn, False)
+            with self.lock:
+                idle = self.is_idle(pfn, u32(2)) and frame.test_flags(pfn, CACHED)
                 if idle:
                     self._leave(index, pfn)
             if idle:
                 frame.put_page(pfn)
+            frame.put_page(pfn)
             index += 1
+
+    def is_idle(self, pfn: u64, references: u32) -> bool:
+        """Whether a page is up to date and clean, nobody has more than so many references and nothing shows it: it can
+        go. Under `lock`."""
+        return (
+            frame.refcount(pfn) == references
+            and frame.test_flags(pfn, UPTODATE)
+            and not frame.test_flags(pfn, DIRTY | LOCKED | WRITEBACK | MAPPED)
+        )
 
     # -- writing
 
@@ -369,6 +427,23 @@ class PageCache(CacheLinks):
             page_queues[pfn % QUEUES].wake_all()
             if not written:
                 self.mark_dirty(pfn)
+
+
+@inline
+def _note_mapped(pfn: u64) -> None:
+    """Under the lock of the page's cache. Most often there is nothing to write: processors that map a page side by side
+    share its descriptor's line."""
+    if frame.flags(pfn, MAPPED | UNSEEN) != MAPPED:
+        frame.set_flags(pfn, MAPPED)
+        frame.clear_flags(pfn, UNSEEN)
+
+
+def _let_go(held: u64) -> None:
+    """Nothing shows them any more: give back the references to pages that are linked by `next`."""
+    while held != 0:
+        following = u64(page(held).next)
+        frame.put_page(held)
+        held = following
 
 
 def unlock_page(pfn: u64) -> None:

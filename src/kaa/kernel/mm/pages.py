@@ -2,12 +2,13 @@
 """The entries of an address space's page table: taking them out, changing their rights, and what that means for the
 frames and for other processors.
 
-Every entry holds one reference to its frame, but for those marked LENT: the zero page, and frames of the kernel's. An
-entry without the present bit is a page that its area forbids to touch (PROT_NONE); it keeps its frame. FILE marks pages
-of a page cache; the counts of resident pages follow the entries, under `table_lock`.
+An entry that shows a private page holds a reference to its frame; others hold none. FILE marks pages of a page cache,
+which are looked for before they are freed (page_cache.py), LENT the zero page and frames of the kernel's, which are for
+ever. An entry without the present bit is a page that its area forbids to touch (PROT_NONE). The counts of resident
+pages follow the entries, under `table_lock`.
 
 Under `table_lock`, always: entries lose rights or go, then all processors that may remember them forget them
-(`flush`), then the frames lose their references, then the lock is given back. Who finds an entry under the lock can
+(`flush`), then private frames lose their references, then the lock is given back. Who finds an entry under the lock can
 therefore rely on no processor's remembering more than it says. Entries that gain rights need no flush: a processor that
 remembers less faults, and finds that nothing is left to do.
 """
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FILE: Final = machine.paging.SOFTWARE
 """The entry shows a page of a page cache, not a private one."""
 LENT: Final = machine.paging.SOFTWARE << 1
-"""The entry holds no reference: its frame is for ever."""
+"""The entry shows a frame that is for ever."""
 MARKS: Final = FILE | LENT
 TABLE_SPAN: Final = 0x20_0000
 """What one last-level table covers."""
@@ -104,7 +105,6 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
         if entry & LENT == 0:
             if entry & FILE != 0:
                 cached += 1
-                gather.frames[u32(CAPACITY) - cached] = u32(machine.paging.entry_pfn(entry))
             else:
                 gather.frames[private] = u32(machine.paging.entry_pfn(entry))
                 private += 1
@@ -114,7 +114,7 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     if taken != 0:
         flush(space, start, stop)
         space.lose_pages(u64(private), u64(cached))
-        gather.give_up(private, cached)
+        gather.give_up(private)
     return stop
 
 
@@ -124,9 +124,10 @@ def drop_entry(space: AddressSpace, va: u64) -> None:
     if entry == 0:
         return
     flush(space, va, va + PAGE_SIZE)
-    if entry & LENT == 0:
-        cached: u64 = 1 if entry & FILE != 0 else 0
-        space.lose_pages(u64(1) - cached, cached)
+    if entry & FILE != 0:
+        space.lose_pages(u64(0), u64(1))
+    elif entry & LENT == 0:
+        space.lose_pages(u64(1), u64(0))
         frame.put_page(machine.paging.entry_pfn(entry))
 
 

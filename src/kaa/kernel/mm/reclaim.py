@@ -4,7 +4,7 @@
 Such pages (of caches with `backed`) stand on one list, threaded through their descriptors, newest first. The end of the
 list is looked at first; a page that was used since it was last looked at gets a second chance at the front ("clock",
 Corbató 1968). A page goes if nobody but its cache has a reference, and it is neither dirty nor being read;
-`free_mapped` first takes pages out of the page tables that show them (trimming.py).
+A page that programs mapped is looked for in their page tables first (trimming.py); `free_mapped` takes it out of them.
 
 Any number of tasks may reclaim at once; each at most once at a time (RECLAIMING).
 
@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.arch import machine
 from kaa.kernel.locking.spinlock import SpinLock
 from kaa.kernel.mm import events, frame, links
-from kaa.kernel.mm.frame import DIRTY, LISTED, LOCKED, REFERENCED, UPTODATE, WRITEBACK, page
-from kaa.lang import Atomic, guarded, sleepable, u64
+from kaa.kernel.mm.frame import LISTED, MAPPED, REFERENCED, page
+from kaa.lang import Atomic, guarded, sleepable, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.page_cache import PageCache
 
 SCAN_LIMIT: Final = 4096
-BUSY: Final = DIRTY | LOCKED | WRITEBACK
 MEMORY_VICTIM: Final = 32
 """Task.flags: chosen by the OOM killer."""
 RECLAIMING: Final = 512
@@ -174,7 +173,7 @@ def _free_last() -> u64:
             frame.clear_flags(pfn, REFERENCED)
             lru.link(pfn)
             return u64(0)
-        if not _evict(pfn):
+        if not _evict(pfn, False):
             lru.link(pfn)
             return u64(0)
     return _freed(pfn)
@@ -182,15 +181,12 @@ def _free_last() -> u64:
 
 def _unmap_last() -> u64:
     """As _free_last, and the page is taken out of page tables first."""
-    from kaa.kernel.mm import trimming
-
     with lru:
         pfn = lru.last
         if pfn == 0:
             return u64(0)
         lru.unlink(pfn)
-        trimming.unmap_everywhere(links.cache_of(pfn), pfn)
-        if not _evict(pfn):
+        if not _evict(pfn, True):
             lru.link(pfn)
             return u64(0)
     return _freed(pfn)
@@ -202,12 +198,17 @@ def _freed(pfn: u64) -> u64:
     return u64(1)
 
 
-def _evict(pfn: u64) -> bool:
-    """Take the page out of its cache if that can be done without waiting. Under `lru`."""
+def _evict(pfn: u64, mapped: bool) -> bool:
+    """Take the page out of its cache, and out of page tables if `mapped`, if that can be done without waiting. Under
+    `lru`."""
+    from kaa.kernel.mm import trimming
+
     cache = links.cache_of(pfn)
+    if frame.test_flags(pfn, MAPPED):
+        trimming.look(cache, pfn, mapped)
     if not cache.lock.try_acquire():
         return False
-    gone = not frame.test_flags(pfn, BUSY) and frame.test_flags(pfn, UPTODATE) and frame.refcount(pfn) == 1
+    gone = cache.is_idle(pfn, u32(1))
     if gone:
         frame.clear_flags(pfn, LISTED)
         cache.forget(u64(page(pfn).index))
