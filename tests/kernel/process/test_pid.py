@@ -44,11 +44,12 @@ def test_no_number_left_is_eagain() -> None:
         table.allocate()
 
 
-def test_empty_blocks_are_skipped_in_walks() -> None:
+def test_a_walk_finds_what_is_in_use() -> None:
     table = PidTable()
     table.allocate()
     table.last = 1000
+    gone = table.allocate()
     table.allocate()
-    assert table.skip_empty_blocks(1) == 1
-    assert table.skip_empty_blocks(300) == 768
-    assert table.skip_empty_blocks(1024) == PID_MAX
+    assert [table.next_in_use(number) for number in (1, 2, 300, 1002, 1003)] == [1, 1001, 1001, 1002, PID_MAX]
+    table.free_if_unused(gone)
+    assert table.next_in_use(2) == 1002 and table.count.load() == 2

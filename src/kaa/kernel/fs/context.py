@@ -4,6 +4,10 @@
 The last task that has it lets the directories go when it ends; the object stays until that task is reaped. So a task
 has its own directories as long as it runs (`root`, `cwd`), and others ask whether there are any (`find_…`).
 
+A walk counts the path where it begins, so each process has path objects of its own, whose counts no other processor
+touches. fork gives the child the parent's; it makes its own when it first looks anything up or forks itself: one that
+ends before that writes nothing that all processes share.
+
 Lock: `lock`, a spinlock, for the two paths; a reader takes a counted reference under it.
 """
 
@@ -13,7 +17,7 @@ from typing import Final
 
 from kaa.kernel.fs.path import Path
 from kaa.kernel.locking.spinlock import SpinLock
-from kaa.lang import Atomic, Guarded, u32
+from kaa.lang import Atomic, Guarded, Relaxed, inline, noinline, u32
 
 
 class FsContext:
@@ -22,15 +26,18 @@ class FsContext:
     lock: Final[SpinLock]
     root_path: Guarded[Path | None, "lock"]
     cwd_path: Guarded[Path | None, "lock"]
+    lent: Guarded[Relaxed[bool], "lock"]
+    """The paths are those of the process that forked."""
     umask: Atomic[u32]
     """A word of its own: whoever sets it last wins."""
     users: Atomic[u32]
     """Tasks that have it."""
 
-    def __init__(self, root: Path, cwd: Path, umask: u32) -> None:
+    def __init__(self, root: Path, cwd: Path, umask: u32, lent: bool = False) -> None:
         self.lock = SpinLock("fs context")
         self.root_path = root
         self.cwd_path = cwd
+        self.lent = lent
         self.umask = Atomic(umask)
         self.users = Atomic(1)
 
@@ -44,8 +51,32 @@ class FsContext:
         with self.lock:
             return self.cwd_path
 
+    @inline
+    def own(self) -> None:
+        """Have paths of our own from here on, if there is memory for them: somebody is about to count them."""
+        if self.lent:
+            self._copy_paths()
+
+    @noinline
+    def _copy_paths(self) -> None:
+        root, cwd = self.find_root(), self.find_cwd()
+        if root is None or cwd is None:
+            return
+        try:
+            own = Path(root.mount, root.dentry)
+            twin = own if cwd.same(root) else Path(cwd.mount, cwd.dentry)
+        except MemoryError:
+            return
+        with self.lock:
+            if self.root_path is root:
+                self.root_path = own
+            if self.cwd_path is cwd:
+                self.cwd_path = twin
+            self.lent = False
+
     def root(self) -> Path:
         """Where the caller's absolute paths start."""
+        self.own()
         path = self.find_root()
         assert path is not None
         return path
@@ -57,6 +88,7 @@ class FsContext:
 
     def cwd(self) -> Path:
         """Where the caller's relative paths start."""
+        self.own()
         path = self.find_cwd()
         assert path is not None
         return path
@@ -89,8 +121,5 @@ class FsContext:
             return old
 
     def fork(self) -> FsContext:
-        """A copy for a child that does not share: with paths of its own, whose counts no other processor touches."""
-        root, cwd = self.root(), self.cwd()
-        own = Path(root.mount, root.dentry)
-        twin = own if cwd.same(root) else Path(cwd.mount, cwd.dentry)
-        return FsContext(own, twin, self.umask.load_relaxed())
+        """A copy for a child that does not share: the paths are lent to it."""
+        return FsContext(self.root(), self.cwd(), self.umask.load_relaxed(), True)

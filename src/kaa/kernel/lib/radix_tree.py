@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kaa.lang import Array, inline, part, recursive, u32, u64
+from kaa.lang import Array, borrowed, inline, part, recursive, u32, u64
 
 BITS: Final = 6
 SLOTS: Final = 64
@@ -67,8 +67,9 @@ class RadixTree:
     def _covers(self, root: Node, index: u64) -> bool:
         return index >> root.shift < SLOTS
 
+    @borrowed
     def leaf_of(self, index: u64) -> Leaf | None:
-        """The leaf with the index's slot, if there is one: for those who look at neighbours."""
+        """The leaf with the index's slot, if there is one: for those who look at neighbours. The tree keeps it."""
         node = self.root
         if node is None or not self._covers(node, index):
             return None
@@ -191,7 +192,7 @@ class RadixTree:
         return ((index >> shift) + 1) << shift
 
     def items(self, first: u64, end: u64) -> Iterator[tuple[u64, u64]]:
-        """(index, word) of what is in [first, end), ascending. The word just given may be removed meanwhile."""
+        """(index, word) of what is in [first, end), ascending. Nothing is removed meanwhile: leaves are not counted."""
         index = first
         if self.root is None and index == 0 and end > 0 and self.only != 0:
             yield u64(0), self.only

@@ -97,24 +97,28 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     """One batch; where it stopped."""
     gather = machine.percpu.here().gather
     taken: u32 = 0
-    private: u32 = 0
+    single: u32 = 0
+    shared: u32 = 0
     cached: u32 = 0
     stop = end
     for va, entry in space.page_table.take_range(start, end):
         taken += 1
-        if entry & LENT == 0:
-            if entry & FILE != 0:
-                cached += 1
+        if entry & MARKS == 0:
+            if machine.paging.entry_writable(entry):
+                gather.frames[single] = u32(machine.paging.entry_pfn(entry))
+                single += 1
             else:
-                gather.frames[private] = u32(machine.paging.entry_pfn(entry))
-                private += 1
+                shared += 1
+                gather.frames[u32(CAPACITY) - shared] = u32(machine.paging.entry_pfn(entry))
+        elif entry & FILE != 0:
+            cached += 1
         if taken == CAPACITY:
             stop = va + PAGE_SIZE
             break
     if taken != 0:
         flush(space, start, stop)
-        space.lose_pages(u64(private), u64(cached))
-        gather.give_up(private)
+        space.lose_pages(u64(single + shared), u64(cached))
+        gather.give_up(single, shared)
     return stop
 
 

@@ -4,9 +4,9 @@
 One `Pid` stands for one number as long as anything is called by it: a thread, a process group, a session. The number is
 free for reuse when all three are gone (POSIX "Process ID Reuse").
 
-What is called by a number changes under `tree.lock`; inside it, `table.lock` is for giving numbers out and taking them
-back. From a number to its thread one gets without: `with rcu.read():`, or under `tree.lock`, which alone says that the
-number still means the same a moment later.
+What is called by a number changes under `tree.lock`; inside it, the table's lock is for giving numbers out and taking
+them back. From a number to its thread one gets without: `with rcu.read():`, or under `tree.lock`, which alone says that
+the number still means the same a moment later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, borrowed, i32, noinline, u32
+from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, borrowed, guarded, i32, noinline, u32
 
 if TYPE_CHECKING:
     from kaa.kernel.locking.wait_queue import WaitQueue
@@ -63,26 +63,26 @@ class Pid(RcuHead):
 class PidBlock(RcuHead):
     """256 consecutive numbers."""
 
-    used: Atomic[u32]
     entries: Rcu[Array[Pid | None, 256]]
 
     def __init__(self) -> None:
         self.entries = Array[Pid | None, 256]()  # first, while it is known that nothing is replaced
         super().__init__()
-        self.used = Atomic(0)
 
 
-class PidTable:
-    """All numbers: a table of blocks, each made when its first number is given out and kept."""
+@guarded("self")
+class PidTable(IrqSpinLock):
+    """All numbers: a table of blocks, each made when its first number is given out and kept; its own lock, so that what
+    each fork and exit changes lies in one cache line."""
 
-    lock: Final[IrqSpinLock]
-    blocks: Rcu[Array[PidBlock | None, 128]]
-    last: Guarded[i32, "lock"]
+    last: i32
     count: Atomic[u32]
+    """Numbers in use."""
+    blocks: Rcu[Array[PidBlock | None, 128]]
 
     def __init__(self) -> None:
-        self.blocks = Array[PidBlock | None, 128]()
-        self.lock = IrqSpinLock("process numbers")
+        self.blocks = Array[PidBlock | None, 128]()  # as above
+        super().__init__("process numbers")
         self.last = 0
         self.count = Atomic(0)
 
@@ -99,14 +99,14 @@ class PidTable:
         """A number of the caller's choice. Raises OSError(EINVAL), FileExistsError, MemoryError."""
         if number < 1 or number >= PID_MAX:
             raise OSError(errno.EINVAL)
-        with self.lock:
+        with self:
             if self.find(number) is not None:
                 raise FileExistsError
             return self._take(number)
 
     def allocate(self) -> Pid:
         """A fresh number: the next free one after the last given. Raises OSError(EAGAIN), MemoryError."""
-        with self.lock:
+        with self:
             number = self.last
             for _ in range(PID_MAX):
                 number += 1
@@ -119,47 +119,36 @@ class PidTable:
         raise OSError(errno.EAGAIN)
 
     def _take(self, number: i32) -> Pid:
-        block = self.blocks[number // BLOCK]
-        if block is None:
-            block = PidBlock()
-            self.blocks[number // BLOCK] = block
+        if self.blocks[number // BLOCK] is None:
+            self.blocks[number // BLOCK] = PidBlock()
         pid = Pid(number)
+        block = _block_in(self, number // BLOCK)
+        assert block is not None
         block.entries[number % BLOCK] = pid
-        block.used.fetch_add(1)
         self.count.fetch_add(1)
         return pid
 
     def next_in_use(self, number: i32) -> i32:
         """The first number from `number` on that something is called by; PID_MAX when there is none. As find."""
         while number < PID_MAX:
-            if number % BLOCK == 0:
-                number = self.skip_empty_blocks(number)
-            if self.find(number) is not None:
+            if number % BLOCK == 0 and self.blocks[number // BLOCK] is None:
+                number += BLOCK
+            elif self.find(number) is not None:
                 return number
-            number += 1
-        return i32(PID_MAX)
-
-    def skip_empty_blocks(self, number: i32) -> i32:
-        """`number`, or the first number of the next block in use when its own has none in use."""
-        index = number // BLOCK
-        while index < BLOCKS:
-            block = self.blocks[index]
-            if block is not None and block.used.load_relaxed() != 0:
-                return max(number, i32(index * BLOCK))
-            index += 1
+            else:
+                number += 1
         return i32(PID_MAX)
 
     def free_if_unused(self, pid: Pid) -> None:
         """Give the number back when nothing is called by it. Under `tree.lock`."""
         if pid.unused():
-            with self.lock:
+            with self:
                 self._give_back(pid)
 
     def _give_back(self, pid: Pid) -> None:
         block = _block_in(self, pid.number // BLOCK)
         if block is not None and block.entries[pid.number % BLOCK] is pid:
             block.entries[pid.number % BLOCK] = None
-            block.used.fetch_sub(1)
             self.count.fetch_sub(1)
 
 

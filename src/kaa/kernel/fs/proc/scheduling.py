@@ -108,7 +108,7 @@ def show_loadavg(out: TextBuffer) -> None:
         task = ids.next_task(task.pid)
     out.decimal(count)
     out.byte(SPACE)
-    with pids.table.lock:
+    with pids.table:
         last = pids.table.last
     out.decimal(u64(last))
     out.byte(NEWLINE)
