@@ -221,10 +221,7 @@ class Freezer:
         if isinstance(t, StrType):
             return f"const struct kaa_text {name}"
         if isinstance(t, ClassType):
-            # What processors share, a lock above all, lies in as few cache lines as it can.
-            shared = any(isinstance(field.type, AtomicType) for field in t.info.fields.values())
-            aligned = f" __attribute__((aligned(sizeof(struct {t.info.cname}) > 32 ? 64 : 32)))" if shared else ""
-            return f"struct {t.info.cname} {name}{aligned}"
+            return f"struct {t.info.cname} {name}{_place(t.info)}"
         return f"{stored_c(t)} {name}"
 
     def flush(self) -> bool:
@@ -354,6 +351,15 @@ def _c_bytes(raw: bytes) -> str:
     for b in raw:
         out.append(chr(b) if 32 <= b < 127 and b not in b'"\\?' else f"\\{b:03o}")
     return '"' + "".join(out) + '"'
+
+
+def _place(info: ClassInfo) -> str:
+    """Where an object is put: what processors share, a lock above all, or have to themselves lies in as few cache lines
+    as it can, and in none with what all of them read."""
+    fields = info.fields.values()
+    if not any(isinstance(field.type, AtomicType) or field.protection == "PerCpu" for field in fields):
+        return ""
+    return f' __attribute__((section(".data.busy"), aligned(sizeof(struct {info.cname}) > 32 ? 64 : 32)))'
 
 
 __all__ = ["Freezer", "Frozen", "Function", "c_int", "ir"]

@@ -106,7 +106,10 @@ class File(LateEnd):
         """Whether there may be record locks on it. Counts no reference: what all processes have open is closed by
         each."""
         path = self.path
-        inode = self.inode() if path is None else path.dentry.inode
+        if path is None:
+            nameless = self.inode()
+            return nameless is not None and nameless.locks is not None
+        inode = path.dentry.inode
         return inode is not None and inode.locks is not None
 
     def read(self, buf: UserBuf) -> usize:

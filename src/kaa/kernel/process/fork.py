@@ -20,13 +20,21 @@ from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import foreign, rseq, tree
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import UNKILLABLE, ThreadGroup
-from kaa.kernel.process.task import FORKED_NO_EXEC, SHARES_MEMORY, VFORKED, WORK_CHILD_TID, Task
+from kaa.kernel.process.task import (
+    FORKED_NO_EXEC,
+    LENT_CREDENTIALS,
+    SHARES_MEMORY,
+    VFORKED,
+    WORK_CHILD_TID,
+    Task,
+)
 from kaa.kernel.sched import core, policy
 from kaa.kernel.signal import has_pending, must_die
 from kaa.kernel.signal.handlers import SignalHandlers
-from kaa.lang import cold, i32, struct, u32, u64
+from kaa.lang import cold, i32, inline, noinline, struct, u32, u64
 
 if TYPE_CHECKING:
+    from kaa.kernel.process.credentials import Credentials
     from kaa.kernel.process.pid import Pid
 
 MAX_TASKS: Final = 16384
@@ -217,13 +225,31 @@ def _inherit(child: Task, parent: Task) -> None:
     """The words that a child has from its parent."""
     child.name_low = parent.name_low
     child.name_high = parent.name_high
-    child.flags.store(FORKED_NO_EXEC)
+    child.flags.store(FORKED_NO_EXEC | LENT_CREDENTIALS)
     child.blocked = parent.blocked
     child.personality = parent.personality
     child.no_new_privileges = parent.no_new_privileges
     child.timer_slack = parent.timer_slack
-    child.credentials = parent.credentials
+    child.credentials = _own_credentials(parent)
     policy.inherit(child, parent)
+
+
+@inline
+def _own_credentials(parent: Task) -> Credentials:
+    """The parent's credentials, in an object that it does not share with its own parent, if there is memory for one: so
+    processes that fork side by side count no common one for each child."""
+    if parent.flags.load_relaxed() & LENT_CREDENTIALS != 0:
+        _copy_credentials(parent)
+    return parent.credentials
+
+
+@noinline
+def _copy_credentials(task: Task) -> None:
+    try:
+        foreign.replace_credentials(task, task.credentials.copy())
+        task.flags.fetch_and(~u32(LENT_CREDENTIALS))
+    except MemoryError:
+        pass
 
 
 def _share_or_copy(child: Task, parent: Task, flags: u64, stack: u64) -> None:
