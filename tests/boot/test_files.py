@@ -39,7 +39,12 @@ f.close(); print("closed:", live() - before)
 print(mount("/tmp/m")); os.chdir("/tmp/m"); print("stood in:", umount("/tmp/m"))
 if (child := os.fork()) == 0:
     os.chdir("/"); os._exit(0)
-os.waitpid(child, 0); print("still:", umount("/tmp/m")); os.chdir(".."); print(os.getcwd(), umount("/tmp/m"))
+os.waitpid(child, 0); print("still:", umount("/tmp/m"))
+there, here = os.pipe()
+if (child := os.fork()) == 0:
+    os.close(here); os.read(there, 1); os._exit(0)
+os.chdir(".."); print("a child is there:", umount("/tmp/m"), os.readlink(f"/proc/{child}/cwd"))
+os.close(here); os.waitpid(child, 0); print(os.getcwd(), umount("/tmp/m"))
 print(mount("/tmp/m")); os.mkdir("/tmp/m/b"); print(mount("/tmp/m/b")); print("covered:", umount("/tmp/m"))
 print("lazily:", umount("/tmp/m", 2), live() - before)
 print(mount("/tmp/m", 4096, b"/tmp/n"), os.listdir("/tmp/m")); os.chdir("/tmp/m/below/.."); print(os.getcwd())
@@ -113,7 +118,8 @@ def test_a_mount_is_busy_while_anyone_is_in_it_and_gone_afterwards(kaa: world.Ka
     ended = kaa("python3", "-c", MOUNTS, options=["--cpus", "2"])
     assert ended.status == 0 and ended.stdout.decode().splitlines() == [
         "ok ok", "ok", "open: EBUSY", "closed: ok 0", "ok", "lazily: ok 1", "kept []", "closed: 0",
-        "ok", "stood in: EBUSY", "still: EBUSY", "/tmp ok", "ok", "ok", "covered: EBUSY", "lazily: ok 0",
+        "ok", "stood in: EBUSY", "still: EBUSY", "a child is there: EBUSY /tmp/m", "/tmp ok",
+        "ok", "ok", "covered: EBUSY", "lazily: ok 0",
         "ok ['below']", "/tmp/m", "ok 0",
     ], ended  # fmt: skip
 

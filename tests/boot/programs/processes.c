@@ -109,6 +109,7 @@ int main(int argc, char **argv) {
   { struct rusage ru; OK("getrusage", getrusage(RUSAGE_SELF, &ru) == 0); }
   { struct rlimit rl; OK("getrlimit", getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur > 0 && rl.rlim_cur <= rl.rlim_max); cpu_set_t cs; OK("affinity", sched_getaffinity(0, sizeof cs, &cs) == 0 && CPU_COUNT(&cs) >= 1); }
   { pid_t c = fork(); if (!c) { OK("setuid", setgid(1000) == 0 && setuid(1000) == 0 && getuid() == 1000 && setuid(0) == -1); OK("kill eperm", kill(1, SIGTERM) == -1 && errno == EPERM); _exit(fails); } waitpid(c, &st, 0); fails += WEXITSTATUS(st); }
+  { int e[2]; char b; OK("pipe", pipe(e) == 0); pid_t c = fork(); if (!c) { close(e[1]); read(e[0], &b, 1); _exit(geteuid() != 0 || getegid() != 0); } OK("setegid", setegid(1000) == 0 && seteuid(1000) == 0); close(e[1]); waitpid(c, &st, 0); OK("a child keeps its ids", st == 0); OK("seteuid back", seteuid(0) == 0 && setegid(0) == 0); close(e[0]); }
   { struct sysinfo in; OK("sysinfo", sysinfo(&in) == 0); }
   { char nm[16]; prctl(PR_SET_NAME, "hello"); prctl(PR_GET_NAME, nm); OK("prctl name", !strcmp(nm, "hello")); unsigned char rb[32]; OK("getrandom", syscall(SYS_getrandom, rb, 32, 0) == 32); }
   { int i; for (i = 0; i < 200; i++) { p = fork(); if (!p) _exit(i & 1); if (waitpid(p, &st, 0) != p) break; } OK("200 forks", i == 200); }

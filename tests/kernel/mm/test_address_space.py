@@ -519,12 +519,55 @@ def test_a_page_that_is_mapped_while_somebody_looks_stays_mapped(monkeypatch: py
 
     with monkeypatch.context() as patched:
         patched.setattr(file_mappings, "next_area", touch_then_go_on)
-        trimming.look(file.cache, pfn, False)
+        trimming.settle(file.cache, pfn, False)
     assert frame.test_flags(pfn, frame.MAPPED)
     for space in (later, other):
         advice.advise(space, u64(BASE), u64(PAGE), u64(4))
-    trimming.look(file.cache, pfn, False)
+    trimming.settle(file.cache, pfn, False)
     assert not frame.test_flags(pfn, frame.MAPPED)
+
+
+@pytest.mark.usefixtures("no_shrinkers")
+def test_reclaim_goes_through_so_many_areas_unless_it_may_take_pages_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kaa.kernel.mm import reclaim, trimming
+
+    boot()
+    file = File(b"f" * PAGE, backed=True)
+    spaces = [mapped(file, 1) for _ in range(3)]
+    for space in spaces:
+        advice.advise(space, u64(BASE), u64(PAGE), u64(4))
+    monkeypatch.setattr(trimming, "ENOUGH", 2)
+    assert [reclaim.free_some(u64(5)) for _ in range(2)] == [0, 0]
+    assert reclaim.free_mapped(u64(5)) == 1
+    assert load(spaces[0], BASE) == ord("f")
+    spaces.pop().unmap(BASE, PAGE)
+    for space in spaces:
+        advice.advise(space, u64(BASE), u64(PAGE), u64(4))
+    assert reclaim.free_some(u64(5)) + reclaim.free_some(u64(5)) == 1
+
+
+def test_what_was_mapped_once_is_invalidated_unless_somebody_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kaa.kernel.mm import trimming
+
+    boot()
+    file = File(b"f" * (2 * PAGE), backed=True)
+    mapped(file, 2).unmap(BASE, 2 * PAGE)
+    is_shown = trimming.is_shown
+    counts: list[int] = []
+
+    def count_and_look(cache: PageCache, pfn: u64) -> bool:
+        counts.append(int(frame.refcount(pfn)))
+        return is_shown(cache, pfn)
+
+    monkeypatch.setattr(trimming, "is_shown", count_and_look)
+    file.cache.invalidate(u64(0), u64(1))
+    assert (counts, file.cache.page_count()) == ([2], 1)
+    held = file.cache.read(1)
+    file.cache.invalidate(u64(0), u64(2))
+    assert file.cache.page_count() == 1, "somebody uses it"
+    frame.put_page(held)
+    file.cache.invalidate(u64(0), u64(2))
+    assert file.cache.page_count() == 0
 
 
 def test_what_was_stored_through_a_shared_mapping_is_written_when_it_goes() -> None:

@@ -6,7 +6,7 @@ has its own directories as long as it runs (`root`, `cwd`), and others ask wheth
 
 A walk counts the path where it begins, so each process has path objects of its own, whose counts no other processor
 touches. fork gives the child the parent's; it makes its own when it first looks anything up or forks itself: one that
-ends before that writes nothing that all processes share.
+ends before that writes nothing that all processes share, only its parent's counts.
 
 Lock: `lock`, a spinlock, for the two paths; a reader takes a counted reference under it.
 """

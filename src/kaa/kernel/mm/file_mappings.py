@@ -23,7 +23,7 @@ from kaa.kernel.mm import pages
 from kaa.kernel.mm.frame import PAGE_SHIFT
 from kaa.kernel.mm.links import shown_by, space_of
 from kaa.kernel.mm.vma import SHARED, WRITE
-from kaa.lang import cold, inline, u64
+from kaa.lang import borrowed, cold, inline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.lib.range_map import RangeMap
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.vma import Vma
 
 END: Final = 1 << 54
+NOWHERE: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @inline
@@ -157,8 +158,19 @@ def _bring_up(vma: Vma, following: Vma | None) -> Vma | None:
     return first
 
 
+@inline
+def place_of(vma: Vma, index: u64) -> u64:
+    """The address at which the area shows a page of its file; NOWHERE if it does not."""
+    first = vma.offset >> PAGE_SHIFT
+    if index < first or index - first >= vma.pages():
+        return u64(NOWHERE)
+    return vma.start + ((index - first) << PAGE_SHIFT)
+
+
+@borrowed
 def next_area(vma: Vma) -> Vma | None:
-    """The next one in a walk through all areas of a cache, from `sharers` on. Under the `areas_lock`."""
+    """The next one in a walk through all areas of a cache, from `sharers` on. Under the `areas_lock`, which keeps it
+    alive."""
     if vma.first_copy is not None:
         return vma.first_copy
     at: Vma | None = vma
@@ -234,10 +246,10 @@ def write_protect(cache: PageCache, index: u64) -> None:
     with cache.areas_lock:
         vma = cache.sharers
         while vma is not None:
-            shown = vma.offset >> PAGE_SHIFT
+            at = place_of(vma, index)
             space = space_of(vma)
-            if space is not None and vma.is_shared() and index >= shown and index - shown < vma.pages():
-                pages.write_protect(space, vma.start + ((index - shown) << PAGE_SHIFT))
+            if space is not None and vma.is_shared() and at != NOWHERE:
+                pages.write_protect(space, at)
             vma = next_area(vma)
 
 

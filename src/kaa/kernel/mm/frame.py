@@ -60,7 +60,7 @@ class Page:
 
     refcount: Atomic[u32] = ZERO
     mapcount: u32 = ZERO
-    """Page-table entries that map it (user memory); free or used objects (slab)."""
+    """Objects in use (slab)."""
     flags: Atomic[u16] = ZERO
     order: u8 = ZERO
     slab: u8 = ZERO
@@ -168,7 +168,7 @@ def test_flags(pfn: u64, flags: u16) -> bool:
 
 
 @inline
-def flags(pfn: u64, of: u16) -> u16:
+def which_flags(pfn: u64, of: u16) -> u16:
     """Which of some flags are set."""
     return page(pfn).flags.load_relaxed() & of
 

@@ -28,18 +28,18 @@ class Gather:
     def __init__(self) -> None:
         self.frames = Array[u32, 496]()
 
-    def give_up(self, single: u32, shared: u32) -> None:
-        """Every processor has forgotten the entries: the references of the first `single` frames end, most of which
-        nobody else has, and those of the last `shared`, which others may have after a fork."""
+    def give_up(self, writable: u32, read_only: u32) -> None:
+        """Every processor has forgotten the entries: the references of the first `writable` frames end, most of which
+        nobody else has, and those of the last `read_only`, most of which others have after a fork."""
         unused: u32 = 0
-        for index in range(single):
+        for index in range(writable):
             pfn = u64(self.frames[index])
             # With the only reference in hand nobody can take another: no need to count down.
             if frame.refcount(pfn) == 1 or frame.drop_reference(pfn):
                 self.frames[unused] = u32(pfn)
                 unused += 1
-        # To look first would fetch a count that many change twice.
-        for index in range(u32(CAPACITY) - shared, u32(CAPACITY)):
+        # To look first would fetch the count's line twice: to read, and again to write.
+        for index in range(u32(CAPACITY) - read_only, u32(CAPACITY)):
             pfn = u64(self.frames[index])
             if frame.drop_reference(pfn):
                 self.frames[unused] = u32(pfn)

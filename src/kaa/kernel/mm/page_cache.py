@@ -108,6 +108,7 @@ class PageCache(CacheLinks):
 
     def __del__(self) -> None:
         if self.complete:
+            assert self.sharers is None, "no area shows its pages"
             _, held = self._leave_range(u64(0), u64(END))
             _let_go(held)
 
@@ -201,20 +202,15 @@ class PageCache(CacheLinks):
         """As show, of the pages [first, end) that are there and have their contents: their numbers into `frames`."""
         with self.lock:
             for index, pfn in self.tree.items(first, end):
-                state = frame.flags(pfn, UPTODATE | LOCKED | MAPPED | UNSEEN)
-                if state != UPTODATE | MAPPED:
-                    if state & (UPTODATE | LOCKED) != UPTODATE:
-                        continue
+                if frame.which_flags(pfn, UPTODATE | LOCKED) == UPTODATE:
                     _note_mapped(pfn)
-                frames[usize(index - first)] = u32(pfn)
+                    frames[usize(index - first)] = u32(pfn)
 
     def note_unseen(self, pfn: u64) -> None:
-        """No entry that was made before the page became UNSEEN shows it: if there are none since, it is not MAPPED. If
-        the lock can be had."""
-        if self.lock.try_acquire():
-            if frame.test_flags(pfn, UNSEEN):
-                frame.clear_flags(pfn, MAPPED | UNSEEN)
-            self.lock.release()
+        """No entry that was made before the page became UNSEEN shows it: if there are none since, it is not MAPPED.
+        Under `lock`."""
+        if frame.test_flags(pfn, UNSEEN):
+            frame.clear_flags(pfn, MAPPED | UNSEEN)
 
     # -- filling
 
@@ -265,7 +261,8 @@ class PageCache(CacheLinks):
         unlock_page(pfn)
 
     def abandon(self, index: u64, pfn: u64) -> None:
-        """The page could not be filled: out of the tree. The caller keeps its reference."""
+        """The page could not be filled: out of the tree, before anybody mapped it. The caller keeps its reference."""
+        assert not frame.test_flags(pfn, MAPPED)
         with self.lock:
             present = self.tree.get(index) == pfn
             if present:
@@ -298,8 +295,9 @@ class PageCache(CacheLinks):
             return at, pfn
         return u64(0), u64(0)
 
-    def _drop_range(self, first: u64, end: u64) -> u64:
-        """Let go of the pages [first, end), here and in all mappings; gives how many there were."""
+    def punch(self, first: u64, end: u64) -> u64:
+        """Let go of the whole pages [first, end), here and in all mappings; gives how many there were. Of a file that
+        lives in memory they become holes (fallocate(2))."""
         dropped, held = self._leave_range(first, end)
         file_mappings.unmap_range(self, first, end)
         _let_go(held)
@@ -329,7 +327,7 @@ class PageCache(CacheLinks):
         mappings, and clear the rest of the last page, so that nothing old shows up when the file grows again. Gives how
         many pages left the cache."""
         first = (new_size + (PAGE_SIZE - 1)) >> PAGE_SHIFT
-        dropped = self._drop_range(first, u64(END))
+        dropped = self.punch(first, u64(END))
         tail = new_size & (PAGE_SIZE - 1)
         if tail != 0:
             pfn = self.lookup(new_size >> PAGE_SHIFT)
@@ -337,11 +335,6 @@ class PageCache(CacheLinks):
                 frame.contents(pfn)[tail:PAGE_SIZE].fill(0)
                 frame.put_page(pfn)
         return dropped
-
-    def punch(self, first: u64, end: u64) -> u64:
-        """Drop the whole pages [first, end) of a file that lives in memory: they become holes (fallocate(2)). Gives how
-        many there were."""
-        return self._drop_range(first, end)
 
     def invalidate(self, first: u64, end: u64) -> None:
         """Drop clean, unmapped, unused pages of [first, end): the file changed elsewhere, or POSIX_FADV_DONTNEED."""
@@ -351,17 +344,32 @@ class PageCache(CacheLinks):
                 index, pfn = self._first_from(index)
                 if pfn == 0 or index >= end:
                     return
-                frame.get_page(pfn)
-            if frame.test_flags(pfn, MAPPED):
-                trimming.look(self, pfn, False)
+                mapped = frame.test_flags(pfn, MAPPED)
+                idle = self.is_idle(pfn, u32(1))
+                if idle:
+                    self._leave(index, pfn)
+            if idle:
+                frame.put_page(pfn)
+            elif mapped:
+                self._invalidate_mapped(index)
+            index += 1
+
+    def _invalidate_mapped(self, index: u64) -> None:
+        """As invalidate, of a page that was mapped at some time, if it is there still."""
+        with self.areas_lock:
+            pfn = self.find(index)
+            if pfn == 0:
+                return
+            shown = trimming.is_shown(self, pfn)
             with self.lock:
-                idle = self.is_idle(pfn, u32(2)) and frame.test_flags(pfn, CACHED)
+                if not shown:
+                    self.note_unseen(pfn)
+                idle = self.tree.get(index) == pfn and self.is_idle(pfn, u32(2))
                 if idle:
                     self._leave(index, pfn)
             if idle:
                 frame.put_page(pfn)
             frame.put_page(pfn)
-            index += 1
 
     def is_idle(self, pfn: u64, references: u32) -> bool:
         """Whether a page is up to date and clean, nobody has more than so many references and nothing shows it: it can
@@ -433,7 +441,7 @@ class PageCache(CacheLinks):
 def _note_mapped(pfn: u64) -> None:
     """Under the lock of the page's cache. Most often there is nothing to write: processors that map a page side by side
     share its descriptor's line."""
-    if frame.flags(pfn, MAPPED | UNSEEN) != MAPPED:
+    if frame.which_flags(pfn, MAPPED | UNSEEN) != MAPPED:
         frame.set_flags(pfn, MAPPED)
         frame.clear_flags(pfn, UNSEEN)
 

@@ -97,19 +97,19 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
     """One batch; where it stopped."""
     gather = machine.percpu.here().gather
     taken: u32 = 0
-    single: u32 = 0
-    shared: u32 = 0
+    writable: u32 = 0
+    read_only: u32 = 0
     cached: u32 = 0
     stop = end
     for va, entry in space.page_table.take_range(start, end):
         taken += 1
         if entry & MARKS == 0:
             if machine.paging.entry_writable(entry):
-                gather.frames[single] = u32(machine.paging.entry_pfn(entry))
-                single += 1
+                gather.frames[writable] = u32(machine.paging.entry_pfn(entry))
+                writable += 1
             else:
-                shared += 1
-                gather.frames[u32(CAPACITY) - shared] = u32(machine.paging.entry_pfn(entry))
+                read_only += 1
+                gather.frames[u32(CAPACITY) - read_only] = u32(machine.paging.entry_pfn(entry))
         elif entry & FILE != 0:
             cached += 1
         if taken == CAPACITY:
@@ -117,8 +117,8 @@ def _take_out(space: AddressSpace, start: u64, end: u64) -> u64:
             break
     if taken != 0:
         flush(space, start, stop)
-        space.lose_pages(u64(single + shared), u64(cached))
-        gather.give_up(single, shared)
+        space.lose_pages(u64(writable + read_only), u64(cached))
+        gather.give_up(writable, read_only)
     return stop
 
 

@@ -3,7 +3,7 @@
 
 Such pages (of caches with `backed`) stand on one list, threaded through their descriptors, newest first. The end of the
 list is looked at first; a page that was used since it was last looked at gets a second chance at the front ("clock",
-Corbató 1968). A page goes if nobody but its cache has a reference, and it is neither dirty nor being read;
+Corbató 1968). A page goes if nobody but its cache has a reference, and it is neither dirty nor being read.
 A page that programs mapped is looked for in their page tables first (trimming.py); `free_mapped` takes it out of them.
 
 Any number of tasks may reclaim at once; each at most once at a time (RECLAIMING).
@@ -141,7 +141,7 @@ def free_some(wanted: u64) -> u64:
     left = min(u64(SCAN_LIMIT), 2 * lru.count.load_relaxed())
     while freed < wanted and left > 0:
         left -= 1
-        freed += _free_last()
+        freed += _free_last(False)
     task.flags.fetch_and(ALL_BUT_RECLAIMING)
     return freed
 
@@ -157,42 +157,25 @@ def free_mapped(wanted: u64) -> u64:
     left = min(u64(SCAN_LIMIT), 3 * lru.count.load_relaxed())
     while freed < wanted and left > 0:
         left -= 1
-        freed += _unmap_last()
+        freed += _free_last(True)
     task.flags.fetch_and(ALL_BUT_RECLAIMING)
     return freed
 
 
-def _free_last() -> u64:
-    """Look at the end of the list: a page that may go is freed (1), any other moves to the front (0)."""
+def _free_last(mapped: bool) -> u64:
+    """Look at the end of the list: a page that may go is freed (1), any other moves to the front (0). `mapped`: whether
+    it was read lately does not matter, and it is taken out of page tables."""
     with lru:
         pfn = lru.last
         if pfn == 0:
             return u64(0)
         lru.unlink(pfn)
-        if frame.test_flags(pfn, REFERENCED):
+        spared = not mapped and frame.test_flags(pfn, REFERENCED)
+        if spared:
             frame.clear_flags(pfn, REFERENCED)
+        if spared or not _evict(pfn, mapped):
             lru.link(pfn)
             return u64(0)
-        if not _evict(pfn, False):
-            lru.link(pfn)
-            return u64(0)
-    return _freed(pfn)
-
-
-def _unmap_last() -> u64:
-    """As _free_last, and the page is taken out of page tables first."""
-    with lru:
-        pfn = lru.last
-        if pfn == 0:
-            return u64(0)
-        lru.unlink(pfn)
-        if not _evict(pfn, True):
-            lru.link(pfn)
-            return u64(0)
-    return _freed(pfn)
-
-
-def _freed(pfn: u64) -> u64:
     frame.put_page(pfn)
     events.counts.reclaimed.fetch_add(1)
     return u64(1)
@@ -205,7 +188,7 @@ def _evict(pfn: u64, mapped: bool) -> bool:
 
     cache = links.cache_of(pfn)
     if frame.test_flags(pfn, MAPPED):
-        trimming.look(cache, pfn, mapped)
+        trimming.settle(cache, pfn, mapped)
     if not cache.lock.try_acquire():
         return False
     gone = cache.is_idle(pfn, u32(1))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short of memory: find out whether page tables show a page of a file, and take it out of them, so that it can be
-reclaimed.
+"""From a page of a file to the page tables that show it: whether there are any, and taking it out of them when memory
+is short.
 
-The way from the page to its entries is that of truncate: the areas of its cache (file_mappings.py). Locks on the way
-are tried, not waited for: reclaim comes here under `reclaim.lru`, for any task that allocates, whatever it holds. An
-entry that was used since the last look (the processor's accessed bit) stays, and loses the bit; so does one of a locked
-area. A touch brings a page back, from the cache if it is still there.
+The way is that of truncate: the areas of its cache (file_mappings.py). Reclaim, which comes here under `reclaim.lru`
+for any task that allocates, whatever it holds, tries the locks on the way and does not wait for them. What it takes out
+are entries that were not used since it last came (the processor's accessed bit, which goes then), but for those of
+locked areas. A touch brings a page back, from the cache if it is still there.
 
 While one looks, others may map the page where he has looked already. So he makes it UNSEEN first, and who maps it ends
 that (`PageCache.show`), under a `table_lock` that is taken here after it: an entry that was made without noticing is
@@ -14,11 +14,12 @@ found, any other is told of.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import file_mappings, frame, pages
-from kaa.kernel.mm.frame import PAGE_SHIFT, UNSEEN, page
+from kaa.kernel.mm.file_mappings import NOWHERE
+from kaa.kernel.mm.frame import UNSEEN, page
 from kaa.kernel.mm.links import space_of
 from kaa.kernel.mm.vma import LOCKED
 from kaa.lang import u64
@@ -29,33 +30,64 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.vma import Vma
 
 
-def look(cache: PageCache, pfn: u64, taking: bool) -> None:
+MANY: Final = 1 << 62
+ENOUGH: Final = 256
+"""Areas that reclaim goes through for one page that it may not take out: others wait for its lock meanwhile."""
+
+
+def settle(cache: PageCache, pfn: u64, taking: bool) -> None:
     """See what shows a page of the cache that is MAPPED: it no longer is if nothing does. `taking`: take it out of all
-    address spaces, as far as that can be done now. The page stays in the cache meanwhile."""
+    address spaces. As far as that can be done without waiting. The page stays in the cache meanwhile."""
     if not cache.areas_lock.try_acquire():
         return
-    frame.set_flags(pfn, UNSEEN)
-    index = u64(page(pfn).index)
-    shown = False
-    vma = cache.sharers
-    while vma is not None and (taking or not shown):
-        first = vma.offset >> PAGE_SHIFT
-        if index >= first and index - first < vma.pages():
-            shown = _shows(vma, vma.start + ((index - first) << PAGE_SHIFT), pfn, taking) or shown
-        vma = file_mappings.next_area(vma)
-    if not shown:
+    if not _may_be_shown(cache, pfn, taking) and cache.lock.try_acquire():
         cache.note_unseen(pfn)
+        cache.lock.release()
     cache.areas_lock.release()
 
 
-def _shows(vma: Vma, va: u64, pfn: u64, taking: bool) -> bool:
-    """Whether the area shows the page, or may for all that can be said now."""
+def _may_be_shown(cache: PageCache, pfn: u64, taking: bool) -> bool:
+    """Whether some table shows the page, or may for all that can be said now. Under `areas_lock`."""
+    frame.set_flags(pfn, UNSEEN)
+    index = u64(page(pfn).index)
+    left = u64(MANY) if taking else u64(ENOUGH)
+    shown = False
+    vma = cache.sharers
+    while vma is not None and (taking or not shown):
+        if left == 0:
+            return True
+        left -= 1
+        at = file_mappings.place_of(vma, index)
+        if at != NOWHERE and _may_show(vma, at, pfn, taking):
+            shown = True
+        vma = file_mappings.next_area(vma)
+    return shown
+
+
+def _may_show(vma: Vma, va: u64, pfn: u64, taking: bool) -> bool:
     space = space_of(vma)
     if space is None or not space.table_lock.try_acquire():
         return True
     shows = _table_shows(space, va, pfn, taking and vma.flags & LOCKED == 0)
     space.table_lock.release()
     return shows
+
+
+def is_shown(cache: PageCache, pfn: u64) -> bool:
+    """Whether some table shows the page, for those who can wait. Under `areas_lock`; once it is known that the page is
+    still UNSEEN, under the cache's lock, the answer is true."""
+    frame.set_flags(pfn, UNSEEN)
+    index = u64(page(pfn).index)
+    vma = cache.sharers
+    while vma is not None:
+        at = file_mappings.place_of(vma, index)
+        space = space_of(vma)
+        if at != NOWHERE and space is not None:
+            with space.table_lock:
+                if _table_shows(space, at, pfn, False):
+                    return True
+        vma = file_mappings.next_area(vma)
+    return False
 
 
 def _table_shows(space: AddressSpace, va: u64, pfn: u64, taking: bool) -> bool:

@@ -2,7 +2,7 @@
 """Who a thread acts for: user and group ids, supplementary groups, capabilities (credentials(7), capabilities(7)).
 
 A `Credentials` never changes once a task has it: who wants others makes a copy and puts it into `task.credentials`.
-So readers on any path need no lock, and forked tasks share one object.
+So readers on any path need no lock, and a task shares one object with those that it forks.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def credentials_of(task: Task) -> Credentials:
 
 
 def user_of(task: Task) -> u32:
-    """The real user that a task acts for. Counts no reference: most credentials are shared by many processes."""
+    """The real user that a task acts for. Counts no reference: the credentials are often its parent's object."""
     with task.group.signal_lock:
         return _user_field(task)
 

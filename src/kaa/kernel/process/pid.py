@@ -15,7 +15,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.locking.spinlock import IrqSpinLock
-from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, borrowed, guarded, i32, noinline, u32
+from kaa.lang import Array, Atomic, Guarded, Rcu, RcuHead, borrowed, guarded, i32, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.locking.wait_queue import WaitQueue
@@ -78,10 +78,13 @@ class PidTable(IrqSpinLock):
     last: i32
     count: Atomic[u32]
     """Numbers in use."""
+    apart: Final[Array[u64, 3]]
+    """Fills the cache line: it is written all the time, what follows is read by everyone."""
     blocks: Rcu[Array[PidBlock | None, 128]]
 
     def __init__(self) -> None:
         self.blocks = Array[PidBlock | None, 128]()  # as above
+        self.apart = Array[u64, 3]()
         super().__init__("process numbers")
         self.last = 0
         self.count = Atomic(0)
@@ -131,12 +134,14 @@ class PidTable(IrqSpinLock):
     def next_in_use(self, number: i32) -> i32:
         """The first number from `number` on that something is called by; PID_MAX when there is none. As find."""
         while number < PID_MAX:
-            if number % BLOCK == 0 and self.blocks[number // BLOCK] is None:
-                number += BLOCK
-            elif self.find(number) is not None:
-                return number
-            else:
-                number += 1
+            block = _block_in(self, number // BLOCK)
+            at = number % BLOCK
+            number -= at
+            while block is not None and at < BLOCK:
+                if block.entries[at] is not None:
+                    return number + at
+                at += 1
+            number += BLOCK
         return i32(PID_MAX)
 
     def free_if_unused(self, pid: Pid) -> None:

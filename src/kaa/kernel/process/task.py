@@ -68,7 +68,7 @@ STOP_WANTED: Final = 64
 SHARES_MEMORY: Final = 128
 # A stop signal was taken, and SIGCONT has not come since.
 STOP_TAKEN: Final = 256
-# Its credentials are the object of the task that made it (fork._own_credentials).
+# Its credentials may be the object of the task that made it (fork._own_credentials).
 LENT_CREDENTIALS: Final = 1024
 
 COMM_LENGTH: Final = 16
