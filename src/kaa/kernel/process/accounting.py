@@ -51,10 +51,11 @@ def system_ns(task: Task) -> u64:
     return task.system_ns
 
 
-def add_task(usage: Usage, task: Task) -> None:
-    """Add what a thread has used so far."""
-    usage.user_ns += user_ns(task)
-    usage.system_ns += system_ns(task)
+def add_task(usage: Usage, task: Task, ran: u64) -> None:
+    """Add what a thread has used so far; `ran`: its core.run_time."""
+    in_kernel = ran if task.is_kernel_thread() else min(task.system_ns, ran)
+    usage.user_ns += ran - in_kernel
+    usage.system_ns += in_kernel
     usage.minor_faults += task.minor_faults
     usage.major_faults += task.major_faults
     usage.voluntary_switches += task.voluntary_switches
@@ -72,7 +73,7 @@ def group_usage(group: ThreadGroup) -> Usage:
         total.add(group.usage)
         thread = group.first_thread if group.state == ALIVE else None
         while thread is not None:
-            add_task(total, thread)
+            add_task(total, thread, core.run_time(thread))
             thread = thread.next_thread
     total.peak_resident = group.peak_resident.load_relaxed()
     mm = None if leader is None else foreign.memory_of(leader)

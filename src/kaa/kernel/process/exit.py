@@ -19,6 +19,7 @@ from kaa.kernel.mm import fault_injection
 from kaa.kernel.process import accounting, foreign, fork, notify, reparent, tree, unsharing
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import ZOMBIE, ThreadGroup
+from kaa.kernel.process.pid import Pid
 from kaa.kernel.process.task import (
     DEAD,
     DYING,
@@ -178,42 +179,55 @@ def _leave_files(task: Task) -> None:
 
 
 def _leave_tree(task: Task) -> None:
+    """What can be done before and after `tree.lock`, which all that fork and end wait for, is not done under it."""
     group = task.group
     parent: ThreadGroup | None = None
+    unused: Pid | None = None
+    reaped: Pid | None = None
+    ran = core.run_time(task)
     with tree.lock:
         if task.is_leader():
             group.leader_done = True
         else:
-            _vanish(group, task)
+            unused = _vanish(group, task, ran)
         if group.leader_done and group.thread_count == 1 and group.exec_task is None:
             parent = group.parent
-            _become_zombie(group)
+            reaped = _become_zombie(group, task, ran)
         waiter = group.exec_task
         if waiter is not None:
             core.wake_if(waiter, u64(KILLABLE))
+    if unused is not None:
+        pids.table.give_back(unused)
+    if reaped is not None:
+        pids.table.give_back(reaped)
     if parent is not None:
         parent.child_waiters.wake_all()
 
 
-def _vanish(group: ThreadGroup, task: Task) -> None:
-    """A thread other than the leader leaves nothing behind but its accounts."""
+def _vanish(group: ThreadGroup, task: Task, ran: u64) -> Pid | None:
+    """A thread other than the leader leaves nothing behind but its accounts; the number that is free by it."""
     with group.signal_lock:
-        accounting.add_task(group.usage, task)
+        accounting.add_task(group.usage, task, ran)
         tree.remove_thread(group, task)
-    identity = task.identity
+    return _unnamed(task.identity)
+
+
+def _unnamed(identity: Pid) -> Pid | None:
+    """No thread is called by the number any more: the number, if nothing else is. Under `tree.lock`."""
     identity.task = None
     identity.tell_watchers()
-    pids.table.free_if_unused(identity)
+    return identity if identity.unused() else None
 
 
-def _become_zombie(group: ThreadGroup) -> None:
-    """The whole process is dead: hand its children on, tell its parent, and wait to be reaped. Under `tree.lock`; the
-    caller wakes the parent afterwards."""
+def _become_zombie(group: ThreadGroup, last: Task, ran: u64) -> Pid | None:
+    """The whole process is dead, with its last thread, which ran so long: hand its children on, tell its parent, and
+    wait to be reaped, or give the number that is free as nobody cares. Under `tree.lock`; the caller wakes the parent
+    afterwards."""
     leader = group.leader
     assert leader is not None
     group.exit_status = group.group_exit_status
     with group.signal_lock:
-        accounting.add_task(group.usage, leader)
+        accounting.add_task(group.usage, leader, ran if leader is last else core.run_time(leader))
         group.usage.peak_resident = group.peak_resident.load_relaxed()
         group.handlers.users.fetch_sub(1)
     reparent.children_of(group)
@@ -221,26 +235,31 @@ def _become_zombie(group: ThreadGroup) -> None:
     parent = group.parent
     group.state = ZOMBIE
     leader.identity.tell_watchers()
+    if parent is not None:
+        parent.child_news.fetch_add(1)
     if parent is None or notify.child_exit(group, parent):
-        reap(group)
+        return reap(group)
+    return None
 
 
-def reap(group: ThreadGroup) -> None:
-    """Forget a zombie: its numbers are free. Under `tree.lock`."""
+def reap(group: ThreadGroup) -> Pid | None:
+    """Forget a zombie. Gives its number if that is free now, for `pids.table.give_back`. Under `tree.lock`."""
     group.state = ZOMBIE + 1
     leader = group.leader
+    unused: Pid | None = None
+    parent = group.parent
+    if parent is not None:
+        parent.child_news.fetch_add(1)
     tree.remove_child(group)
     tree.leave_group(group)
     tree.leave_session(group)
     if leader is not None:
-        identity = leader.identity
-        identity.task = None
-        identity.tell_watchers()
-        pids.table.free_if_unused(identity)
+        unused = _unnamed(leader.identity)
         with group.signal_lock:
             tree.remove_thread(group, leader)
             group.leader = None
     group.tty = None
+    return unused
 
 
 def kill_for_signal(signo: i32) -> NoReturn:

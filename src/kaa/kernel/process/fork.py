@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.abi.restart import RestartAlways
 from kaa.kernel.abi.sched import NAMESPACES, Clone
+from kaa.kernel.abi.signal import Signal
 from kaa.kernel.arch import machine
 from kaa.kernel.mm.user import UserPtr
 from kaa.kernel.process import foreign, rseq, tree
@@ -343,6 +344,8 @@ def _publish_process(group: ThreadGroup, child: Task, parent: Task, flags: u64) 
             group.parent_thread = origin.parent_thread
             group.exit_signal = origin.exit_signal
     tree.add_child(real_parent, group)
+    parent.last_child = group.tgid if real_parent is origin and group.exit_signal == Signal.SIGCHLD else 0
+    parent.news_at_fork = origin.child_news.load_relaxed()
     group.tty = origin.tty
     process_group = origin.process_group
     session = origin.session

@@ -144,6 +144,8 @@ class ThreadGroup:
     # Of the threads that have ended, and of children that were waited for.
     usage: Guarded[Usage, "tree.lock & signal_lock"]
     children_usage: Guarded[Usage, "tree.lock"]
+    # How often something happened to a child, or a child came from elsewhere, that wait calls may tell of.
+    child_news: Guarded[Atomic[u32], "tree.lock"]
     # KiB of any memory that it had.
     peak_resident: Atomic[u64]
     start_time: u64
@@ -176,6 +178,7 @@ class ThreadGroup:
         self.limits = Limits()
         self.usage = Usage()
         self.children_usage = Usage()
+        self.child_news = Atomic(0)
         self._blank_tree()
         self._blank_signals()
         self._blank_timers()

@@ -19,6 +19,7 @@ def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
         action = _disposition(parent)
         if action.handler != SIG_IGN and (action.flags & SignalFlags.SA_NOCLDSTOP) == 0:
             send.send_group(parent, i32(Signal.SIGCHLD), _child_info(group, i32(Signal.SIGCHLD), code, status))
+        parent.child_news.fetch_add(1)
         parent.child_waiters.wake_all()
 
 

@@ -147,8 +147,12 @@ class PidTable(IrqSpinLock):
     def free_if_unused(self, pid: Pid) -> None:
         """Give the number back when nothing is called by it. Under `tree.lock`."""
         if pid.unused():
-            with self:
-                self._give_back(pid)
+            self.give_back(pid)
+
+    def give_back(self, pid: Pid) -> None:
+        """Give back a number that nothing was called by any more under `tree.lock`."""
+        with self:
+            self._give_back(pid)
 
     def _give_back(self, pid: Pid) -> None:
         block = _block_in(self, pid.number // BLOCK)

@@ -52,20 +52,27 @@ def _heir(group: ThreadGroup) -> ThreadGroup | None:
     return task.group
 
 
-def _hand_over(child: ThreadGroup, group: ThreadGroup, heir: ThreadGroup | None) -> None:
+def _reap(child: ThreadGroup) -> None:
     from kaa.kernel.process import exit
 
+    number = exit.reap(child)
+    if number is not None:
+        pids.table.give_back(number)
+
+
+def _hand_over(child: ThreadGroup, group: ThreadGroup, heir: ThreadGroup | None) -> None:
     tree.remove_child(child)
     _signal_parent_death(child)
     child.exit_signal = i32(Signal.SIGCHLD)
     if heir is None:
         if child.state == ZOMBIE:
-            exit.reap(child)
+            _reap(child)
         return
     tree.add_child(heir, child)
     if child.state == ZOMBIE:
         if notify.child_exit(child, heir):
-            exit.reap(child)
+            _reap(child)
+        heir.child_news.fetch_add(1)
         heir.child_waiters.wake_all()
     elif child.state == ALIVE:
         _tell_if_orphaned(child, group)

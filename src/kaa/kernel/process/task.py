@@ -163,6 +163,9 @@ class Task(TreeNode):
     major_faults: Owned[Relaxed[u64]]
     # Where the next first touch of memory is expected (mm/faults.py).
     next_touch: Owned[u64]
+    # The child that it forked last (0: none that wait4(2) finds by default), and its process's child_news then.
+    last_child: Owned[i32]
+    news_at_fork: Owned[u32]
     # Fault injection: the nth allocation from now fails (mm/slab.py); 0: none.
     fail_nth: Owned[u64]
     # rseq(2): the area (0: none), its length, the signature before abort addresses; the processor that it ran on last.
@@ -275,6 +278,8 @@ class Task(TreeNode):
         self.system_ns = 0
         self.minor_faults = 0
         self.next_touch = 0
+        self.last_child = 0
+        self.news_at_fork = 0
         self.major_faults = 0
         self.fail_nth = 0
         self.rseq_area = 0

@@ -16,7 +16,7 @@ from kaa.kernel.mm.user import UserBuf, UserPtr
 from kaa.kernel.process import accounting, credentials
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.group import Usage
-from kaa.kernel.sched import load
+from kaa.kernel.sched import core, load
 from kaa.lang import Array, Bytes, Guarded, Slice, i32, i64, u8, u16, u32, u64, usize
 
 PAGE_SIZE: Final = 4096
@@ -80,7 +80,7 @@ def getrusage(who: i32, into: UserPtr[RUsage]) -> None:
         fill(result, accounting.children_usage(task.group), None)
     elif who == RUSAGE_THREAD:
         total = Usage()
-        accounting.add_task(total, task)
+        accounting.add_task(total, task, core.run_time(task))
         fill(result, total, None)
     else:
         raise OSError(errno.EINVAL)

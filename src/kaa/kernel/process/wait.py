@@ -20,9 +20,10 @@ from kaa.kernel.process import foreign, pidfd, tree, usage
 from kaa.kernel.process import pid as pids
 from kaa.kernel.process.exit import reap
 from kaa.kernel.process.group import JOB_CONTINUED, JOB_STOP_REPORTED, JOB_STOPPED, REAPED, ZOMBIE, ThreadGroup
+from kaa.kernel.process.pid import Pid
 from kaa.kernel.process.pidfd import PidFile
 from kaa.kernel.process.task import Task
-from kaa.lang import ZERO, i32, noinline, struct, u32, u64
+from kaa.lang import ZERO, i32, inline, noinline, struct, u32, u64
 
 NOTHING = 0
 NO_CHILDREN = 1
@@ -36,6 +37,8 @@ class WaitRequest:
     kind: u32 = 0
     number: i32 = 0
     options: u32 = 0
+    detailed: bool = False
+    """Whether the child's user and what it used are asked for."""
 
 
 @struct
@@ -60,6 +63,7 @@ def wait4(number: i32, status: UserPtr[i32], options: u32, rusage: UserPtr[RUsag
         raise ProcessLookupError
     request = WaitRequest()
     request.options = options | u32(WaitOption.WEXITED)
+    request.detailed = not rusage.is_null()
     _select(request, number)
     result = WaitResult()
     found = await_child(request, result)
@@ -99,7 +103,7 @@ def waitid(kind: u32, number: i32, info: UserPtr[SigInfo], options: u32, rusage:
         return
     if kind > IdType.P_PGID or (kind == IdType.P_PID and number <= 0) or (kind == IdType.P_PGID and number < 0):
         raise OSError(errno.EINVAL)
-    request = WaitRequest(kind, number, options)
+    request = WaitRequest(kind, number, options, True)
     if kind == IdType.P_PGID and number == 0:
         request.number = machine.percpu.current().group.group_id
     _tell(request, info, rusage)
@@ -112,7 +116,7 @@ def _wait_for_file(file: PidFile, info: UserPtr[SigInfo], options: u32, rusage: 
         gone = file.identity.task is None
     if gone:
         raise ChildProcessError
-    request = WaitRequest(u32(IdType.P_PID), file.identity.number, options)
+    request = WaitRequest(u32(IdType.P_PID), file.identity.number, options, True)
     if file.nonblocking() and (options & WaitOption.WNOHANG) == 0:
         request.options |= u32(WaitOption.WNOHANG)
         if not _tell(request, info, rusage):
@@ -154,8 +158,11 @@ def await_child(request: WaitRequest, result: WaitResult) -> i32:
 @noinline
 def _look(task: Task, request: WaitRequest, result: WaitResult) -> u32:
     """One look at the children: FOUND fills `result`; NO_CHILDREN when none could ever match."""
+    if _nothing_happened(task, request):
+        return u32(NOTHING)
     any_match = False
     found: ThreadGroup | None = None
+    unused: Pid | None = None
     with tree.lock:
         child = task.group.first_child
         if request.kind == IdType.P_PID:
@@ -167,10 +174,21 @@ def _look(task: Task, request: WaitRequest, result: WaitResult) -> u32:
                     found = child
             child = None if request.kind == IdType.P_PID else child.next_sibling
         if found is not None and found.state == ZOMBIE and (request.options & WaitOption.WNOWAIT) == 0:
-            _collect(task.group, found)
+            unused = _collect(task.group, found)
+    if unused is not None:
+        pids.table.give_back(unused)
     if found is not None:
         return u32(FOUND)
     return u32(NOTHING if any_match else NO_CHILDREN)
+
+
+@inline
+def _nothing_happened(task: Task, request: WaitRequest) -> bool:
+    """Whether only the caller's last child is asked for, which lives, as nothing has happened to any child since it was
+    made: the most common first look, without the lock that all forks and exits take."""
+    if request.kind != IdType.P_PID or request.number != task.last_child or (request.options & WaitOption.WCLONE) != 0:
+        return False
+    return task.group.child_news.load() == task.news_at_fork
 
 
 def _child_by_number(parent: ThreadGroup, number: i32) -> ThreadGroup | None:
@@ -203,12 +221,12 @@ def _event(child: ThreadGroup, request: WaitRequest, result: WaitResult) -> bool
     if child.state == ZOMBIE:
         if (options & WaitOption.WEXITED) == 0:
             return False
-        _describe(child, result)
+        _describe(child, request, result)
         _describe_exit(child.exit_status, result)
         return True
     if (options & (WaitOption.WSTOPPED | WaitOption.WCONTINUED)) == 0 or not _job_event(child, options, result):
         return False
-    _describe(child, result)
+    _describe(child, request, result)
     return True
 
 
@@ -232,11 +250,12 @@ def _job_event(child: ThreadGroup, options: u32, result: WaitResult) -> bool:
     return False
 
 
-def _describe(child: ThreadGroup, result: WaitResult) -> None:
-    leader = child.leader
+def _describe(child: ThreadGroup, request: WaitRequest, result: WaitResult) -> None:
     result.pid = child.tgid
-    result.uid = 0 if leader is None else foreign.user_of(leader)
-    usage.fill(result.usage, child.usage, child.children_usage)
+    if request.detailed:
+        leader = child.leader
+        result.uid = 0 if leader is None else foreign.user_of(leader)
+        usage.fill(result.usage, child.usage, child.children_usage)
 
 
 def _describe_exit(status: i32, result: WaitResult) -> None:
@@ -249,9 +268,9 @@ def _describe_exit(status: i32, result: WaitResult) -> None:
         result.cause = status & 0x7F
 
 
-def _collect(parent: ThreadGroup, child: ThreadGroup) -> None:
-    """Reap: the child's usage is its parent's children's from now on."""
+def _collect(parent: ThreadGroup, child: ThreadGroup) -> Pid | None:
+    """Reap: the child's usage is its parent's children's from now on. The number that is free by it."""
     total = parent.children_usage
     total.add(child.usage)
     total.add(child.children_usage)
-    reap(child)
+    return reap(child)
