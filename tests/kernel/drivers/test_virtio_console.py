@@ -4,28 +4,23 @@
 from __future__ import annotations
 
 import struct
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated import boot
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "mm"))
-
-from simulated import boot  # noqa: E402
-
-from kaa.kernel.abi.virtio import ConsoleEvent, ConsoleFeature, DeviceKind, Feature, Status  # noqa: E402
-from kaa.kernel.arch import machine  # noqa: E402
-from kaa.kernel.drivers.char import registry  # noqa: E402
-from kaa.kernel.drivers.tty import devices  # noqa: E402
-from kaa.kernel.drivers.virtio import console as console_module  # noqa: E402
-from kaa.kernel.drivers.virtio import console_nodes, device, port_file  # noqa: E402
-from kaa.kernel.drivers.virtio.port_file import open_file  # noqa: E402
-from kaa.kernel.drivers.virtio.queue import VirtQueue  # noqa: E402
-from kaa.kernel.drivers.virtio.transport import Transport  # noqa: E402
-from kaa.kernel.mm.user import kernel_buffer  # noqa: E402
-from kaa.kernel.sched import core  # noqa: E402
-from kaa.lang import Array, u8, u32, u64, unsafe  # noqa: E402
+from kaa.kernel.abi.virtio import ConsoleEvent, ConsoleFeature, DeviceKind, Feature, Status
+from kaa.kernel.arch import machine
+from kaa.kernel.drivers.char import registry
+from kaa.kernel.drivers.tty import devices
+from kaa.kernel.drivers.virtio import console as console_module
+from kaa.kernel.drivers.virtio import console_nodes, device, port_file
+from kaa.kernel.drivers.virtio.port_file import open_file
+from kaa.kernel.drivers.virtio.queue import VirtQueue
+from kaa.kernel.drivers.virtio.transport import Transport
+from kaa.kernel.mm.user import kernel_buffer
+from kaa.kernel.sched import core
+from kaa.lang import Array, u8, u32, u64, unsafe
 
 
 def memory_read(address: int, size: int) -> bytes:

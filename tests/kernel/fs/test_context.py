@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path as HostPath
-
+import fs_world as world
 import pytest
 
 from kaa.kernel.fs import context
 from kaa.kernel.fs.context import FsContext
 from kaa.kernel.fs.path import Path
-
-sys.path.insert(0, str(HostPath(__file__).parent))
-import world  # noqa: E402
 
 
 def pins(of: FsContext) -> int:

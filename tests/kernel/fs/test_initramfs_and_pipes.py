@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-from pathlib import Path
 
+import fs_world as world
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,11 +15,6 @@ from kaa.kernel.fs import initramfs, kernel_io
 from kaa.kernel.fs.pipe import Pipe
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.lang import Array, u8
-
-_spec = importlib.util.spec_from_file_location("fs_world", Path(__file__).parent / "world.py")
-assert _spec is not None and _spec.loader is not None
-world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(world)
 
 
 def archive() -> bytes:

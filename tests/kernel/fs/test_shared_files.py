@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fs_world as world
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,11 +28,6 @@ from kaa.kernel.mm import reclaim
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.kernel.net.byte_ring import CAPACITY, ByteRing
 from kaa.lang import Array, u8, u64
-
-_spec = importlib.util.spec_from_file_location("fs_world", Path(__file__).parent / "world.py")
-assert _spec is not None and _spec.loader is not None
-world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(world)
 
 RESIZES = st.tuples(st.just("resize"), st.sampled_from([4096, 8192, 16384, 65536]))
 MOVES = st.tuples(st.sampled_from(["read", "write"]), st.integers(1, 12000))

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import fs_world as world
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,11 +11,6 @@ from hypothesis import strategies as st
 from kaa.kernel.fs import kernel_io, namei
 from kaa.kernel.fs.calls import names as naming
 from kaa.kernel.fs.calls import rename as renaming
-
-_spec = importlib.util.spec_from_file_location("fs_world", Path(__file__).parent / "world.py")
-assert _spec is not None and _spec.loader is not None
-world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(world)
 
 O_RDWR_CREAT = 0o102
 

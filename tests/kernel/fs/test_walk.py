@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
+import fs_world as world
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaa.kernel.fs import kernel_io, namei
 from kaa.kernel.fs.path_text import path_text
-
-_spec = importlib.util.spec_from_file_location("fs_world", Path(__file__).parent / "world.py")
-assert _spec is not None and _spec.loader is not None
-world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(world)
 
 DIRECTORIES = ["a", "a/b", "a/b/c", "d"]
 FILES = ["f", "a/g", "a/b/c/h"]

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import errno
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import PAGE, all_frames_are_free, boot
 
 from kaa.kernel.abi.mman import Madvise, MapFlag, Prot
 from kaa.kernel.arch import machine
@@ -19,9 +18,6 @@ from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.page_cache import PageCache
 from kaa.kernel.mm.vma import Vma
 from kaa.lang import u64
-
-sys.path.insert(0, str(Path(__file__).parent))
-from simulated import PAGE, all_frames_are_free, boot  # noqa: E402
 
 RW = Prot.READ | Prot.WRITE
 ANONYMOUS = MapFlag.PRIVATE | MapFlag.ANONYMOUS

@@ -3,22 +3,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import all_frames_are_free, boot
 
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import boot_memory, buddy, fault_injection, frame, slab
 from kaa.kernel.sched import cpu
 from kaa.kernel.sched.cpu import Cpu
 from kaa.lang import Array, u32, unsafe
-
-sys.path.insert(0, str(Path(__file__).parent))
-from simulated import all_frames_are_free, boot  # noqa: E402
 
 
 @settings(max_examples=25, deadline=None)

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
-from pathlib import Path
 from typing import Any
 
+import fs_world as world
 import pytest
 
 from kaa.kernel.abi.poll import POLLERR, POLLHUP, POLLIN, POLLRDHUP
@@ -20,11 +19,6 @@ from kaa.kernel.net.unix.delivery import Delivery
 from kaa.kernel.net.unix.message import Message, in_flight
 from kaa.kernel.net.unix.socket import UnixSocket
 from kaa.lang import Array, u8
-
-_spec = importlib.util.spec_from_file_location("fs_world", Path(__file__).parent.parent / "fs" / "world.py")
-assert _spec is not None and _spec.loader is not None
-world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(world)
 
 NONBLOCKING = 0o4000
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path as HostPath
 from typing import Any
+
+import simulated as machine
 
 from kaa.kernel.fs import devtmpfs, kernel_io  # noqa: F401  (registers its file system)
 from kaa.kernel.fs.dentry import cache
@@ -16,19 +16,6 @@ from kaa.kernel.fs.tmpfs import superblock as tmpfs  # noqa: F401
 from kaa.kernel.mm.user import kernel_buffer
 from kaa.kernel.process.credentials import Credentials
 from kaa.lang import Array, Slice, u8
-
-
-def _simulated() -> Any:
-    """tests/kernel/mm/simulated.py: tests are no package."""
-    place = HostPath(__file__).parent.parent / "mm" / "simulated.py"
-    spec = importlib.util.spec_from_file_location("simulated_machine", place)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-machine = _simulated()
 
 
 def boot(pages: int = 600) -> Any:
