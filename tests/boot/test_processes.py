@@ -9,9 +9,10 @@ import world
 pytestmark = pytest.mark.boot
 
 
+@pytest.mark.parametrize("cpus", [1, 4])
 def test_processes_signals_threads_and_timers_are_as_the_manual_pages_say(
-        boot: world.Boot, programs: world.Programs) -> None:
-    result = boot("sh", "-c", "processes; echo status $?",
+        boot: world.Boot, programs: world.Programs, cpus: int) -> None:
+    result = boot("sh", "-c", "processes; echo status $?", cpus=cpus,
                   entries=[*world.busybox_entries(), programs.entry("processes")])
     world.assert_sound(result)
     assert result.stdout == b"status 0\n", result.stdout

@@ -59,6 +59,7 @@ static void the_dead_have_nothing(void) {
     chdir("/");
   }
 }
+static void *wait_for(void *child) { int st; return (void *)(long)(waitpid((pid_t)(long)child, &st, 0) < 0 ? -errno : WEXITSTATUS(st)); }
 int main(int argc, char **argv) {
   if (argc > 1 && !strcmp(argv[1], "exec")) { _exit(getpid() == syscall(SYS_gettid) ? 7 : 8); }
   setvbuf(stdout, 0, _IOLBF, 0);
@@ -89,6 +90,9 @@ int main(int argc, char **argv) {
   { siginfo_t w; p = fork(); if (!p) _exit(9); memset(&w, 0, sizeof w); OK("waitid nowait", waitid(P_PID, p, &w, WEXITED | WNOWAIT) == 0 && w.si_pid == p && w.si_status == 9 && w.si_code == CLD_EXITED); OK("waitid", waitid(P_ALL, 0, &w, WEXITED) == 0 && w.si_pid == p); }
   { int pp[2]; pipe(pp); p = fork(); if (!p) { pid_t g = fork(); if (!g) { usleep(30000); int pa = getppid(); write(pp[1], &pa, 4); _exit(0);} _exit(0);} waitpid(p, &st, 0); int pa = 0; read(pp[0], &pa, 4); OK("orphan to init", pa == 1); }
   { prctl(PR_SET_CHILD_SUBREAPER, 1); int pp[2]; pipe(pp); p = fork(); if (!p) { pid_t g = fork(); if (!g) { usleep(30000); int pa = getppid(); write(pp[1], &pa, 4); _exit(0);} _exit(0);} waitpid(p, &st, 0); int pa = 0; read(pp[0], &pa, 4); OK("orphan to subreaper", pa == getpid()); OK("subreaper reaps", wait(&st) > 0); prctl(PR_SET_CHILD_SUBREAPER, 0); }
+  // Who forked last waits for that child alone, while another thread waits for it too: one is told, the other finds no child.
+  for (int i = 0; i < 50; i++) { p = fork(); if (!p) { if (i & 1) sched_yield(); _exit(4); } pthread_t other; long told; OK("pthread_create", pthread_create(&other, 0, wait_for, (void *)(long)p) == 0); if (i & 2) sched_yield(); r = waitpid(p, &st, 0); int none = r == -1 && errno == ECHILD; pthread_join(other, (void **)&told); OK("one of two waiters", (r == p && told == -ECHILD) || (none && told == 4)); }
+  p = fork(); if (!p) { for (;;) pause(); } OK("lives", waitpid(p, &st, WNOHANG) == 0); kill(p, SIGSTOP); OK("stop of the last child", waitpid(p, &st, WUNTRACED) == p && WIFSTOPPED(st)); OK("once", waitpid(p, &st, WUNTRACED | WNOHANG) == 0); kill(p, SIGKILL); OK("its end", waitpid(p, &st, 0) == p && WIFSIGNALED(st)); OK("no more", waitpid(p, &st, 0) == -1 && errno == ECHILD);
   { signal(SIGCHLD, SIG_IGN); p = fork(); if (!p) _exit(1); OK("autoreap", waitpid(p, &st, 0) == -1 && errno == ECHILD); signal(SIGCHLD, SIG_DFL); }
   // threads
   pthread_t t[8]; void *rv; int good = 1; for (long i = 0; i < 8; i++) good &= pthread_create(&t[i], 0, thr, (void *)i) == 0; for (long i = 0; i < 8; i++) { good &= pthread_join(t[i], &rv) == 0; good &= (long)rv == i + 1; } OK("pthreads", good);
