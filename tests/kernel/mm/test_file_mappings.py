@@ -61,12 +61,7 @@ class Family:
 
     def walk(self) -> list[Vma]:
         """All areas, in the order of a walk."""
-        met = []
-        vma = self.cache.sharers
-        while vma is not None:
-            met.append(vma)
-            vma = file_mappings.next_area(vma)
-        return met
+        return list(file_mappings.areas_of(self.cache))
 
 
 steps = st.tuples(st.sampled_from(["new", "fork", "fork", "end"]), st.integers(0, 1000))

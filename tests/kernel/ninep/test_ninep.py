@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "mm"))
 
 from server import Server, ServerChannel  # noqa: E402
 from simulated import boot  # noqa: E402

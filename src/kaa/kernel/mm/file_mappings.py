@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from kaa.kernel.mm.page_cache import PageCache
     from kaa.kernel.mm.vma import Vma
 
-END: Final = 1 << 54
 NOWHERE: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -181,6 +180,14 @@ def next_area(vma: Vma) -> Vma | None:
     return None
 
 
+def areas_of(cache: PageCache) -> Iterator[Vma]:
+    """All areas that show a file, each before its copies. Under the `areas_lock`."""
+    vma = cache.sharers
+    while vma is not None:
+        yield vma
+        vma = next_area(vma)
+
+
 def _original(vma: Vma) -> Vma | None:
     """The area that this one is below; None for a cache's first areas."""
     at = vma
@@ -226,10 +233,8 @@ def unite(vma: Vma, upper: Vma) -> None:
 def unmap_range(cache: PageCache, first_index: u64, end_index: u64) -> None:
     """Take the pages [first_index, end_index), and private copies of them, out of all address spaces."""
     with cache.areas_lock:
-        vma = cache.sharers
-        while vma is not None:
+        for vma in areas_of(cache):
             _unmap_part(vma, first_index, end_index)
-            vma = next_area(vma)
 
 
 def _unmap_part(vma: Vma, first_index: u64, end_index: u64) -> None:
@@ -244,13 +249,11 @@ def _unmap_part(vma: Vma, first_index: u64, end_index: u64) -> None:
 def write_protect(cache: PageCache, index: u64) -> None:
     """Let the next write to the page be noticed, in every shared mapping of it."""
     with cache.areas_lock:
-        vma = cache.sharers
-        while vma is not None:
+        for vma in areas_of(cache):
             at = place_of(vma, index)
             space = space_of(vma)
             if space is not None and vma.is_shared() and at != NOWHERE:
                 pages.write_protect(space, at)
-            vma = next_area(vma)
 
 
 def has_writable(cache: PageCache) -> bool:
@@ -258,10 +261,8 @@ def has_writable(cache: PageCache) -> bool:
     F_SEAL_WRITE (fcntl(2))."""
     found = False
     with cache.areas_lock:
-        vma = cache.sharers
-        while vma is not None:
+        for vma in areas_of(cache):
             found = found or vma.flags & SHARED != 0 and vma.may(WRITE)
-            vma = next_area(vma)
     return found
 
 

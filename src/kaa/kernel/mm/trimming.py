@@ -52,15 +52,15 @@ def _may_be_shown(cache: PageCache, pfn: u64, taking: bool) -> bool:
     index = u64(page(pfn).index)
     left = u64(MANY) if taking else u64(ENOUGH)
     shown = False
-    vma = cache.sharers
-    while vma is not None and (taking or not shown):
+    for vma in file_mappings.areas_of(cache):
         if left == 0:
             return True
         left -= 1
         at = file_mappings.place_of(vma, index)
         if at != NOWHERE and _may_show(vma, at, pfn, taking):
+            if not taking:
+                return True
             shown = True
-        vma = file_mappings.next_area(vma)
     return shown
 
 
@@ -78,15 +78,13 @@ def is_shown(cache: PageCache, pfn: u64) -> bool:
     still UNSEEN, under the cache's lock, the answer is true."""
     frame.set_flags(pfn, UNSEEN)
     index = u64(page(pfn).index)
-    vma = cache.sharers
-    while vma is not None:
+    for vma in file_mappings.areas_of(cache):
         at = file_mappings.place_of(vma, index)
         space = space_of(vma)
         if at != NOWHERE and space is not None:
             with space.table_lock:
                 if _table_shows(space, at, pfn, False):
                     return True
-        vma = file_mappings.next_area(vma)
     return False
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kaa.kernel.process import foreign
 from kaa.kernel.process.group import ALIVE, ThreadGroup, Usage
-from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KERNEL_THREAD, KILLABLE, STOPPED, UNINTERRUPTIBLE, Task
+from kaa.kernel.process.task import DEAD, INTERRUPTIBLE, KILLABLE, STOPPED, UNINTERRUPTIBLE, Task
 from kaa.kernel.sched import core
 from kaa.lang import u8, u64
 
@@ -36,19 +36,6 @@ def state_letter(task: Task) -> u8:
     if (state & INTERRUPTIBLE) != 0:
         return u8(0x53)
     return u8(0x52)
-
-
-def user_ns(task: Task) -> u64:
-    """ns in user mode."""
-    total = core.run_time(task)
-    return total - min(system_ns(task), total)
-
-
-def system_ns(task: Task) -> u64:
-    """ns in the kernel."""
-    if (task.flags.load() & KERNEL_THREAD) != 0:
-        return core.run_time(task)
-    return task.system_ns
 
 
 def add_task(usage: Usage, task: Task, ran: u64) -> None:

@@ -18,7 +18,7 @@ from kaa.kernel.locking import rcu
 from kaa.kernel.mm import fault_injection
 from kaa.kernel.process import accounting, foreign, fork, notify, reparent, tree, unsharing
 from kaa.kernel.process import pid as pids
-from kaa.kernel.process.group import ZOMBIE, ThreadGroup
+from kaa.kernel.process.group import REAPED, ZOMBIE, ThreadGroup
 from kaa.kernel.process.pid import Pid
 from kaa.kernel.process.task import (
     DEAD,
@@ -235,8 +235,6 @@ def _become_zombie(group: ThreadGroup, last: Task, ran: u64) -> Pid | None:
     parent = group.parent
     group.state = ZOMBIE
     leader.identity.tell_watchers()
-    if parent is not None:
-        parent.child_news.fetch_add(1)
     if parent is None or notify.child_exit(group, parent):
         return reap(group)
     return None
@@ -244,7 +242,7 @@ def _become_zombie(group: ThreadGroup, last: Task, ran: u64) -> Pid | None:
 
 def reap(group: ThreadGroup) -> Pid | None:
     """Forget a zombie. Gives its number if that is free now, for `pids.table.give_back`. Under `tree.lock`."""
-    group.state = ZOMBIE + 1
+    group.state = REAPED
     leader = group.leader
     unused: Pid | None = None
     parent = group.parent

@@ -26,6 +26,7 @@ def job_change(group: ThreadGroup, code: i32, status: i32) -> None:
 def child_exit(group: ThreadGroup, parent: ThreadGroup) -> bool:
     """A process has become a zombie. True when the parent does not care and it must reap itself. Under `tree.lock`; the
     parent's wait calls are to be woken then."""
+    parent.child_news.fetch_add(1)
     signo = group.exit_signal
     reaps_itself = False
     if signo == Signal.SIGCHLD:

@@ -27,7 +27,6 @@ PID_MAX: Final = 32768
 RESERVED: Final = 300
 """After the first wrap, numbers below are left to what started with the system."""
 BLOCK: Final = 256
-BLOCKS: Final = PID_MAX // BLOCK
 
 
 class Pid(RcuHead):
@@ -152,13 +151,10 @@ class PidTable(IrqSpinLock):
     def give_back(self, pid: Pid) -> None:
         """Give back a number that nothing was called by any more under `tree.lock`."""
         with self:
-            self._give_back(pid)
-
-    def _give_back(self, pid: Pid) -> None:
-        block = _block_in(self, pid.number // BLOCK)
-        if block is not None and block.entries[pid.number % BLOCK] is pid:
-            block.entries[pid.number % BLOCK] = None
-            self.count.fetch_sub(1)
+            block = _block_in(self, pid.number // BLOCK)
+            if block is not None and block.entries[pid.number % BLOCK] is pid:
+                block.entries[pid.number % BLOCK] = None
+                self.count.fetch_sub(1)
 
 
 @borrowed

@@ -72,7 +72,6 @@ def _hand_over(child: ThreadGroup, group: ThreadGroup, heir: ThreadGroup | None)
     if child.state == ZOMBIE:
         if notify.child_exit(child, heir):
             _reap(child)
-        heir.child_news.fetch_add(1)
         heir.child_waiters.wake_all()
     elif child.state == ALIVE:
         _tell_if_orphaned(child, group)
