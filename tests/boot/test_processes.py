@@ -32,3 +32,10 @@ def test_tasks_that_take_turns_keep_their_registers(
     result = boot("/bin/fpu", entries=[programs.entry("fpu")], extra=["-cpu", processor])
     world.assert_sound(result)
     assert (result.status, result.stdout) == (0, b"kept\n"), result.stdout
+
+
+def test_tasks_that_take_turns_keep_their_segment_bases(boot: world.Boot, programs: world.Programs) -> None:
+    """What the kernel notes of each interrupt, and of what is loaded, lies side by side for each processor."""
+    result = boot("/bin/segment_bases", entries=[programs.entry("segment_bases")])
+    world.assert_sound(result)
+    assert (result.status, result.stdout) == (0, b"kept\n"), result.stdout

@@ -289,9 +289,20 @@ class ClassInfo:
 
     def size_align(self) -> tuple[int, int]:
         """Size and alignment of a struct in bytes."""
+        size, align, _ = self._layout()
+        return size, align
+
+    def offset_of(self, name: str) -> int:
+        """Where a field of a struct begins, in bytes."""
+        _, _, offsets = self._layout()
+        return offsets[name]
+
+    def _layout(self) -> tuple[int, int, dict[str, int]]:
+        """Size, alignment, and where each field begins (of bits: the unit that they are in)."""
         self.prepare()
+        offsets: dict[str, int] = {}
         offset, biggest, bit, unit = 0, 1, 0, 0
-        for f in self.fields.values():
+        for name, f in self.fields.items():
             if isinstance(f.type, BitsType):
                 size = f.type.element.bits // 8
                 if unit != size or bit + f.type.width > size * 8:
@@ -299,14 +310,16 @@ class ClassInfo:
                     offset, bit, unit = offset + size, 0, size
                 bit += f.type.width
                 biggest = max(biggest, size)
+                offsets[name] = offset - size
                 continue
             bit = unit = 0
             size, align = size_align(f.type)
             align = 1 if self.packed else align
-            offset = _round_up(offset, align) + size
+            offsets[name] = _round_up(offset, align)
+            offset = offsets[name] + size
             biggest = max(biggest, align)
         biggest = 1 if self.packed else biggest
-        return _round_up(offset, biggest), biggest
+        return _round_up(offset, biggest), biggest, offsets
 
 
 def _round_up(n: int, to: int) -> int:

@@ -69,7 +69,7 @@ from kaa.lang.sharing import (
     part,
     release_fence,
 )
-from kaa.lang.structs import ZERO, as_bytes, copy, struct
+from kaa.lang.structs import ZERO, as_bytes, copy, offset_of, struct
 from kaa.lang.trampoline import Trampoline
 
 __all__ = [
@@ -80,7 +80,7 @@ __all__ = [
     "interrupts", "lock", "may_fault", "may_sleep", "preemption", "rcu_reader", "recursive", "releases", "requires",
     "sleepable", "trusted",
     "as_bytes", "borrowed", "byteswap", "cold", "copy", "export", "fence", "guarded", "owned", "part",
-    "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "popcount",
+    "i16", "i32", "i64", "i8", "inline", "isize", "leading_zeros", "naked", "noinline", "offset_of", "popcount",
     "rotate_left", "sizeof", "struct", "trailing_zeros", "u16", "u32", "u64", "u8", "unreachable", "usize",
     "acquire_fence", "release_fence", "width", "wrapping_add", "wrapping_mul", "wrapping_sub",
 ]  # fmt: skip

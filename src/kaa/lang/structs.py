@@ -49,6 +49,11 @@ class Layout:
     fields: dict[str, FieldLayout]
 
 
+def offset_of(cls: Any, name: str) -> int:
+    """Where a field of a struct begins, in bytes: for assembly and for formats."""
+    return _field(cls, name).offset
+
+
 def _field(owner: Any, name: str) -> FieldLayout:
     return owner.__kaa_layout__().fields[name]
 

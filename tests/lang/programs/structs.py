@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from kaa.lang import Array, Bits, as_bytes, copy, i64, sizeof, struct, u8, u16, u32, u64, usize, width
+from kaa.lang import Array, Bits, as_bytes, copy, i64, offset_of, sizeof, struct, u8, u16, u32, u64, usize, width
 from kaa.lang.testing import emit, emit_bytes
 
 
@@ -76,6 +76,10 @@ def case_layout() -> None:
     emit(i64(sizeof(Packed)))
     emit(i64(sizeof(Flags)))
     emit(i64(sizeof(Table)))
+    emit(i64(offset_of(Mixed, "e")))
+    emit(i64(offset_of(Packed, "b")))
+    emit(i64(offset_of(Flags, "rest")))
+    emit(i64(offset_of(Table, "entries")))
     m = Mixed(1, 0x01020304, 0x0506, 0x0708, color=Color.BLUE)
     m.e[2] = 0xEE
     view = as_bytes(m)

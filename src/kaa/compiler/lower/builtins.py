@@ -50,7 +50,7 @@ VECTOR_C = {
 }
 LANG = (
     "wrapping_add", "wrapping_sub", "wrapping_mul", "rotate_left", "leading_zeros", "trailing_zeros", "popcount",
-    "byteswap", "sizeof", "as_bytes", "copy", "unreachable", "Atomic",
+    "byteswap", "sizeof", "offset_of", "as_bytes", "copy", "unreachable", "Atomic",
 )  # fmt: skip
 UNSAFE = (
     "address_of", "class_at", "adopt", "retain", "leak", "same", "volatile_load", "volatile_store", "fence",
@@ -347,6 +347,16 @@ class Builtins(Calls):
     def b_sizeof(self, node: ast.Call, expected: Type | None) -> Value:
         t = self.annotation_of(node.args[0])
         n = size_align(t)[0]  # of a class: of a reference to it
+        return Const(LitType(n), n)
+
+    def b_offset_of(self, node: ast.Call, expected: Type | None) -> Value:
+        t = strip(self.annotation_of(node.args[0]))
+        name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+        if not isinstance(t, StructType):
+            self.error(f"offset_of is for structs, not {t}", node)
+        if not isinstance(name, str) or name not in t.info.fields:
+            self.error(f"{t} has no field {ast.unparse(node.args[1])}", node.args[1])
+        n = t.info.offset_of(name)
         return Const(LitType(n), n)
 
     def b_as_bytes(self, node: ast.Call, expected: Type | None) -> Value:

@@ -3,10 +3,10 @@
 
 A page per processor holds its CpuLocal, then (descriptors.py) its task state segment at TASK_STATE and its descriptor
 table at DESCRIPTORS, then its slots (tlb_slots.py) at SLOTS, then how often each vector came, at COUNTS, then its part
-of each sum, at SUMS. entry.py knows these offsets: 0 self, 8 current, 16 entry stack, 24 user stack, 32 preempt count,
-36 need_resched. preempt count and need_resched are neighbours so that preempt_enable() looks at both with one load. The
-boot processor's area is in the image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the
-sched.cpu.Cpu that the area names: `here()`.
+of each sum, at SUMS. entry.py and running.py know where what they use is. The count of preempt_disable() and
+`need_resched` are neighbours so that preempt_enable() looks at both with one load. The boot processor's area is in the
+image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area
+names: `here()`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,20 @@ from typing import TYPE_CHECKING
 
 from kaa.kernel.arch.x86_64 import instructions, irq
 from kaa.kernel.arch.x86_64.tlb_slots import Slots
-from kaa.lang import Array, borrowed, cold, handling, inline, preemption, struct, u32, u64, wrapping_add
+from kaa.lang import (
+    Array,
+    borrowed,
+    cold,
+    handling,
+    inline,
+    offset_of,
+    preemption,
+    sizeof,
+    struct,
+    u32,
+    u64,
+    wrapping_add,
+)
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, symbol
 
 if TYPE_CHECKING:
@@ -65,52 +78,58 @@ class CpuLocal:
     """Whether the x87 registers are known to be clean (fpu.py), as the last user task left them."""
 
 
+AT = {name: f"%%gs:{field.offset}" for name, field in CpuLocal.__kaa_layout__().fields.items()}
+"""How assembly names this processor's fields."""
+assert offset_of(CpuLocal, "need_resched") == offset_of(CpuLocal, "preempt_count") + 4
+assert [offset_of(CpuLocal, name) for name in ("current", "entry_stack", "user_stack")] == [8, 16, 24]
+assert sizeof(CpuLocal) <= TASK_STATE
+
 simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0, "number": 0}
 """The area's stand-in under CPython."""
 
 
-@asm("movq %%gs:8, %0", out="=r", ins=[])
+@asm(f"movq {AT['current']}, %0", out="=r", ins=[])
 def _current_address() -> u64:
     return u64(simulated["current"])
 
 
-@asm("movq %0, %%gs:8", out=None, ins=["r"], clobber="memory")
+@asm(f"movq %0, {AT['current']}", out=None, ins=["r"], clobber="memory")
 def _store_current(address: u64) -> None:
     simulated["current"] = int(address)
 
 
-@asm("incl %%gs:32", out=None, ins=[], clobber="memory,cc")
+@asm(f"incl {AT['preempt_count']}", out=None, ins=[], clobber="memory,cc")
 def _increment() -> None:
     simulated["count"] += 1
 
 
-@asm("decl %%gs:32; movq %%gs:32, %0", out="=r", ins=[], clobber="memory,cc")
+@asm(f"decl {AT['preempt_count']}; movq {AT['preempt_count']}, %0", out="=r", ins=[], clobber="memory,cc")
 def _decrement() -> u64:
     simulated["count"] -= 1
     return u64(simulated["count"] | simulated["resched"] << 32)
 
 
-@asm("movl %%gs:32, %0", out="=r", ins=[], clobber="memory")
+@asm(f"movl {AT['preempt_count']}, %0", out="=r", ins=[], clobber="memory")
 def _count() -> u32:
     return u32(simulated["count"])
 
 
-@asm("movl %%gs:36, %0", out="=r", ins=[], clobber="memory")
+@asm(f"movl {AT['need_resched']}, %0", out="=r", ins=[], clobber="memory")
 def _resched() -> u32:
     return u32(simulated["resched"])
 
 
-@asm("movl %0, %%gs:36", out=None, ins=["r"], clobber="memory")
+@asm(f"movl %0, {AT['need_resched']}", out=None, ins=["r"], clobber="memory")
 def _store_resched(value: u32) -> None:
     simulated["resched"] = int(value)
 
 
-@asm("movl %%gs:40, %0", out="=r", ins=[])
+@asm(f"movl {AT['cpu']}, %0", out="=r", ins=[])
 def _cpu() -> u32:
     return u32(simulated["number"])
 
 
-@asm("incl %%gs:108; movl %%gs:108, %0", out="=r", ins=[], clobber="memory,cc")
+@asm(f"incl {AT['spins']}; movl {AT['spins']}, %0", out="=r", ins=[], clobber="memory,cc")
 def count_spin() -> u32:
     """This processor spins once more; how often by now."""
     simulated["spins"] = simulated.get("spins", 0) + 1
@@ -118,38 +137,38 @@ def count_spin() -> u32:
 
 
 @handling("begin")
-@asm("incl %%gs:44", out=None, ins=[], clobber="memory,cc")
+@asm(f"incl {AT['interrupt_depth']}", out=None, ins=[], clobber="memory,cc")
 def enter_interrupt() -> None:
     """An interrupt handler starts on this processor."""
     simulated["depth"] += 1
 
 
 @handling("end")
-@asm("decl %%gs:44", out=None, ins=[], clobber="memory,cc")
+@asm(f"decl {AT['interrupt_depth']}", out=None, ins=[], clobber="memory,cc")
 def leave_interrupt() -> None:
     """An interrupt handler ended."""
     simulated["depth"] -= 1
 
 
-@asm("incq %%gs:1024(,%0,8)", out=None, ins=["r"], clobber="memory,cc")
+@asm(f"incq %%gs:{COUNTS}(,%0,8)", out=None, ins=["r"], clobber="memory,cc")
 def count_interrupt(vector: u64) -> None:
     """One more interrupt of that vector came to this processor."""
 
 
-@asm("addq %1, %%gs:3072(,%0,8)", out=None, ins=["r", "r"], clobber="memory,cc")
+@asm(f"addq %1, %%gs:{SUMS}(,%0,8)", out=None, ins=["r", "r"], clobber="memory,cc")
 def add(which: u64, amount: u64) -> None:
     """Add to one of the 128 sums, modulo 2^64: to this processor's part, by one instruction that is not locked."""
     parts = Ptr[u64](_area() + SUMS)
     parts[which] = wrapping_add(parts[which], amount)
 
 
-@asm("movl %%gs:44, %0", out="=r", ins=[], clobber="memory")
+@asm(f"movl {AT['interrupt_depth']}, %0", out="=r", ins=[], clobber="memory")
 def interrupt_depth() -> u32:
     """How many interrupt handlers are nested on this processor."""
     return u32(simulated["depth"])
 
 
-@asm("movq %%gs:64, %0", out="=r", ins=[])
+@asm(f"movq {AT['cpu_object']}, %0", out="=r", ins=[])
 def _cpu_object() -> u64:
     if simulated["cpu"] == 0:
         from kaa.kernel.sched import cpu
@@ -158,23 +177,23 @@ def _cpu_object() -> u64:
     return u64(simulated["cpu"])
 
 
-@asm("movq %0, %%gs:64", out=None, ins=["r"], clobber="memory")
+@asm(f"movq %0, {AT['cpu_object']}", out=None, ins=["r"], clobber="memory")
 def _store_cpu_object(address: u64) -> None:
     simulated["cpu"] = int(address)
 
 
-@asm("movq %%gs:0, %0", out="=r", ins=[])
+@asm(f"movq {AT['self_address']}, %0", out="=r", ins=[])
 def _area() -> u64:
     return symbol("kaa_boot_cpu")
 
 
-@asm("movl %0, %%gs:104", out=None, ins=["r"], clobber="memory")
+@asm(f"movl %0, {AT['interrupted_user']}", out=None, ins=["r"], clobber="memory")
 def note_interrupted(user: u32) -> None:
     """An interrupt came in user mode (1) or in the kernel (0)."""
     simulated["user"] = int(user)
 
 
-@asm("movl %%gs:104, %0", out="=r", ins=[], clobber="memory")
+@asm(f"movl {AT['interrupted_user']}, %0", out="=r", ins=[], clobber="memory")
 def _interrupted() -> u32:
     return u32(simulated.get("user", 0))
 
