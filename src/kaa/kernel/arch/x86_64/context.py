@@ -88,7 +88,7 @@ def fork_return(child: Task, regs: Registers) -> None:
     context.user = 1
     if parent.user != 0:
         saved = irq.save()
-        fpu.save(parent.fpu_state)
+        context.x87_clean = fpu.look(parent.fpu_state)
         irq.restore(saved)
         fpu.duplicate(context.fpu_state, parent.fpu_state)
     else:
