@@ -115,7 +115,7 @@ def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, i
                     model[p][1] = 0
         elif what == "fork" and len(others) < 3:
             others.append((space, {p: list(state) for p, state in model.items()}))
-            space = space.fork(u64(start + 8))
+            space = space.fork(u64(start + 8), u64(BASE + value * PAGE), value % 2 == 0)
     others.append((space, model))
     for each, expected in others:
         for p in range(34):
@@ -190,33 +190,146 @@ def test_the_last_owner_of_a_page_keeps_it_instead_of_copying() -> None:
     parent.map(BASE, PAGE, RW, FIXED, None, 0)
     assert store(parent, BASE, 1)
     before = int(parent.page_table.get(BASE)) >> 12
-    child = parent.fork(u64(0))
+    child = parent.fork(u64(0), u64(0), False)
     assert store(child, BASE, 2) and load(parent, BASE) == 1
     assert store(parent, BASE, 3)
     assert int(parent.page_table.get(BASE)) >> 12 == before and load(child, BASE) == 2
 
 
+def shows(space: AddressSpace, index: int) -> tuple[int, bool]:
+    """The frame and whether it can be written to."""
+    entry = space.page_table.get(u64(BASE + index * PAGE))
+    return int(machine.paging.entry_pfn(entry)), bool(machine.paging.entry_writable(entry))
+
+
+def parent_of(pages: int) -> AddressSpace:
+    """An address space that has written to so many pages."""
+    space = AddressSpace()
+    space.map(BASE, 64 * PAGE, RW, FIXED, None, 0)
+    for index in reversed(range(pages)):  # none is brought in ahead
+        assert store(space, BASE + index * PAGE, index + 1)
+    return space
+
+
 def test_the_page_of_the_stack_is_copied_at_once() -> None:
     """Neither faults on its next write. What others still have, or is no private page, is shared like the rest."""
     boot()
-    parent = AddressSpace()
-    parent.map(BASE, 16 * PAGE, RW, FIXED, None, 0)
-    for index in range(3):
-        assert store(parent, BASE + index * PAGE, index + 1)
-    child = parent.fork(u64(BASE + 2 * PAGE))  # what is pushed first lies below
-
-    def shows(space: AddressSpace, index: int) -> tuple[int, bool]:
-        entry = space.page_table.get(u64(BASE + index * PAGE))
-        return int(machine.paging.entry_pfn(entry)), bool(machine.paging.entry_writable(entry))
-
+    parent = parent_of(3)
+    child = parent.fork(u64(BASE + 2 * PAGE), u64(0), False)  # what is pushed first lies below
     assert shows(parent, 0) == shows(child, 0) and not shows(parent, 0)[1]
     assert shows(parent, 1)[1] and shows(child, 1)[1] and shows(parent, 1) != shows(child, 1)
     assert load(child, BASE + PAGE) == 2 and store(child, BASE + PAGE, 9) and load(parent, BASE + PAGE) == 2
-    second = parent.fork(u64(BASE + PAGE))
+    second = parent.fork(u64(BASE + PAGE), u64(0), False)
     assert shows(second, 0)[1] and not shows(parent, 0)[1], "the first child has it too"
     assert second.resident_private.load() == parent.resident_private.load()
-    third = parent.fork(u64(BASE + 16 * PAGE))
-    assert shows(third, 15) == (0, False)
+    third = parent.fork(u64(BASE + 64 * PAGE), u64(0), False)
+    assert shows(third, 63) == (0, False)
+
+
+def test_pages_that_both_write_to_after_each_fork_are_copied_at_once() -> None:
+    """Those cost neither a fault from the second time on. A thread that writes meanwhile would be seen writing to one
+    page and not to another that it wrote to before."""
+    boot()
+    parent = parent_of(20)
+    first = parent.fork(u64(0), u64(0), True)
+    assert not any(shows(space, index)[1] for space in (parent, first) for index in range(20))
+    for index in (3, 5, 7):
+        assert store(parent, BASE + index * PAGE, 99)  # copied: the child has the other
+    assert store(first, BASE + 9 * PAGE, 98) and store(parent, BASE + 9 * PAGE, 97)
+    first.__del__()
+    assert store(parent, BASE + 11 * PAGE, 96)  # kept
+    second = parent.fork(u64(0), u64(0), True)
+    for index in range(20):
+        ours, theirs = shows(parent, index), shows(second, index)
+        assert (ours[1], theirs[1], ours[0] != theirs[0]) == ((index in (3, 5, 7, 9),) * 3)
+        assert load(second, BASE + index * PAGE) == load(parent, BASE + index * PAGE)
+    assert store(second, BASE + 3 * PAGE, 50) and load(parent, BASE + 3 * PAGE) == 99
+    assert store(parent, BASE + 5 * PAGE, 51) and load(second, BASE + 5 * PAGE) == 99
+    alone = second.fork(u64(0), u64(0), True)
+    assert [index for index in range(20) if shows(alone, index)[1]] == [3, 5, 7, 9]
+    with_others = second.fork(u64(0), u64(0), False)
+    assert not any(shows(with_others, index)[1] for index in range(20))
+
+
+def test_pages_that_are_written_to_no_more_are_shared_again() -> None:
+    boot()
+    parent = parent_of(3)
+    child = parent.fork(u64(0), u64(0), True)
+    for index in range(3):
+        assert store(parent, BASE + index * PAGE, 7) and store(child, BASE + index * PAGE, 8)
+    third = parent.fork(u64(0), u64(0), True)
+    assert all(shows(third, index)[1] and shows(parent, index)[1] for index in range(3))
+    assert touch_by_processor(parent, 1)
+    fourth = parent.fork(u64(0), u64(0), True)
+    assert [shows(fourth, index)[1] for index in range(3)] == [False, True, False]
+    assert store(parent, BASE, 9) and load(fourth, BASE) == load(third, BASE) == 7
+
+
+def touch_by_processor(space: AddressSpace, index: int) -> bool:
+    """What the processor does when it writes through an entry that allows it."""
+    va = u64(BASE + index * PAGE)
+    entry = space.page_table.get(va)
+    space.page_table.set_entry(va, machine.paging.with_write(entry))
+    return bool(machine.paging.entry_writable(entry))
+
+
+@pytest.mark.parametrize("written", [1, 32, 33])
+def test_fork_makes_processors_forget_what_they_may_no_longer_write_to(
+    written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, and where it is little, no more."""
+    boot()
+    parent = parent_of(written)
+    forgotten: list[tuple[int, int]] = []
+    monkeypatch.setattr(machine.paging, "shoot_down", lambda table, start, end: forgotten.append((start, end)))
+
+    def forgot(index: int) -> bool:
+        return any(start <= BASE + index * PAGE < end for start, end in forgotten)
+
+    child = parent.fork(u64(0), u64(0), True)
+    assert all(forgot(index) for index in range(written)) and len(forgotten) == (written if written <= 32 else 1)
+    assert child.resident_private.load() == written
+    assert store(parent, BASE, 1)
+    forgotten.clear()
+    parent.fork(u64(0), u64(0), False)
+    assert forgotten == [(BASE, BASE + PAGE)], "the others could not be written to before"
+    assert store(parent, BASE, 2)
+    forgotten.clear()
+    parent.fork(u64(0), u64(0), True)
+    assert forgotten == [] and shows(parent, 0)[1]
+
+
+def test_pages_are_not_copied_at_once_when_memory_is_short() -> None:
+    boot()
+    parent = parent_of(2)
+    first = parent.fork(u64(0), u64(0), True)
+    assert store(first, BASE, 1) and store(parent, BASE, 2)
+    taken = []
+    while not buddy.is_low():
+        taken.append(buddy.allocate_page())
+    child = parent.fork(u64(BASE + PAGE), u64(0), True)
+    assert shows(parent, 0) == shows(child, 0) and not shows(child, 0)[1]
+    for pfn in taken:
+        frame.put_page(pfn)
+
+
+def test_the_pages_around_the_code_that_goes_on_are_there_at_once() -> None:
+    """Those that the parent has, of the area of a file, and no others."""
+    boot()
+    file = File(b"d" * (40 * PAGE))
+    for index in range(40):
+        frame.put_page(file.cache.read(index))
+    parent = AddressSpace()
+    parent.map(BASE + 4 * PAGE, 36 * PAGE, Prot.READ, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+    for index in (5, 30):
+        assert faults.resolve(parent, BASE + index * PAGE, 4) == faults.RESOLVED
+    child = parent.fork(u64(0), u64(BASE + 7 * PAGE), False)
+    there = [index for index in range(48) if child.page_table.get(BASE + index * PAGE)]
+    assert there == list(range(4, 16)) and child.file_pages == 12
+    assert all(child.page_table.get(BASE + i * PAGE) == parent.page_table.get(BASE + i * PAGE) for i in there)
+    assert parent.fork(u64(0), u64(BASE), False).file_pages == 0
+    file.cache.truncate(u64(0))
+    assert (parent.file_pages, child.file_pages) == (0, 0)
 
 
 def test_a_private_file_mapping_never_writes_to_the_file() -> None:
@@ -226,7 +339,7 @@ def test_a_private_file_mapping_never_writes_to_the_file() -> None:
     space.map(BASE, 3 * PAGE, RW, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     assert load(space, BASE + PAGE) == ord("a")
     assert store(space, BASE + PAGE, 7) and store(space, BASE + 2 * PAGE, 8)
-    child = space.fork(u64(0))
+    child = space.fork(u64(0), u64(0), False)
     assert load(child, BASE + PAGE) == 7 and load(child, BASE + 2 * PAGE) == 8 and load(child, BASE) == ord("a")
     pfn = file.cache.lookup(1)
     assert bytes(frame.contents(pfn)[0:1]) == b"a"
@@ -642,7 +755,7 @@ def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tu
             remap.remap(space, u64(private), u64(16 * PAGE), u64(16 * PAGE), u64(3), u64(fresh))
             private = fresh if fresh < BASE + 4096 * PAGE else private
         elif len(children) < 3:
-            children.append(space.fork(u64(0)))
+            children.append(space.fork(u64(0), u64(private + page * PAGE), value % 2 == 0))
         for each in (space, *children):
             for vma in each.areas:
                 for va, _ in each.page_table.entries(vma.start, vma.end):

@@ -42,8 +42,7 @@ paging
   PageTable(): root, activate(), leave() (nobody uses it any more), get(va), set(va, pfn, writable, executable),
     set_entry(va, entry), reserve(va), clear(va) -> u64, protect(va, …), protect_range(start, end, writable,
     executable), free_range(start, end);
-    generators: entries(start, end) and take_range(start, end) give (va, entry); copy_range(child, start, end, share)
-    gives entries
+    generators: entries(start, end), take_range(start, end) and copy_range(child, start, end) give (va, entry)
 user: ranges that do not lie below USER_END are refused whole
   copy_from_user(destination, source, n) and copy_to_user(destination, source, n) -> usize: bytes NOT copied
   clear_user(address, n) -> usize: bytes not cleared

@@ -148,9 +148,10 @@ class AddressSpace(Accounts):
 
         return program_break.move(self, address)
 
-    def fork(self, stack: u64) -> AddressSpace:
-        """A copy for a child process, whose stack pointer will be `stack`. Raises MemoryError."""
-        return copying.fork(self, stack)
+    def fork(self, stack: u64, code: u64, alone: bool) -> AddressSpace:
+        """A copy for a child process, whose stack pointer will be `stack`, and which goes on at `code`. `alone`: only
+        the calling thread uses this one. Raises MemoryError."""
+        return copying.fork(self, stack, code, alone)
 
     def fault(self, address: u64, access: u32) -> None:
         """Bring a page in, as if the program had touched it (page_fault.py has the bits of access). Raises

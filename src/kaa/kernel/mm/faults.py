@@ -20,7 +20,7 @@ from kaa.kernel import signal  # noqa: E402  (rooms that know each other import 
 from kaa.kernel.abi.resource import Resource
 from kaa.kernel.arch import machine
 from kaa.kernel.mm import buddy, frame, overcommit, pages
-from kaa.kernel.mm.frame import CACHED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from kaa.kernel.mm.frame import CACHED, COPIED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.links import shown_by
 from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, RANDOM, READ, RIGHTS, SHARED, WRITE
 from kaa.kernel.process.limits import limit
@@ -259,14 +259,14 @@ def _copy_on_write(space: AddressSpace, vma: Vma, va: u64, entry: u64) -> None:
         if space.page_table.get(va) == entry:
             frame.copy_contents(fresh, pfn)
             pages.show_other(space, va, copy)
-            unused = _account_copy(space, entry, pfn)
+            unused = _account_copy(space, entry, pfn, fresh)
     if unused != 0:
         frame.put_page(unused)
 
 
-def _account_copy(space: AddressSpace, entry: u64, old: u64) -> u64:
-    """A private page took the place of what `entry` showed: the counts; gives the frame that lost a reference, 0 if
-    none."""
+def _account_copy(space: AddressSpace, entry: u64, old: u64, fresh: u64) -> u64:
+    """A private page took the place of what `entry` showed: the counts, and what fork wants to know; gives the frame
+    that lost a reference, 0 if none."""
     if entry & pages.LENT != 0:
         space.gain_private()
         return u64(0)
@@ -274,6 +274,9 @@ def _account_copy(space: AddressSpace, entry: u64, old: u64) -> u64:
         space.gain_private()
         space.lose_pages(u64(0), u64(1))
         return u64(0)
+    frame.set_flags(fresh, COPIED)
+    if not frame.test_flags(old, COPIED):
+        frame.set_flags(old, COPIED)
     return old
 
 

@@ -52,6 +52,8 @@ MAPPED: Final = 0x1000
 """An address space may show this page of a cache. Set and cleared under the cache's lock."""
 UNSEEN: Final = 0x2000
 """Nothing has been MAPPED anew since somebody began to look for what shows the page (trimming.py)."""
+COPIED: Final = 0x4000
+"""A private page that a write after a fork had to copy, or such a copy (copying.py)."""
 
 
 @struct

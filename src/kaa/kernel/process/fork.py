@@ -258,7 +258,9 @@ def _share_or_copy(child: Task, parent: Task, flags: u64, stack: u64) -> None:
     child.fs = parent.fs if (flags & Clone.CLONE_FS) != 0 else parent.fs.fork()
     mm = parent.mm
     if (flags & Clone.CLONE_VM) == 0 and mm is not None:
-        child.mm = mm.fork(stack if stack != 0 else machine.context.user_registers(parent).stack_pointer())
+        registers = machine.context.user_registers(parent)
+        stack = stack if stack != 0 else registers.stack_pointer()
+        child.mm = mm.fork(stack, registers.program_counter(), parent.flags.load_relaxed() & SHARES_MEMORY == 0)
     else:
         child.mm = mm
     if (flags & Clone.CLONE_VM) == 0:

@@ -55,9 +55,9 @@ def _below(entry: u64) -> Ptr[u64]:
     return Ptr[u64](paging.direct_map(entry & ADDRESS))
 
 
-def _used(table: Ptr[u64], first: u64, stop: u64) -> Iterator[u64]:
-    """The addresses from `first` on, below `stop`, that have an entry in a last-level table. Most tables are mostly
-    empty: groups of sixteen entries are passed over at once."""
+def _used(table: Ptr[u64], first: u64, stop: u64) -> Iterator[tuple[u64, u64]]:
+    """The addresses from `first` on, below `stop`, that have an entry in a last-level table, each with its index there.
+    Most tables are mostly empty: groups of sixteen entries are passed over at once."""
     index = (first >> 12) & 511
     base = wrapping_sub(first, index << 12)
     last = wrapping_sub(stop, base) >> 12
@@ -67,7 +67,7 @@ def _used(table: Ptr[u64], first: u64, stop: u64) -> Iterator[u64]:
             index = edge
         while index < edge:
             if table[index] != 0:
-                yield wrapping_add(base, index << 12)
+                yield wrapping_add(base, index << 12), index
             index = wrapping_add(index, 1)
 
 
@@ -302,33 +302,31 @@ class PageTable:
     def entries(self, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
         """(va, entry) for each page present in the range, ascending."""
         for address, first, stop in self.tables_between(start, end):
-            for va in _used(Ptr[u64](address), first, stop):
-                yield va, Ptr[u64](address)[(va >> 12) & 511]
+            for va, index in _used(Ptr[u64](address), first, stop):
+                yield va, Ptr[u64](address)[index]
 
     def take_range(self, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
         """Take the entries of the range out, giving each as (va, entry)."""
         for address, first, stop in self.tables_between(start, end):
-            for va in _used(Ptr[u64](address), first, stop):
-                yield va, _swap(u64(0), (Ptr[u64](address) + ((va >> 12) & 511)).address)
+            for va, index in _used(Ptr[u64](address), first, stop):
+                yield va, _swap(u64(0), (Ptr[u64](address) + index).address)
 
-    def copy_range(self, child: PageTable, start: u64, end: u64, share: bool) -> Iterator[u64]:
-        """fork: copy the range's entries to `child`, giving each entry as copied. Unless `share`, they lose the right
-        to write in both (copy on write). Raises MemoryError: then what was given so far is in the child, and only
-        that."""
+    def copy_range(self, child: PageTable, start: u64, end: u64) -> Iterator[tuple[u64, u64]]:
+        """fork: copy the range's entries to `child` without the right to write, which they lose here too (copy on
+        write). Gives (va, entry) for each, as it was. Raises MemoryError: then what was given so far is in the child,
+        and only that."""
         for address, first, stop in self.tables_between(start, end):
             child.reserve(first)
             table = Ptr[u64](address)
             other = Ptr[u64](child.last_table)
-            for va in _used(table, first, stop):
-                index = (va >> 12) & 511
+            for va, index in _used(table, first, stop):
                 entry = table[index]
-                if not share and entry & 2 != 0:
+                if entry & 2 != 0:
                     # Not atomic: an accessed or dirty bit set just now may be lost. Nothing relies on either
                     # (mm notes writes by faults), and fork makes many of these.
-                    entry &= NOT_WRITE
-                    table[index] = entry
-                other[index] = entry
-                yield entry
+                    table[index] = entry & NOT_WRITE
+                other[index] = entry & NOT_WRITE
+                yield va, entry
 
     def protect_range(self, start: u64, end: u64, writable: bool, executable: bool) -> None:
         """Change what the pages present in the range allow."""
