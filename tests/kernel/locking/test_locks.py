@@ -214,6 +214,63 @@ def test_a_waiter_for_a_semaphore_is_overtaken_once_and_then_let_in(world: Machi
         assert sem.state.load() == 0
 
 
+def test_a_writer_that_becomes_a_reader_lets_readers_in_and_writers_not(world: Machine) -> None:
+    writer, reader, other = world.task(), world.task(), world.task()
+    sem = RwSem("s")
+
+    def become_reader() -> None:
+        world.run(writer)
+        sem.begin_downgrade()
+        sem.end_downgrade()
+
+    become_reader_alone, leave = become_reader, sem.release_read
+    world.run(writer)
+    sem.acquire_write()
+    become_reader_alone()
+    assert sem.try_read()
+    leave()
+    world.run(other)
+    world.meanwhile = [lambda: (world.run(writer), leave())]
+    sem.acquire_write()
+    assert world.woken == [other] and not world.meanwhile, "the reader inside was waited for"
+    sem.release_write()
+    assert sem.state.load() == 0
+
+    world.woken.clear()
+    world.run(writer)
+    sem.acquire_write()
+    world.run(reader)
+    world.meanwhile = [become_reader]
+    sem.acquire_read()
+    assert world.woken == [reader]
+    leave()
+    leave()
+    assert sem.state.load() == 0
+
+
+def test_a_writer_that_becomes_a_reader_wakes_no_waiting_writer_in_vain(world: Machine) -> None:
+    writer, other = world.task(), world.task()
+    sem = RwSem("s")
+
+    def become_reader() -> None:
+        world.run(writer)
+        sem.begin_downgrade()
+        sem.end_downgrade()
+        assert world.woken == [] and not sem.try_read(), "who waits comes first"
+        world.meanwhile.insert(0, sem.release_read)
+        world.run(other)
+        core.schedule()
+
+    world.run(writer)
+    sem.acquire_write()
+    world.run(other)
+    world.meanwhile = [become_reader]
+    sem.acquire_write()
+    assert world.woken == [other]
+    sem.release_write()
+    assert sem.state.load() == 0
+
+
 def test_readers_are_overtaken_only_where_nobody_is_inside(world: Machine) -> None:
     a, b, c = (world.task() for _ in range(3))
     sem = RwSem("s")

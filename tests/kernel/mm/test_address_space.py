@@ -13,11 +13,11 @@ from simulated import PAGE, all_frames_are_free, boot
 
 from kaa.kernel.abi.mman import Madvise, MapFlag, Prot
 from kaa.kernel.arch import machine
-from kaa.kernel.mm import advice, buddy, faults, frame, mapping
+from kaa.kernel.mm import advice, buddy, faults, file_mappings, frame, mapping, pages, reclaim, remap, trimming
 from kaa.kernel.mm.address_space import AddressSpace
 from kaa.kernel.mm.page_cache import PageCache
 from kaa.kernel.mm.vma import Vma
-from kaa.lang import u64
+from kaa.lang import u32, u64
 
 RW = Prot.READ | Prot.WRITE
 ANONYMOUS = MapFlag.PRIVATE | MapFlag.ANONYMOUS
@@ -67,12 +67,20 @@ COMMANDS = ["map", "unmap", "protect_none", "protect_read", "protect_write", "st
 commands = st.sampled_from(COMMANDS)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(commands, st.integers(0, 23), st.integers(1, 8), st.integers(1, 255)), max_size=40))
-def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, int]]) -> None:
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(commands, st.integers(0, 23), st.integers(1, 8), st.integers(1, 255)), max_size=40),
+       st.booleans())
+def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, int]], busy: bool) -> None:
     """The model: page -> [prot, value of its first byte]. After a fork both copies are checked, and the child goes
-    on."""
+    on. `busy`: as if several processors had the page table loaded."""
     boot(600)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine.paging.PageTable, "is_busy", lambda table: busy)
+        follow(script)
+
+
+def follow(script: list[tuple[str, int, int, int]]) -> None:
+    """Do what the script says to memory and to the model, and compare."""
     space = AddressSpace()
     model: dict[int, list[int]] = {}
     others: list[tuple[AddressSpace, dict[int, list[int]]]] = []
@@ -104,7 +112,6 @@ def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, i
             if able:
                 model[page][1] = value
         elif what == "dontneed":
-            from kaa.kernel.mm import advice
 
             try:
                 advice.advise(space, u64(start), u64(count * PAGE), u64(4))
@@ -128,7 +135,6 @@ def test_memory_is_what_a_dict_of_pages_says(script: list[tuple[str, int, int, i
         each.page_table.root = u64(0)
         assert each.anonymous_pages == 0 and each.file_pages == 0
         each.areas_committed.store(0)
-    from kaa.kernel.mm import pages
 
     assert all_frames_are_free(1 if pages.zero_page.pfn.load() else 0)
 
@@ -151,6 +157,79 @@ def test_a_walk_up_through_memory_faults_less_and_less() -> None:
     assert touched() == [0, 1, 2, 4, 8, 16, 32]
     assert space.resident_private.load() == 40  # not beyond the area's end
     assert all(load(space, BASE + index * PAGE + 8) == 0 for index in range(40))
+
+
+@pytest.mark.parametrize("change", ["nothing", "unmapped", "read-only", "shorter", "filled", "file"])
+def test_pages_are_zeroed_while_other_threads_may_change_the_areas(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where several processors use the memory, a fault that brings in several pages makes them without the lock, and
+    looks again when it has them."""
+    boot()
+    space = AddressSpace()
+    space.map(BASE, 64 * PAGE, RW, FIXED, None, 0)
+    for index in range(8):
+        assert store(space, BASE + index * PAGE, 1)
+    monkeypatch.setattr(machine.paging.PageTable, "is_busy", lambda table: True)
+    file = File(b"g" * (64 * PAGE))
+    clear, done = buddy.allocate_zeroed, []
+
+    def meanwhile() -> int:
+        if not done:
+            done.append(True)
+            assert space.lock.state.load() == 0
+            if change == "unmapped":
+                space.unmap(BASE + 4 * PAGE, 8 * PAGE)
+            elif change == "read-only":
+                space.protect(BASE + 8 * PAGE, PAGE, Prot.READ)
+            elif change == "shorter":
+                space.unmap(BASE + 11 * PAGE, 53 * PAGE)
+            elif change == "filled":
+                space.fault(u64(BASE + 10 * PAGE), u32(faults.WRITING | faults.USER))
+                store(space, BASE + 10 * PAGE, 77)
+            elif change == "file":
+                space.map(BASE + 8 * PAGE, PAGE, RW, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
+        return clear()
+
+    monkeypatch.setattr(buddy, "allocate_zeroed", meanwhile)
+    assert faults.resolve(space, BASE + 8 * PAGE, faults.WRITING | faults.USER) == faults.RESOLVED
+    there = [index for index in range(64) if space.page_table.get(BASE + index * PAGE)]
+    assert there == {"nothing": [*range(16)], "unmapped": [*range(4)], "read-only": [*range(8)],
+                     "shorter": [*range(11)], "filled": [*range(11)], "file": [*range(8)]}[change]
+    assert load(space, BASE + 10 * PAGE) == {"unmapped": None, "filled": 77}.get(change, 0)
+    assert (load(space, BASE + 8 * PAGE)) == {"unmapped": None, "file": ord("g")}.get(change, 0)
+    space.__del__()
+    file.cache.truncate(u64(0))
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_pages_are_unmapped_beside_faults_of_other_threads(busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several processors use the memory, and there is anything to be taken out."""
+    boot()
+    space = parent_of(3)
+    space.map(BASE + 128 * PAGE, 2 * PAGE, RW, FIXED, None, 0)
+    assert store(space, BASE + 128 * PAGE, 5)
+    monkeypatch.setattr(machine.paging.PageTable, "is_busy", lambda table: busy)
+    unmap, held = pages.unmap, []
+
+    def look(of: AddressSpace, start: int, end: int) -> None:
+        shared = space.lock.try_read()
+        if shared:
+            assert space.areas.find(u64(BASE + PAGE)) is None
+            assert store(space, BASE + 129 * PAGE, 6), "others may fault"
+            space.lock.release_read()
+        held.append(shared)
+        unmap(of, start, end)
+
+    monkeypatch.setattr(pages, "unmap", look)
+    space.unmap(BASE - 8 * PAGE, 80 * PAGE)
+    assert held == [busy] and space.lock.state.load() == 0
+    assert load(space, BASE) is None and space.resident_private.load() == 1 + busy and space.total_pages == 2
+    assert load(space, BASE + 128 * PAGE) == 5
+    space.unmap(BASE + 129 * PAGE, PAGE)  # a part: not alone
+    space.map(BASE, 4 * PAGE, RW, FIXED, None, 0)
+    space.unmap(BASE, 4 * PAGE)  # nothing there
+    assert held == [busy, False, False]
 
 
 def test_only_a_walk_brings_pages_in_ahead() -> None:
@@ -421,13 +500,13 @@ def test_the_highest_hole_is_chosen_whatever_was_searched_before(script: list[tu
     boot(600)
     space = AddressSpace()
     exhaustive = mapping._choose_below  # pyright: ignore[reportPrivateUsage]
-    for maps, slot, pages, readable in script:
+    for maps, slot, number, readable in script:
         if maps:
-            size, prot = u64(pages * PAGE), Prot.READ if readable else Prot.NONE
+            size, prot = u64(number * PAGE), Prot.READ if readable else Prot.NONE
             highest = exhaustive(space, size, u64(mapping.LOWEST), space.map_top)
             assert space.map(u64(0), size, u64(prot), u64(ANONYMOUS), None, u64(0)) == highest
         else:
-            space.unmap(u64(space.map_top - (slot + 1) * PAGE), u64(pages * PAGE))
+            space.unmap(u64(space.map_top - (slot + 1) * PAGE), u64(number * PAGE))
 
 
 def test_neighbours_of_one_kind_are_one_area() -> None:
@@ -474,7 +553,6 @@ def test_limits_hold() -> None:
 
 
 def test_moving_an_area_keeps_its_contents() -> None:
-    from kaa.kernel.mm import remap
 
     boot()
     space = AddressSpace()
@@ -506,14 +584,12 @@ def test_the_break_moves_and_stops_at_a_neighbour() -> None:
 @pytest.fixture
 def no_shrinkers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reclaim finds pages only: other tests' names are not in its way."""
-    from kaa.kernel.mm import reclaim
 
     monkeypatch.setattr(reclaim, "shrinkers", [])
 
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
-    from kaa.kernel.mm import reclaim
 
     boot()
     file = File(b"e" * (40 * PAGE), backed=True)
@@ -530,7 +606,6 @@ def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
-    from kaa.kernel.mm import reclaim
 
     boot()
     file = File(b"f" * (8 * PAGE), backed=True)
@@ -562,7 +637,6 @@ def frame_of(file: File, index: int) -> u64:
 
 
 def test_truncate_holds_pages_that_entries_may_show_until_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaa.kernel.mm import file_mappings
 
     boot()
     file = File(b"f" * (4 * PAGE))
@@ -589,7 +663,6 @@ def test_truncate_holds_pages_that_entries_may_show_until_there_are_none(monkeyp
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_what_ended_programs_had_mapped_is_reclaimed() -> None:
-    from kaa.kernel.mm import reclaim
 
     boot()
     file = File(b"f" * (3 * PAGE), backed=True)
@@ -609,7 +682,6 @@ def test_what_ended_programs_had_mapped_is_reclaimed() -> None:
 
 def test_a_page_that_is_mapped_while_somebody_looks_stays_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
     """One who looks finds nothing in the first area; then a fault maps the page there."""
-    from kaa.kernel.mm import file_mappings, trimming
 
     boot()
     file = File(b"f" * PAGE, backed=True)
@@ -638,7 +710,6 @@ def test_a_page_that_is_mapped_while_somebody_looks_stays_mapped(monkeypatch: py
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_reclaim_goes_through_so_many_areas_unless_it_may_take_pages_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaa.kernel.mm import reclaim, trimming
 
     boot()
     file = File(b"f" * PAGE, backed=True)
@@ -656,7 +727,6 @@ def test_reclaim_goes_through_so_many_areas_unless_it_may_take_pages_out(monkeyp
 
 
 def test_what_was_mapped_once_is_invalidated_unless_somebody_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaa.kernel.mm import trimming
 
     boot()
     file = File(b"f" * (2 * PAGE), backed=True)
@@ -696,7 +766,6 @@ def test_what_was_stored_through_a_shared_mapping_is_written_when_it_goes() -> N
 
 
 def test_moving_a_view_beyond_what_a_file_can_hold_is_refused_not_a_panic() -> None:
-    from kaa.kernel.mm import remap
 
     boot()
     file = File(b"f" * PAGE)
@@ -710,7 +779,6 @@ def test_moving_a_view_beyond_what_a_file_can_hold_is_refused_not_a_panic() -> N
 
 @pytest.mark.parametrize("old", [(1 << 64) - PAGE, 1 << 47, BASE])
 def test_remapping_what_is_not_mapped_is_efault(old: int) -> None:
-    from kaa.kernel.mm import remap
 
     boot()
     space = AddressSpace()
@@ -725,7 +793,6 @@ FILE_STEPS = ["split", "join", "cut", "grow", "touch", "move", "fork"]
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(FILE_STEPS), st.integers(0, 15), st.integers(1, 255)), max_size=30))
 def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tuple[str, int, int]]) -> None:
-    from kaa.kernel.mm import remap
 
     boot(900)
     file = File(b"")

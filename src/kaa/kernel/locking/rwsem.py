@@ -108,6 +108,20 @@ class RwSem(Line):
         if not self.state.compare_exchange(machine.running.word() | WRITER, 0):
             self._leave_contended()
 
+    @releases
+    @inline
+    def begin_downgrade(self) -> None:
+        """The writer is a reader from here on: `end_downgrade` follows at once, then release_read."""
+        record.releasing(self)
+        if not self.state.compare_exchange(machine.running.word() | WRITER, READER):
+            self._downgrade_contended()
+
+    @acquires("sleep", shared=True)
+    @inline
+    def end_downgrade(self) -> None:
+        """Says to the proofs what is held now."""
+        record.shared(self)
+
     @contextmanager
     def read(self) -> Generator[None, None, None]:
         """`with sem.read():`"""
@@ -246,6 +260,17 @@ class RwSem(Line):
         self.lock_line()
         self.state.store_release(self.state.load_relaxed() & (WAITED_FOR | STARVED))
         self._pass_on()
+        self.unlock_line()
+
+    @noinline
+    def _downgrade_contended(self) -> None:
+        """Somebody waits: if it is the turn of readers, they may enter."""
+        assert self.state.load_relaxed() & NO_LINE == machine.running.word() | WRITER, "a stranger leaves"
+        self.lock_line()
+        self.state.store_release(self.state.load_relaxed() & (WAITED_FOR | STARVED) | READER)
+        first = self.first
+        if first is not None and not first.exclusive:
+            self._pass_on()
         self.unlock_line()
 
     @noinline

@@ -252,8 +252,16 @@ def try_mutex(round: u64, random: u64) -> u64:
 
 
 def try_rwsem(round: u64, random: u64) -> u64:
-    """RwSem: three readers for each writer."""
-    if random & 3 == 0:
+    """RwSem: three readers for each writer, some of which become readers."""
+    if random & 19 == 16:
+        arena.sem.acquire_write()
+        write_pair(random)
+        arena.sem.begin_downgrade()
+        arena.sem.end_downgrade()
+        nap(random >> 8)
+        read_pair(random)
+        arena.sem.release_read()
+    elif random & 3 == 0:
         with arena.sem.write():
             nap(random >> 8)
             write_pair(random)

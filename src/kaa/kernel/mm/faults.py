@@ -24,7 +24,7 @@ from kaa.kernel.mm.frame import CACHED, COPIED, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.links import shown_by
 from kaa.kernel.mm.vma import ACCOUNTED, EXEC, GROWS_DOWN, RANDOM, READ, RIGHTS, SHARED, WRITE
 from kaa.kernel.process.limits import limit
-from kaa.lang import Array, inline, noinline, u32, u64
+from kaa.lang import Array, Slice, inline, noinline, u32, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -46,6 +46,8 @@ BEYOND_END: Final = 3
 """The file ends before: BUS_ADRERR."""
 DYING: Final = 4
 """The OOM killer has taken the memory; the process will not run again."""
+MANY: Final = 16
+"""Of `_resolve_in` only: so many zeroed pages, above this, are to be made without the lock."""
 
 AROUND: Final = 0x1_0000
 """Bytes of a file that one read fault maps at most, aligned: 16 pages, those in the cache."""
@@ -59,14 +61,17 @@ STACK_GAP: Final = 0x10_0000
 def resolve(space: AddressSpace, address: u64, access: u32) -> u32:
     """Bring the page of address in for such an access. Raises MemoryError, or the OSError of a failed read."""
     va = address & PAGE_MASK
+    result: u32 = NO_AREA
     space.lock.acquire_read()
     try:
         vma = space.areas.find(va)
         if vma is not None:
-            return _resolve_in(space, vma, va, access)
+            result = _resolve_in(space, vma, va, access)
+            if result < MANY:
+                return result
     finally:
         space.lock.release_read()
-    return _grow_stack(space, va)
+    return _grow_stack(space, va) if result == NO_AREA else _bring_in_beside_others(space, va, result - MANY)
 
 
 @inline
@@ -106,6 +111,8 @@ def _anonymous(space: AddressSpace, vma: Vma, va: u64, access: u32) -> u32:
     vma.note_copy()
     number = _wanted_pages(vma, va)
     if number > 1:
+        if space.page_table.is_busy():
+            return MANY + number
         _install_some(space, va, number, executable)
         return RESOLVED
     fresh = buddy.allocate_zeroed()
@@ -141,27 +148,63 @@ def _install_some(space: AddressSpace, va: u64, number: u32, executable: bool) -
     """Private pages where there are none, the first at `va`; up to where there is one, or memory ends. Raises
     MemoryError when there is none for the first."""
     fresh = Array[u64, AHEAD]()
-    fresh[0] = buddy.allocate_zeroed()
-    count: u32 = 1
+    count = _make_zeroed(fresh[:number])
     used: u32 = 0
     try:
-        while count < number:
+        used = _install_fresh(space, va, fresh[:count], executable)
+    finally:
+        _give_up(fresh[used:count])
+
+
+@noinline
+def _bring_in_beside_others(space: AddressSpace, va: u64, number: u32) -> u32:
+    """As _install_some, where several processors use the memory: those that change its areas do not wait for pages to
+    be zeroed. What was found before may be over by then. Raises MemoryError."""
+    fresh = Array[u64, AHEAD]()
+    count = _make_zeroed(fresh[:number])
+    used: u32 = 0
+    try:
+        with space.lock.read():
+            vma = space.areas.find(va)
+            if vma is not None and vma.flags & WRITE != 0 and vma.shown is None and vma.special == 0:
+                vma.note_copy()
+                count_here = min(u64(count), (vma.end - va) >> PAGE_SHIFT)
+                used = _install_fresh(space, va, fresh[:count_here], vma.flags & EXEC != 0)
+    finally:
+        _give_up(fresh[used:count])
+    return RESOLVED
+
+
+def _make_zeroed(fresh: Slice[u64]) -> u32:
+    """Fill with frames full of zeroes, as far as there are any; how many. Raises MemoryError when there is none."""
+    fresh[0] = buddy.allocate_zeroed()
+    count: u32 = 1
+    try:
+        while count < len(fresh):
             fresh[count] = buddy.allocate_zeroed()
             count += 1
     except MemoryError:
         pass
-    try:
-        with space.table_lock:
-            space.page_table.reserve(va)
-            while used < count and not space.doomed.load_relaxed() and space.page_table.get(va) == 0:
-                entry = machine.paging.make_entry(fresh[used], True, executable, True)
-                space.page_table.set_entry(va, machine.paging.with_write(entry))
-                space.gain_private()
-                used += 1
-                va += PAGE_SIZE
-    finally:
-        for index in range(used, count):
-            frame.put_page(fresh[index])
+    return count
+
+
+def _install_fresh(space: AddressSpace, va: u64, fresh: Slice[u64], executable: bool) -> u32:
+    """Private pages from `va` on, up to where there is one; how many. Raises MemoryError."""
+    used: u32 = 0
+    with space.table_lock:
+        space.page_table.reserve(va)
+        while used < len(fresh) and not space.doomed.load_relaxed() and space.page_table.get(va) == 0:
+            entry = machine.paging.make_entry(fresh[used], True, executable, True)
+            space.page_table.set_entry(va, machine.paging.with_write(entry))
+            space.gain_private()
+            used += 1
+            va += PAGE_SIZE
+    return used
+
+
+def _give_up(fresh: Slice[u64]) -> None:
+    for pfn in fresh:
+        frame.put_page(pfn)
 
 
 def _will_be_written(space: AddressSpace, vma: Vma) -> bool:

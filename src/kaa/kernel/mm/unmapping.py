@@ -2,7 +2,8 @@
 """Areas that go: munmap(2), and the splitting that munmap, mprotect, madvise and mremap share.
 
 The only step that can fail is the split of an area whose middle goes; it is done first, so a call that fails has
-changed nothing. After that: the areas leave the map, then their pages the page table, then empty tables are freed.
+changed nothing. After that their pages leave the page table, then the areas the map, then empty tables are freed; where
+several processors use the memory, the map is left first, and the rest is done by a reader of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from kaa.kernel.arch import machine
 from kaa.kernel.mm import file_mappings, pages
 from kaa.kernel.mm.frame import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from kaa.kernel.mm.vma import SHARED, WRITE, Vma
-from kaa.lang import u64
+from kaa.lang import inline, noinline, u64
 
 if TYPE_CHECKING:
     from kaa.kernel.mm.address_space import AddressSpace
@@ -30,8 +31,42 @@ def unmap(space: AddressSpace, address: u64, length: u64) -> None:
     """munmap(2). Raises OSError(EINVAL), MemoryError."""
     if address & (PAGE_SIZE - 1) != 0 or length == 0 or address > USER_END or length > USER_END - address:
         raise OSError(errno.EINVAL)
+    end = (address + length + PAGE_SIZE - 1) & PAGE_MASK
+    if space.page_table.is_busy() and _unmap_beside_others(space, address, end):
+        return
     with space.lock.write():
-        unmap_locked(space, address, (address + length + PAGE_SIZE - 1) & PAGE_MASK)
+        unmap_locked(space, address, end)
+
+
+@noinline
+def _unmap_beside_others(space: AddressSpace, start: u64, end: u64) -> bool:
+    """Unmap an area that is no file's, if it is all there is in the range, and let faults of other threads go on while
+    its pages are taken out and forgotten: it is in no map any more then, and nothing new can come into its place before
+    the lock is given back. False: there is more to do, or nothing."""
+    space.lock.acquire_write()
+    vma = _lone_area(space, start, end)
+    if vma is None:
+        space.lock.release_write()
+        return False
+    space.unlink(vma)
+    first, last = _useless_tables(space, start, end)
+    space.lock.begin_downgrade()
+    space.lock.end_downgrade()
+    pages.unmap(space, vma.start, vma.end)
+    if first < last:
+        with space.table_lock:
+            space.page_table.free_range(first, last)
+    space.lock.release_read()
+    return True
+
+
+def _lone_area(space: AddressSpace, start: u64, end: u64) -> Vma | None:
+    """The area that is all there is in [start, end), if it is no file's, and has pages."""
+    vma = space.areas.first_ending_above(start)
+    if vma is None or vma.start < start or vma.end > end or vma.shown is not None or not vma.has_copies.load_relaxed():
+        return None
+    after = space.areas.first_ending_above(vma.end)
+    return vma if after is None or after.start >= end else None
 
 
 def unmap_locked(space: AddressSpace, start: u64, end: u64) -> None:
@@ -70,7 +105,17 @@ def _remove(space: AddressSpace, vma: Vma) -> None:
 
 
 def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
-    """Free page tables that served nothing but [start, end), now empty. Small holes rarely free one: look before."""
+    """Free page tables that served nothing but [start, end), now empty."""
+    first, last = _useless_tables(space, start, end)
+    if first < last:
+        with space.table_lock:
+            space.page_table.free_range(first, last)
+
+
+@inline
+def _useless_tables(space: AddressSpace, start: u64, end: u64) -> tuple[u64, u64]:
+    """The range of the page tables to free when nothing is left in [start, end), whose areas are gone: empty if there
+    are none. Small holes rarely free one."""
     floor: u64 = 0
     ceiling: u64 = (USER_END + pages.TABLE_SPAN - 1) & ~u64(pages.TABLE_SPAN - 1)
     before = space.areas.last_at_or_below(start)
@@ -84,11 +129,9 @@ def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
     if last == first + pages.TABLE_SPAN:
         first = _keep_instead(space, first)
         if first == NONE:
-            return
+            return u64(0), u64(0)
         last = first + pages.TABLE_SPAN
-    if first < last:
-        with space.table_lock:
-            space.page_table.free_range(first, last)
+    return first, last
 
 
 def _keep_instead(space: AddressSpace, first: u64) -> u64:

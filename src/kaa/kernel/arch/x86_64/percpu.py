@@ -78,7 +78,7 @@ class CpuLocal:
     """Whether the x87 registers are known to be clean (fpu.py), as the last user task left them."""
 
 
-AT = {name: f"%%gs:{field.offset}" for name, field in CpuLocal.__kaa_layout__().fields.items()}
+AT = {name: f"%%gs:{offset_of(CpuLocal, name)}" for name in CpuLocal.__annotations__}
 """How assembly names this processor's fields."""
 assert offset_of(CpuLocal, "need_resched") == offset_of(CpuLocal, "preempt_count") + 4
 assert [offset_of(CpuLocal, name) for name in ("current", "entry_stack", "user_stack")] == [8, 16, 24]
