@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-from kaa.kernel.arch.x86_64 import descriptors, entry, fpu, instructions, irq, percpu
+from kaa.kernel.arch.x86_64 import descriptors, entry, fpu, instructions, irq, page_table, percpu
 from kaa.kernel.arch.x86_64.regs import Registers
 from kaa.kernel.arch.x86_64.stacks import STACK_SIZE, TASK_STACK, TRAP_FRAME, allocate_stack, free_stack
 from kaa.lang import borrowed, entry_point, export, inline, sizeof, struct, u32, u64, unreachable
@@ -188,6 +188,8 @@ def switch(prev: Task, next: Task) -> None:
     mm = next.mm
     if mm is not None:
         mm.page_table.activate()
+    else:
+        page_table.finish_leaving()
     if new.user != 0:
         _load_user_state(local, new, local.x87_clean & new.x87_clean)
     entry.switch_stack(address_of(old), new.stack)

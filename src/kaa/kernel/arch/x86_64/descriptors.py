@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import instructions, percpu
 from kaa.kernel.arch.x86_64.regs import KERNEL_CODE
-from kaa.lang import ZERO, Array, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, offset_of, struct, u8, u16, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 MSR_STAR = 0xC0000081
@@ -69,7 +69,10 @@ def _ltr(selector: u16) -> None:
     pass
 
 
-@asm("movq %0, %%gs:132", out=None, ins=["r"], clobber="memory")
+_RING0_STACK = percpu.TASK_STATE + offset_of(TaskState, "ring0_stack")
+
+
+@asm(f"movq %0, %%gs:{_RING0_STACK}", out=None, ins=["r"], clobber="memory")
 def set_kernel_stack(top: u64) -> None:
     """Where interrupts from user mode start to push on this processor: its task state segment's ring0_stack."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from kaa.kernel.arch.x86_64 import instructions, paging, pcid, percpu, tlb, tlb_slots
+from kaa.kernel.arch.x86_64 import instructions, irq, paging, pcid, percpu, tlb, tlb_slots
 from kaa.lang import Atomic, Guarded, cold, inline, noinline, recursive, u64, wrapping_add, wrapping_sub
 from kaa.lang.unsafe import Ptr, address_of, asm, class_at, copy_bytes
 
@@ -122,9 +122,12 @@ class PageTable:
         self.last_region = u64(NO_REGION)
         self.last_table = u64(0)
         self.detached = u64(0)
-        self.root = buddy.allocate_zeroed() << 12
-        upper = paging.direct_map(self.root) + ROOT_HALF
-        copy_bytes(upper, paging.direct_map(paging.kernel.root) + ROOT_HALF, ROOT_HALF)
+        root = _take_spare()
+        if root == 0:
+            root = buddy.allocate_zeroed() << 12
+            upper = paging.direct_map(root) + ROOT_HALF
+            copy_bytes(upper, paging.direct_map(paging.kernel.root) + ROOT_HALF, ROOT_HALF)
+        self.root = root
 
     def __del__(self) -> None:
         """Free all tables. The pages they named are mm's affair, and gone by now."""
@@ -132,7 +135,9 @@ class PageTable:
             return
         self.leave()
         self.free_range(u64(0), u64(1 << 47))
-        _free_table(self.root)
+        unused = _keep_loaded(self.root)
+        if unused != 0:
+            _free_table(unused)
 
     def leave(self) -> None:
         """No processor has it loaded from here on: it is nobody's any more, but some keep it lazily. What is taken out
@@ -150,6 +155,7 @@ class PageTable:
         else:
             previous = self._note(local)
             instructions.write_cr3(self.root)
+            local.left_root = 0
             _leave(previous, local.bit)
 
     @noinline
@@ -346,6 +352,7 @@ class PageTable:
         self._detach_level(Ptr[u64](paging.direct_map(self.root)), u64(39), start, end, u64(0))
         if self.detached != 0:
             paging.shoot_down(self, start, end)
+            _forget_upper_tables(self.root)
             self._free_detached()
 
     @recursive(4, "each level has a smaller shift, 39 to 12 by 9")
@@ -412,12 +419,72 @@ def _with_protection(entry: u64, writable: bool, executable: bool) -> u64:
 def activate_kernel() -> None:
     """Leave user address spaces: run on the kernel's own root. Interrupts are off."""
     local = percpu.local()
-    if local.active_root != paging.kernel.root:
+    if local.active_root != paging.kernel.root or local.left_root != 0:
         previous = local.active_table
         local.active_table = 0
         local.active_root = paging.kernel.root
+        local.left_root = 0
         pcid.load_kernel(paging.kernel.root)
         _leave(previous, local.bit)
+
+
+def abandon(root: u64) -> None:
+    """As activate_kernel if this root is loaded, but without a load: who ends switches to another task soon, which
+    loads its own. Until then nothing here uses user addresses, and what the processor remembers of them does no harm,
+    if it forgets tables before they are freed (`_forget_upper_tables`). Interrupts are off."""
+    local = percpu.local()
+    if local.active_root == root:
+        if pcid.choice.on:
+            activate_kernel()
+            return
+        previous = local.active_table
+        local.active_table = 0
+        local.active_root = paging.kernel.root
+        local.left_root = root
+        _leave(previous, local.bit)
+
+
+@inline
+def finish_leaving() -> None:
+    """A kernel thread runs next: who left a root loaded does not run here meanwhile, and may go on elsewhere, where it
+    is not seen that this processor has it. Interrupts are off."""
+    if percpu.local().left_root != 0:
+        activate_kernel()
+
+
+def _forget_upper_tables(root: u64) -> None:
+    """Tables below a root that was left are about to be freed. To forget any page is to forget what the processor
+    remembers of all upper tables (Intel SDM 3, 4.10.4.1): it walks none of these any more, not even for guesses."""
+    saved = irq.save()
+    if percpu.local().left_root == root:
+        instructions.invalidate_page(u64(0))
+    irq.restore(saved)
+
+
+def _take_spare() -> u64:
+    """This processor's spare root, if it has one that is not loaded; else 0."""
+    saved = irq.save()
+    local = percpu.local()
+    root = local.spare_root
+    if root == local.left_root:
+        root = u64(0)
+    else:
+        local.spare_root = 0
+    irq.restore(saved)
+    return root
+
+
+def _keep_loaded(root: u64) -> u64:
+    """A table is gone but for its root. If that is loaded here still, it becomes the spare. Gives the root to be freed,
+    0 if none."""
+    unused = root
+    saved = irq.save()
+    local = percpu.local()
+    if local.left_root == root:
+        unused = local.spare_root
+        local.spare_root = root
+    irq.restore(saved)
+    return unused
 
 
 def _leave(previous: u64, bit: u64) -> None:

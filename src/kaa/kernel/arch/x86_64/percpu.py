@@ -3,10 +3,9 @@
 
 A page per processor holds its CpuLocal, then (descriptors.py) its task state segment at TASK_STATE and its descriptor
 table at DESCRIPTORS, then its slots (tlb_slots.py) at SLOTS, then how often each vector came, at COUNTS, then its part
-of each sum, at SUMS. entry.py and running.py know where what they use is. The count of preempt_disable() and
-`need_resched` are neighbours so that preempt_enable() looks at both with one load. The boot processor's area is in the
-image (boot.py); smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area
-names: `here()`.
+of each sum, at SUMS. entry.py knows where the two stacks are. The count of preempt_disable() and `need_resched` are
+neighbours so that preempt_enable() looks at both with one load. The boot processor's area is in the image (boot.py);
+smp.py makes the others'. What other rooms keep per processor is in the sched.cpu.Cpu that the area names: `here()`.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 MSR_GS_BASE = 0xC0000101
 MSR_KERNEL_GS_BASE = 0xC0000102
 """Of the two, this has the user's base while the kernel runs."""
-TASK_STATE = 128
+TASK_STATE = 144
 DESCRIPTORS = 256
 SLOTS = 512
 COUNTS = 1024
@@ -66,6 +65,10 @@ class CpuLocal:
     """This processor in a set of processors."""
     active_table: u64 = 0
     """The PageTable loaded here (page_table.py), 0 for the kernel's own; uncounted, as its set of processors has us."""
+    left_root: u64 = 0
+    """The root that is in CR3 although nobody uses its table any more (page_table.py); 0: there is none."""
+    spare_root: u64 = 0
+    """A root without a user half, for the next table; 0: there is none. It may be `left_root`, still loaded."""
     idle_stack: u64 = 0
     """What the processor starts on: the top."""
     interrupted_user: u32 = 0
@@ -81,7 +84,7 @@ class CpuLocal:
 AT = {name: f"%%gs:{offset_of(CpuLocal, name)}" for name in CpuLocal.__annotations__}
 """How assembly names this processor's fields."""
 assert offset_of(CpuLocal, "need_resched") == offset_of(CpuLocal, "preempt_count") + 4
-assert [offset_of(CpuLocal, name) for name in ("current", "entry_stack", "user_stack")] == [8, 16, 24]
+assert [offset_of(CpuLocal, name) for name in ("entry_stack", "user_stack")] == [16, 24]  # entry.py
 assert sizeof(CpuLocal) <= TASK_STATE
 
 simulated: dict[str, int] = {"current": 0, "count": 0, "resched": 0, "depth": 0, "cpu": 0, "number": 0}

@@ -12,7 +12,7 @@ from kaa.lang import trailing_zeros, u32, u64
 from kaa.lang.unsafe import asm
 
 
-@asm("movq %%gs:8, %0", out="=r", ins=[])
+@asm(f"movq {percpu.AT['current']}, %0", out="=r", ins=[])
 def word() -> u64:
     """The running task's word: not 0, a multiple of 8. Under CPython also when there is no task."""
     return u64(percpu.simulated["current"] or 8)

@@ -8,7 +8,8 @@ a switch (pcid.py), raising the table's generation is that barrier, and tells th
 ipi.py, which says what its callers must not do; a page, or a table, is freed only after `shoot_down` came back.
 
 A processor that runs a kernel thread keeps the page table of before (lazily), and stays in its set. When it is asked to
-forget something of that table, it loads the kernel's own and leaves the set, so that it is asked once.
+forget something of that table, it loads the kernel's own and leaves the set, so that it is asked once. Who ends leaves
+its table's set at once, but loads nothing before it is switched from (`page_table.abandon`).
 
 The kernel's own mappings are global pages, which loading a root leaves alone: `shoot_down_kernel` flushes all of them.
 """
@@ -116,8 +117,10 @@ def leave_everywhere(table: PageTable) -> None:
     others = table.active.load() & ~percpu.local().bit
     if others != 0:
         ipi.call(others, _leave, table.root)
+    from kaa.kernel.arch.x86_64 import page_table
+
     saved = irq.save()
-    _leave(table.root)
+    page_table.abandon(table.root)
     irq.restore(saved)
     percpu.preempt_enable()
 
