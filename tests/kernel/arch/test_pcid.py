@@ -101,6 +101,31 @@ def protects_from_afar(m: Machine) -> None:
     m.protect(0, FAR)
 
 
+def ends_its_own(m: Machine) -> None:
+    """The last task of an address space takes it apart, with the root still loaded; the next comes in its place."""
+    m.switch(0)
+    m.idle()
+    m.end(0)
+    m.switch(0)
+    m.idle()
+    m.end(0)
+    m.idle()
+    m.switch(1)
+
+
+def leaves_its_own(m: Machine) -> None:
+    """The task goes on elsewhere in the middle of its end."""
+    m.switch(0)
+    m.idle()
+    m.leave(0)
+
+
+def finishes_it(m: Machine) -> None:
+    m.switch(1)
+    m.finish(0)
+    m.switch(0)
+
+
 CASES: dict[str, tuple[list[Program], int]] = {
     "comes back": ([comes_back, takes_away], 2),
     "comes back, from afar": ([comes_back, takes_from_afar], 2),
@@ -111,6 +136,9 @@ CASES: dict[str, tuple[list[Program], int]] = {
     "new in the same place": ([looks_in_twice, ends_and_begins], 1),
     "two take": ([takes_away, takes_from_afar], 2),
     "two take from one": ([lives_on, takes_from_afar, takes_from_afar], 1),
+    "ends": ([ends_its_own, comes_back], 1),
+    "two end": ([ends_its_own, ends_its_own], 1),
+    "ends elsewhere": ([leaves_its_own, finishes_it], 2),
     "many": ([goes_round], 0),
 }
 """Programs, one for each processor, and how often one that could go on is made to wait."""
@@ -250,6 +278,39 @@ def _nothing_forgotten_here(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tlb, "_catch_up_here", lambda root, generation, start, end: None)
 
 
+def _upper_tables_remembered(patch: pytest.MonkeyPatch) -> None:
+    """Who ends frees tables that the processor still knows of."""
+    patch.setattr(page_table, "_forget_upper_tables", lambda root: None)
+
+
+def _loaded_root_freed(patch: pytest.MonkeyPatch) -> None:
+    """A root is freed while it is in CR3."""
+    patch.setattr(page_table, "_keep_loaded", lambda root: root)
+
+
+def _loaded_root_taken(patch: pytest.MonkeyPatch) -> None:
+    """The spare is taken although it is still in CR3."""
+
+    def take() -> u64:
+        local = percpu.local()
+        root, local.spare_root = local.spare_root, u64(0)
+        return root
+
+    patch.setattr(page_table, "_take_spare", take)
+
+
+def _left_for_a_kernel_thread(patch: pytest.MonkeyPatch) -> None:
+    """A kernel thread keeps a root that was left."""
+    patch.setattr(page_table, "finish_leaving", lambda: None)
+
+
+UNTAGGED: list[tuple[Mistake, str]] = [
+    (_upper_tables_remembered, "ends"),
+    (_loaded_root_freed, "ends"),
+    (_loaded_root_taken, "ends"),
+    (_left_for_a_kernel_thread, "ends elsewhere"),
+]
+"""Where translations do not outlive a load."""
 MISTAKES: list[tuple[Mistake, str]] = [
     (_not_raised, "comes back"),
     (_numbers_again, "new in the same place"),
@@ -270,6 +331,29 @@ MISTAKES: list[tuple[Mistake, str]] = [
 def test_a_mistake_is_found(mistake: Mistake, case: str) -> None:
     with pytest.raises(AssertionError, match="taken away|was freed|kernel's tag|what is freed"):
         explore(case, mistake=mistake)
+
+
+@pytest.mark.parametrize("mistake, case", UNTAGGED, ids=lambda one: getattr(one, "__name__", one))
+def test_a_mistake_without_tags_is_found(mistake: Mistake, case: str) -> None:
+    with pytest.raises(AssertionError, match="taken away|was freed|what is freed"):
+        explore(case, tags=False, mistake=mistake)
+
+
+def test_who_ends_loads_nothing_and_the_root_is_the_next_one_made_there() -> None:
+    def program(m: Machine) -> None:
+        m.switch(0)
+        m.idle()
+        m.end(0)
+        m.switch(1)
+        m.end(0)
+        m.switch(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        machine = Machine(patch, 1, 2, tags=False)
+        first, second = (int(space.table.root) for space in machine.spaces)
+        machine.run([program], lambda ready, last: last)
+        loads = machine.processors[0].loads
+    assert loads == [first, second, first]
 
 
 # -- the rest

@@ -10,7 +10,9 @@ code are locked instructions.
 The processors are as greedy as Intel's manual allows (volume 3, 4.10.2 and 4.10.3): after each step they remember all
 that the tables they have loaded say, both pages and tables above them, and forget nothing unless told. The machine
 knows of each address space what may still be used: what its tables say, and what was taken out of them by somebody
-whose `shoot_down` has not come back. After each step it looks whether any processor could use anything else.
+whose `shoot_down` has not come back. After each step it looks whether any processor could use anything else. Where a
+root stays loaded that was left, nobody uses user addresses: there it looks for tables only, which processors walk by
+themselves.
 """
 
 from __future__ import annotations
@@ -78,6 +80,8 @@ class Space:
     def __init__(self, table: PageTable) -> None:
         self.table = table
         self.alive = True
+        self.left = False
+        """No task may use it any more, but it has its pages still."""
         self.freeing = False
         self.going: list[tuple[int, int]] = []
         """(page, what it showed) that somebody is still shooting down."""
@@ -155,6 +159,10 @@ class Processor:
     def drop_page(self, address: int) -> None:
         self.pages.pop((self.cr3 & 0xFFF, address), None)
         self.tables = {key: table for key, table in self.tables.items() if key[0] != self.cr3 & 0xFFF}
+
+    def local(self) -> percpu.CpuLocal:
+        """Its area."""
+        return Ptr[percpu.CpuLocal](u64(self.area)).place()
 
     # -- what it remembers
 
@@ -371,7 +379,12 @@ class Machine:
             if root == int(paging.kernel.root):
                 assert not any(key[0] == tag for key in one.pages), "the kernel's tag shows user pages"
                 continue
-            space = next(space for space in self.spaces if int(space.table.root) == root)
+            space = next((space for space in self.spaces if int(space.table.root) == root), None)
+            if space is None:
+                assert root == int(one.local().left_root), "somebody has loaded what is freed"
+                assert not any(key[0] == tag for key in one.tables), f"processor {one.number} walks what was freed"
+                continue
+            assert not space.alive or root != int(one.local().left_root), "what is freed is loaded, and used again"
             for page in PAGES:
                 self._compare(one, space, page)
 
@@ -382,6 +395,8 @@ class Machine:
         assert kept in (0, table) or (page >> 21, kept) in space.tables_going, (
             f"processor {one.number} walks a table at {kept:#x} that was freed"
         )
+        if int(one.local().left_root) == one.cr3 & ADDRESS:
+            return
         shown = one.pages.get((tag, page), 0)
         assert shown in (0, entry_at(table, page) if table else 0) or (page, shown) in space.going, (
             f"processor {one.number} sees {shown:#x} at {page:#x}, which was taken away"
@@ -399,9 +414,11 @@ class Machine:
             irq.enable()
 
     def idle(self) -> None:
-        """The scheduler goes on with a kernel thread, which keeps the page table lazily."""
+        """The scheduler goes on with a kernel thread, which keeps the page table lazily, if it is not at its end."""
         self.running.space = None
-        self.step()
+        irq.disable()
+        page_table.finish_leaving()
+        irq.enable()
 
     @contextmanager
     def _table_of(self, number: int) -> Iterator[Space]:
@@ -476,12 +493,30 @@ class Machine:
         free()
         space.tables_going = []
 
+    def _is_unused(self, space: Space) -> bool:
+        busy = space.freeing or space.locked or space.going
+        return space.alive and not busy and all(one.space is not space for one in self.processors)
+
+    def leave(self, number: int) -> None:
+        """Only the first step of an address space's end, whose task then sleeps."""
+        self.step()
+        space = self.spaces[number]
+        if self._is_unused(space):
+            space.alive = False
+            space.table.leave()
+            self.idle()
+            space.left = True
+
+    def finish(self, number: int) -> None:
+        """The rest: the task goes on here."""
+        self.step(lambda: self.spaces[number].left)
+        self.end(number)
+
     def end(self, number: int) -> None:
         """The end of an address space, if nobody's task has it, and the birth of another in the same object."""
         self.step()
         space = self.spaces[number]
-        busy = space.freeing or space.locked or space.going
-        if not space.alive or busy or any(one.space is space for one in self.processors):
+        if not space.left and not self._is_unused(space):
             return
         space.alive, space.freeing = False, True
         dying = Space(space.table)
@@ -492,7 +527,9 @@ class Machine:
         self._free(dying, lambda: _end(space.table))
         dying.going = []
         root = int(space.table.root)
-        assert all(one.cr3 & ADDRESS != root for one in self.processors), "somebody has loaded what is freed"
+        for one in self.processors:
+            kept = one is self.running and root == int(one.local().left_root) == int(one.local().spare_root)
+            assert one.cr3 & ADDRESS != root or kept, "somebody has loaded what is freed"
         space.table.__init__()
         reborn = Space(space.table)
         for page in PAGES:

@@ -423,8 +423,8 @@ def activate_kernel() -> None:
         previous = local.active_table
         local.active_table = 0
         local.active_root = paging.kernel.root
-        local.left_root = 0
         pcid.load_kernel(paging.kernel.root)
+        local.left_root = 0
         _leave(previous, local.bit)
 
 
