@@ -169,5 +169,5 @@ def main(words: list[str]) -> int:
     if not options.no_waits:
         counting = flavour.ensure(flavour.LOCK_STATS)
         waits = waits_in(run(counting, root, options.cpus, options.rows), options.cpus)
-    Console().print(table(kaa, linux, waits, options.cpus))
+    Console(width=None if sys.stdout.isatty() else 120).print(table(kaa, linux, waits, options.cpus))
     return 0

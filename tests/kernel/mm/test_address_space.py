@@ -122,7 +122,8 @@ def follow(script: list[tuple[str, int, int, int]]) -> None:
                     model[p][1] = 0
         elif what == "fork" and len(others) < 3:
             others.append((space, {p: list(state) for p, state in model.items()}))
-            space = space.fork(u64(start + 8), u64(BASE + value * PAGE), value % 2 == 0)
+            space.is_shared.store(value % 2 == 0)
+            space = space.fork(u64(start + 8), u64(BASE + value * PAGE))
     others.append((space, model))
     for each, expected in others:
         for p in range(34):
@@ -232,6 +233,25 @@ def test_pages_are_unmapped_beside_faults_of_other_threads(busy: bool, monkeypat
     assert held == [busy, False, False]
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_pages_are_given_back_when_there_is_no_table_for_them(busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot()
+    space = AddressSpace()
+    space.map(BASE, 64 * PAGE, RW, FIXED, None, 0)
+    for index in range(4):
+        assert store(space, BASE + index * PAGE, 1)
+    free = buddy.free_pages_count()
+
+    def reserve(table: object, va: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(machine.paging.PageTable, "is_busy", lambda table: busy)
+    monkeypatch.setattr(machine.paging.PageTable, "reserve", reserve)
+    with pytest.raises(MemoryError):
+        faults.resolve(space, BASE + 4 * PAGE, faults.WRITING | faults.USER)
+    assert buddy.free_pages_count() == free and space.lock.state.load() == 0
+
+
 def test_only_a_walk_brings_pages_in_ahead() -> None:
     boot()
     space = AddressSpace()
@@ -269,7 +289,7 @@ def test_the_last_owner_of_a_page_keeps_it_instead_of_copying() -> None:
     parent.map(BASE, PAGE, RW, FIXED, None, 0)
     assert store(parent, BASE, 1)
     before = int(parent.page_table.get(BASE)) >> 12
-    child = parent.fork(u64(0), u64(0), False)
+    child = parent.fork(u64(0), u64(0))
     assert store(child, BASE, 2) and load(parent, BASE) == 1
     assert store(parent, BASE, 3)
     assert int(parent.page_table.get(BASE)) >> 12 == before and load(child, BASE) == 2
@@ -294,14 +314,14 @@ def test_the_page_of_the_stack_is_copied_at_once() -> None:
     """Neither faults on its next write. What others still have, or is no private page, is shared like the rest."""
     boot()
     parent = parent_of(3)
-    child = parent.fork(u64(BASE + 2 * PAGE), u64(0), False)  # what is pushed first lies below
+    child = parent.fork(u64(BASE + 2 * PAGE), u64(0))  # what is pushed first lies below
     assert shows(parent, 0) == shows(child, 0) and not shows(parent, 0)[1]
     assert shows(parent, 1)[1] and shows(child, 1)[1] and shows(parent, 1) != shows(child, 1)
     assert load(child, BASE + PAGE) == 2 and store(child, BASE + PAGE, 9) and load(parent, BASE + PAGE) == 2
-    second = parent.fork(u64(BASE + PAGE), u64(0), False)
+    second = parent.fork(u64(BASE + PAGE), u64(0))
     assert shows(second, 0)[1] and not shows(parent, 0)[1], "the first child has it too"
     assert second.resident_private.load() == parent.resident_private.load()
-    third = parent.fork(u64(BASE + 64 * PAGE), u64(0), False)
+    third = parent.fork(u64(BASE + 64 * PAGE), u64(0))
     assert shows(third, 63) == (0, False)
 
 
@@ -310,36 +330,37 @@ def test_pages_that_both_write_to_after_each_fork_are_copied_at_once() -> None:
     page and not to another that it wrote to before."""
     boot()
     parent = parent_of(20)
-    first = parent.fork(u64(0), u64(0), True)
+    first = parent.fork(u64(0), u64(0))
     assert not any(shows(space, index)[1] for space in (parent, first) for index in range(20))
     for index in (3, 5, 7):
         assert store(parent, BASE + index * PAGE, 99)  # copied: the child has the other
     assert store(first, BASE + 9 * PAGE, 98) and store(parent, BASE + 9 * PAGE, 97)
     first.__del__()
     assert store(parent, BASE + 11 * PAGE, 96)  # kept
-    second = parent.fork(u64(0), u64(0), True)
+    second = parent.fork(u64(0), u64(0))
     for index in range(20):
         ours, theirs = shows(parent, index), shows(second, index)
         assert (ours[1], theirs[1], ours[0] != theirs[0]) == ((index in (3, 5, 7, 9),) * 3)
         assert load(second, BASE + index * PAGE) == load(parent, BASE + index * PAGE)
     assert store(second, BASE + 3 * PAGE, 50) and load(parent, BASE + 3 * PAGE) == 99
     assert store(parent, BASE + 5 * PAGE, 51) and load(second, BASE + 5 * PAGE) == 99
-    alone = second.fork(u64(0), u64(0), True)
+    alone = second.fork(u64(0), u64(0))
     assert [index for index in range(20) if shows(alone, index)[1]] == [3, 5, 7, 9]
-    with_others = second.fork(u64(0), u64(0), False)
+    second.is_shared.store(True)
+    with_others = second.fork(u64(0), u64(0))
     assert not any(shows(with_others, index)[1] for index in range(20))
 
 
 def test_pages_that_are_written_to_no_more_are_shared_again() -> None:
     boot()
     parent = parent_of(3)
-    child = parent.fork(u64(0), u64(0), True)
+    child = parent.fork(u64(0), u64(0))
     for index in range(3):
         assert store(parent, BASE + index * PAGE, 7) and store(child, BASE + index * PAGE, 8)
-    third = parent.fork(u64(0), u64(0), True)
+    third = parent.fork(u64(0), u64(0))
     assert all(shows(third, index)[1] and shows(parent, index)[1] for index in range(3))
     assert touch_by_processor(parent, 1)
-    fourth = parent.fork(u64(0), u64(0), True)
+    fourth = parent.fork(u64(0), u64(0))
     assert [shows(fourth, index)[1] for index in range(3)] == [False, True, False]
     assert store(parent, BASE, 9) and load(fourth, BASE) == load(third, BASE) == 7
 
@@ -365,28 +386,32 @@ def test_fork_makes_processors_forget_what_they_may_no_longer_write_to(
     def forgot(index: int) -> bool:
         return any(start <= BASE + index * PAGE < end for start, end in forgotten)
 
-    child = parent.fork(u64(0), u64(0), True)
+    child = parent.fork(u64(0), u64(0))
     assert all(forgot(index) for index in range(written)) and len(forgotten) == (written if written <= 32 else 1)
     assert child.resident_private.load() == written
     assert store(parent, BASE, 1)
     forgotten.clear()
-    parent.fork(u64(0), u64(0), False)
+    parent.is_shared.store(True)
+    parent.fork(u64(0), u64(0))
     assert forgotten == [(BASE, BASE + PAGE)], "the others could not be written to before"
     assert store(parent, BASE, 2)
+    parent.is_shared.store(False)
     forgotten.clear()
-    parent.fork(u64(0), u64(0), True)
-    assert forgotten == [] and shows(parent, 0)[1]
+    here: list[int] = []
+    monkeypatch.setattr(machine.paging, "flush_page", lambda va: here.append(int(va)))
+    parent.fork(u64(0), u64(0))
+    assert shows(parent, 0)[1] and (forgotten, here) == ([], [BASE]), "here only, and only that it was dirty"
 
 
 def test_pages_are_not_copied_at_once_when_memory_is_short() -> None:
     boot()
     parent = parent_of(2)
-    first = parent.fork(u64(0), u64(0), True)
+    first = parent.fork(u64(0), u64(0))
     assert store(first, BASE, 1) and store(parent, BASE, 2)
     taken = []
     while not buddy.is_low():
         taken.append(buddy.allocate_page())
-    child = parent.fork(u64(BASE + PAGE), u64(0), True)
+    child = parent.fork(u64(BASE + PAGE), u64(0))
     assert shows(parent, 0) == shows(child, 0) and not shows(child, 0)[1]
     for pfn in taken:
         frame.put_page(pfn)
@@ -402,11 +427,11 @@ def test_the_pages_around_the_code_that_goes_on_are_there_at_once() -> None:
     parent.map(BASE + 4 * PAGE, 36 * PAGE, Prot.READ, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     for index in (5, 30):
         assert faults.resolve(parent, BASE + index * PAGE, 4) == faults.RESOLVED
-    child = parent.fork(u64(0), u64(BASE + 7 * PAGE), False)
+    child = parent.fork(u64(0), u64(BASE + 7 * PAGE))
     there = [index for index in range(48) if child.page_table.get(BASE + index * PAGE)]
     assert there == list(range(4, 16)) and child.file_pages == 12
     assert all(child.page_table.get(BASE + i * PAGE) == parent.page_table.get(BASE + i * PAGE) for i in there)
-    assert parent.fork(u64(0), u64(BASE), False).file_pages == 0
+    assert parent.fork(u64(0), u64(BASE)).file_pages == 0
     file.cache.truncate(u64(0))
     assert (parent.file_pages, child.file_pages) == (0, 0)
 
@@ -418,7 +443,7 @@ def test_a_private_file_mapping_never_writes_to_the_file() -> None:
     space.map(BASE, 3 * PAGE, RW, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     assert load(space, BASE + PAGE) == ord("a")
     assert store(space, BASE + PAGE, 7) and store(space, BASE + 2 * PAGE, 8)
-    child = space.fork(u64(0), u64(0), False)
+    child = space.fork(u64(0), u64(0))
     assert load(child, BASE + PAGE) == 7 and load(child, BASE + 2 * PAGE) == 8 and load(child, BASE) == ord("a")
     pfn = file.cache.lookup(1)
     assert bytes(frame.contents(pfn)[0:1]) == b"a"
@@ -822,7 +847,7 @@ def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tu
             remap.remap(space, u64(private), u64(16 * PAGE), u64(16 * PAGE), u64(3), u64(fresh))
             private = fresh if fresh < BASE + 4096 * PAGE else private
         elif len(children) < 3:
-            children.append(space.fork(u64(0), u64(private + page * PAGE), value % 2 == 0))
+            children.append(space.fork(u64(0), u64(private + page * PAGE)))
         for each in (space, *children):
             for vma in each.areas:
                 for va, _ in each.page_table.entries(vma.start, vma.end):

@@ -120,7 +120,6 @@ class RwSem(Line):
     @inline
     def end_downgrade(self) -> None:
         """Says to the proofs what is held now."""
-        record.shared(self)
 
     @contextmanager
     def read(self) -> Generator[None, None, None]:

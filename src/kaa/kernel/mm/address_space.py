@@ -73,6 +73,9 @@ class AddressSpace(Accounts):
     """The registrations of membarrier(2)."""
     doomed: Atomic[bool]
     """The OOM killer takes its memory: faults fail from now on. Looked at under `table_lock`."""
+    is_shared: Atomic[bool]
+    """Several threads have run in it side by side: a thread was made, or a process that shares memory (not by vfork,
+    which waits)."""
     complete: bool = False
     """The constructor did not run out of memory half-way."""
 
@@ -86,6 +89,7 @@ class AddressSpace(Accounts):
         self.map_top = DEFAULT_TOP
         self.membarrier = Atomic(0)
         self.doomed = Atomic(False)
+        self.is_shared = Atomic(False)
         self.complete = True
 
     def __del__(self) -> None:
@@ -148,10 +152,10 @@ class AddressSpace(Accounts):
 
         return program_break.move(self, address)
 
-    def fork(self, stack: u64, code: u64, alone: bool) -> AddressSpace:
-        """A copy for a child process, whose stack pointer will be `stack`, and which goes on at `code`. `alone`: only
-        the calling thread uses this one. Raises MemoryError."""
-        return copying.fork(self, stack, code, alone)
+    def fork(self, stack: u64, code: u64) -> AddressSpace:
+        """A copy for a child process, whose stack pointer will be `stack`, and which goes on at `code`. Raises
+        MemoryError."""
+        return copying.fork(self, stack, code)
 
     def fault(self, address: u64, access: u32) -> None:
         """Bring a page in, as if the program had touched it (page_fault.py has the bits of access). Raises

@@ -8,9 +8,10 @@ that their processors remember is seen by both, until these are shot down at the
 memory, come back by faults out of the page cache, but for those around the instruction that both go on with.
 
 Pages that both will write to are copied at once, which saves each a fault: the one that the stack pointer is in, and a
-few that the parent has written to since it forked last, if a fault had to copy them after an earlier fork (COPIED). Of
-those that stay writable by that the dirty bit tells at the next fork. A processor that still remembers it sets none:
-then the page is shared, once.
+few that the parent has written to since it forked last, if a fault had to copy them after an earlier fork (COPIED).
+They stay writable; at the next fork the dirty bit tells which were written to again, and the others are shared. Of a
+parent with several threads only the stack's page is: what another thread writes meanwhile, to one page and then to
+another that is shared still, the child would see of the second alone.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ class Written:
         self.count += 1
 
 
-def fork(parent: AddressSpace, stack: u64, code: u64, alone: bool) -> AddressSpace:
-    """A copy, for a child whose stack pointer will be `stack`, and which goes on at `code`. `alone`: the parent has one
-    thread, which calls. Raises MemoryError: the parent is as it was, but for some pages that will be found writable
-    again. When this returns no processor can write to a page that the child shares."""
+def fork(parent: AddressSpace, stack: u64, code: u64) -> AddressSpace:
+    """A copy, for a child whose stack pointer will be `stack`, and which goes on at `code`. Raises MemoryError: the
+    parent is as it was, but for some pages that will be found writable again. When this returns no processor can write
+    to a page that the child shares."""
     from kaa.kernel.mm.address_space import AddressSpace as Space
 
     if buddy.is_low() and reclaim.may_reclaim():
@@ -76,7 +77,7 @@ def fork(parent: AddressSpace, stack: u64, code: u64, alone: bool) -> AddressSpa
                         _copy_entries(parent, child, vma.start, vma.end, written)
                 _copy_entries_around(parent, child, code, written)
                 _copy_page(parent, child, stack - min(stack, WORD))
-                if alone and written.wanted != 0:
+                if written.wanted != 0 and not parent.is_shared.load_relaxed():
                     _copy_wanted(parent, child, written)
             finally:
                 _forget_rights(parent, written)
@@ -136,7 +137,9 @@ def _forget_rights(parent: AddressSpace, written: Written) -> None:
             return
         for index in range(written.count):
             va = written.pages[index]
-            if not machine.paging.entry_writable(parent.page_table.get(va)):
+            if machine.paging.entry_writable(parent.page_table.get(va)):
+                machine.paging.flush_page(va)  # that the page was dirty
+            else:
                 pages.flush(parent, va, va + PAGE_SIZE)
 
 

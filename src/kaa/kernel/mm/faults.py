@@ -9,7 +9,8 @@ A private page is installed only while the address space is not doomed, a page o
 it is in its cache: whoever takes such pages away first says so and then looks for entries, under the same lock.
 
 The address space's lock is held (reading) throughout, also while a page is read from a file: a file system's read_page
-must therefore take no lock under which user memory is copied (the inode's).
+must therefore take no lock under which user memory is copied (the inode's). It is given up for one thing: where several
+processors use the memory, several pages are zeroed without it, and the area is looked up again.
 """
 
 from __future__ import annotations

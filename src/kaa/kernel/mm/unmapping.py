@@ -2,8 +2,9 @@
 """Areas that go: munmap(2), and the splitting that munmap, mprotect, madvise and mremap share.
 
 The only step that can fail is the split of an area whose middle goes; it is done first, so a call that fails has
-changed nothing. After that their pages leave the page table, then the areas the map, then empty tables are freed; where
-several processors use the memory, the map is left first, and the rest is done by a reader of it.
+changed nothing. After that their pages leave the page table, then the areas the map, then empty tables are freed. Where
+several processors use the memory, and it is one area without a file, that leaves the map first, and the rest is done by
+a reader of the map.
 """
 
 from __future__ import annotations
@@ -32,22 +33,26 @@ def unmap(space: AddressSpace, address: u64, length: u64) -> None:
     if address & (PAGE_SIZE - 1) != 0 or length == 0 or address > USER_END or length > USER_END - address:
         raise OSError(errno.EINVAL)
     end = (address + length + PAGE_SIZE - 1) & PAGE_MASK
-    if space.page_table.is_busy() and _unmap_beside_others(space, address, end):
+    if space.page_table.is_busy():
+        _unmap_beside_others(space, address, end)
         return
     with space.lock.write():
         unmap_locked(space, address, end)
 
 
 @noinline
-def _unmap_beside_others(space: AddressSpace, start: u64, end: u64) -> bool:
-    """Unmap an area that is no file's, if it is all there is in the range, and let faults of other threads go on while
-    its pages are taken out and forgotten: it is in no map any more then, and nothing new can come into its place before
-    the lock is given back. False: there is more to do, or nothing."""
+def _unmap_beside_others(space: AddressSpace, start: u64, end: u64) -> None:
+    """As unmap_locked, and takes the lock. Of an area that is no file's, if it is all there is in the range, the pages
+    are taken out and forgotten while faults of other threads go on: it is in no map any more then, and nothing new can
+    come into its place before the lock is given back. Raises MemoryError, nothing changed."""
     space.lock.acquire_write()
     vma = _lone_area(space, start, end)
     if vma is None:
-        space.lock.release_write()
-        return False
+        try:
+            unmap_locked(space, start, end)
+        finally:
+            space.lock.release_write()
+        return
     space.unlink(vma)
     first, last = _useless_tables(space, start, end)
     space.lock.begin_downgrade()
@@ -57,7 +62,6 @@ def _unmap_beside_others(space: AddressSpace, start: u64, end: u64) -> bool:
         with space.table_lock:
             space.page_table.free_range(first, last)
     space.lock.release_read()
-    return True
 
 
 def _lone_area(space: AddressSpace, start: u64, end: u64) -> Vma | None:

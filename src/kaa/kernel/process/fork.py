@@ -260,7 +260,7 @@ def _share_or_copy(child: Task, parent: Task, flags: u64, stack: u64) -> None:
     if (flags & Clone.CLONE_VM) == 0 and mm is not None:
         registers = machine.context.user_registers(parent)
         stack = stack if stack != 0 else registers.stack_pointer()
-        child.mm = mm.fork(stack, registers.program_counter(), parent.flags.load_relaxed() & SHARES_MEMORY == 0)
+        child.mm = mm.fork(stack, registers.program_counter())
     else:
         child.mm = mm
     if (flags & Clone.CLONE_VM) == 0:
@@ -269,6 +269,8 @@ def _share_or_copy(child: Task, parent: Task, flags: u64, stack: u64) -> None:
         child.flags.fetch_or(SHARES_MEMORY)
         if (flags & Clone.CLONE_VFORK) == 0:
             parent.flags.fetch_or(SHARES_MEMORY)
+            if mm is not None:
+                mm.is_shared.store_relaxed(True)
     if (flags & Clone.CLONE_VFORK) != 0:
         child.vfork_parent = parent.pid
         child.flags.fetch_or(VFORKED)

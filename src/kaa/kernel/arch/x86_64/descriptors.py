@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kaa.kernel.arch.x86_64 import instructions, percpu
 from kaa.kernel.arch.x86_64.regs import KERNEL_CODE
-from kaa.lang import ZERO, Array, offset_of, struct, u8, u16, u32, u64
+from kaa.lang import ZERO, Array, offset_of, sizeof, struct, u8, u16, u32, u64
 from kaa.lang.unsafe import Ptr, address_of, asm, symbol
 
 MSR_STAR = 0xC0000081
@@ -69,6 +69,7 @@ def _ltr(selector: u16) -> None:
     pass
 
 
+assert percpu.TASK_STATE + sizeof(TaskState) <= percpu.DESCRIPTORS
 _RING0_STACK = percpu.TASK_STATE + offset_of(TaskState, "ring0_stack")
 
 

@@ -140,8 +140,8 @@ class PageTable:
             _free_table(unused)
 
     def leave(self) -> None:
-        """No processor has it loaded from here on: it is nobody's any more, but some keep it lazily. What is taken out
-        of it after that need not be forgotten by anyone."""
+        """No processor uses it from here on: it is nobody's any more, but some keep it lazily. What is taken out of it
+        after that need not be forgotten by anyone. This processor may have it in CR3 still (`abandon`)."""
         if self.active.load() != 0:
             tlb.leave_everywhere(self)
 
@@ -454,7 +454,8 @@ def finish_leaving() -> None:
 
 def _forget_upper_tables(root: u64) -> None:
     """Tables below a root that was left are about to be freed. To forget any page is to forget what the processor
-    remembers of all upper tables (Intel SDM 3, 4.10.4.1): it walks none of these any more, not even for guesses."""
+    remembers of all upper tables (Intel SDM 3, 4.10.4.1; AMD64 APM 2, 5.5: while EFER.TCE is 0, as it is): it walks
+    none of these any more, not even for guesses."""
     saved = irq.save()
     if percpu.local().left_root == root:
         instructions.invalidate_page(u64(0))

@@ -2,10 +2,11 @@
 """Forgetting translations, here and on every processor that may have them (Intel SDM 3, 4.10).
 
 A PageTable knows on which processors it is loaded (`active`): a processor puts its bit in before it loads the root and
-takes it out after it loaded another. Whoever changes entries does so first and asks for the set after, with a full
-barrier between: then a processor is either in the set, or walks the tables after the change. Where translations outlive
-a switch (pcid.py), raising the table's generation is that barrier, and tells those that come later. Requests go by
-ipi.py, which says what its callers must not do; a page, or a table, is freed only after `shoot_down` came back.
+takes it out after it loaded another (or for good: `abandon`). Whoever changes entries does so first and asks for the
+set after, with a full barrier between: then a processor is either in the set, or walks the tables after the change.
+Where translations outlive a switch (pcid.py), raising the table's generation is that barrier, and tells those that come
+later. Requests go by ipi.py, which says what its callers must not do; a page, or a table, is freed only after
+`shoot_down` came back.
 
 A processor that runs a kernel thread keeps the page table of before (lazily), and stays in its set. When it is asked to
 forget something of that table, it loads the kernel's own and leaves the set, so that it is asked once. Who ends leaves
@@ -112,7 +113,8 @@ def answer(root: u64, generation: u64, start: u64, end: u64) -> None:
 
 
 def leave_everywhere(table: PageTable) -> None:
-    """No processor has the page table loaded when this returns: it is about to be freed, and nobody's `mm`."""
+    """No other processor has the page table loaded when this returns, and none uses it: it is about to be freed, and
+    nobody's `mm`."""
     percpu.preempt_disable()
     others = table.active.load() & ~percpu.local().bit
     if others != 0:
