@@ -21,8 +21,10 @@ CACHE = paths.BUILD / "zig"
 def built(
     source: pathlib.Path, output: pathlib.Path, flags: Sequence[str], compiler: Sequence[str] = ZIG
 ) -> pathlib.Path:
-    """`output`, compiled from `source` if that is newer. Raises Refusal with what the compiler said."""
-    if output.exists() and output.stat().st_mtime >= source.stat().st_mtime:
+    """`output`, compiled from `source` if that or a header beside it is newer. Raises Refusal with what the compiler
+    said."""
+    newest = max(file.stat().st_mtime for file in (source, *source.parent.glob("*.h")))
+    if output.exists() and output.stat().st_mtime >= newest:
         return output
     output.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(CACHE), "ZIG_LOCAL_CACHE_DIR": str(CACHE)}

@@ -21,10 +21,9 @@ import statistics
 import subprocess
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
-from kaa.host import build, c_programs, cpio, flavour, paths, qemu
+from kaa.host import build, c_programs, cpio, flavour, paths, qemu, terminal
 from kaa.host.errors import FAILED, Refusal
 
 SOURCE = paths.HOME / "bench" / "scaling" / "scaling.c"
@@ -169,5 +168,5 @@ def main(words: list[str]) -> int:
     if not options.no_waits:
         counting = flavour.ensure(flavour.LOCK_STATS)
         waits = waits_in(run(counting, root, options.cpus, options.rows), options.cpus)
-    Console(width=None if sys.stdout.isatty() else 120).print(table(kaa, linux, waits, options.cpus))
+    terminal.console(120).print(table(kaa, linux, waits, options.cpus))
     return 0

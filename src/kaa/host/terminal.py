@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import termios
 import tty
 from collections.abc import Generator
+
+from rich.console import Console
 
 
 def is_interactive() -> bool:
@@ -20,6 +23,12 @@ def size() -> tuple[int, int]:
     """(rows, columns) of the terminal on standard output."""
     columns, rows = os.get_terminal_size(1)
     return rows, columns
+
+
+def console(columns: int, stderr: bool = False, markup: bool = True) -> Console:
+    """Where a table is printed; so many columns wide where that is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else columns, markup=markup)
 
 
 @contextlib.contextmanager

@@ -7,11 +7,10 @@ import dataclasses
 import html
 import pathlib
 import shlex
-import sys
 
-from rich.console import Console
 from rich.table import Table
 
+from kaa.host import terminal
 from kaa.host.errors import Refusal
 
 HEADINGS = ("lock class", "acquired", "contended", "waited", "longest wait", "held", "longest hold")
@@ -110,6 +109,6 @@ def show(text: str, words: list[str], picture: pathlib.Path) -> None:
     """The table on standard error, the picture in a file. The command's own output stays what it is."""
     classes = parse(text)
     picture.write_text(page(classes, shlex.join(words)))
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+    console = terminal.console(120, stderr=True)
     console.print(table(classes))
     console.print(f"picture: {picture}", highlight=False)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shlex
-import sys
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.table import Table
 
 from kaa.compiler import line_table
-from kaa.host import c_programs, paths
+from kaa.host import c_programs, paths, terminal
 from kaa.host.errors import Refusal
 
 SOURCE = pathlib.Path(__file__).with_name("sharing_plugin.c")
@@ -101,5 +99,5 @@ def show(text: str, words: list[str], image: pathlib.Path) -> None:
     """The table, on standard error. `image`: the kernel, with what it knows of its source lines."""
     counted = parse(text)
     total = sum(place.moved for _, place in counted)
-    Console(stderr=True, width=None if sys.stderr.isatty() else 160, markup=False).print(
+    terminal.console(160, stderr=True, markup=False).print(
         table(by_line(counted, namer(image)), total, words))
