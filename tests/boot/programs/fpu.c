@@ -4,13 +4,10 @@
 // xmm registers and rounding only, and looks for what others left. Now and then a turn is a fork: both go on with the
 // registers that the parent had.
 #define _GNU_SOURCE
-#include <sched.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "turns.h"
 
 enum { TURNS = 2000, REGISTERS = 16 };
 
@@ -77,23 +74,8 @@ static int takes_turns(const char *kind, int seed)
     return 0;
 }
 
-int main(void)
-{
-    static const char *const kinds[] = {"vectors", "x87", "vectors", "mmx", "now and then", "vectors"};
-    enum { KINDS = sizeof kinds / sizeof *kinds };
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(0, &one);
-    sched_setaffinity(0, sizeof one, &one);
-    for (int i = 0; i < KINDS; i++)
-        if (!fork())
-            _exit(takes_turns(kinds[i], 10 * i + 1));
-    int failed = 0;
-    for (int i = 0; i < KINDS; i++) {
-        int status;
-        wait(&status);
-        failed |= status;
-    }
-    puts(failed ? "not kept" : "kept");
-    return failed != 0;
-}
+static const char *const kinds[] = {"vectors", "x87", "vectors", "mmx", "now and then", "vectors"};
+
+static int keeps_its_registers(int number) { return takes_turns(kinds[number], 10 * number + 1); }
+
+int main(void) { return take_turns(sizeof kinds / sizeof *kinds, keeps_its_registers); }

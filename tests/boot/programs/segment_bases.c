@@ -3,13 +3,10 @@
 // never set it, and some whose bases are small numbers. Each reads its own page through gs all the time.
 #define _GNU_SOURCE
 #include <asm/prctl.h>
-#include <sched.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
+#include "turns.h"
 
 enum { TASKS = 4, FIRST = 0x10000, STEP = 0x10000 };
 static const long long LENGTH_NS = 700000000;
@@ -28,7 +25,7 @@ static long through_gs(void)
     return value;
 }
 
-static int takes_turns(int number)
+static int keeps_its_base(int number)
 {
     if (number && syscall(SYS_arch_prctl, ARCH_SET_GS, number * STEP))
         return 1;
@@ -46,10 +43,6 @@ static int takes_turns(int number)
 
 int main(void)
 {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(0, &one);
-    sched_setaffinity(0, sizeof one, &one);
     for (int i = 0; i < TASKS; i++) {
         long *at = mmap((void *)(long)(FIRST + i * STEP), 4096, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -59,15 +52,5 @@ int main(void)
         }
         *at = i;
     }
-    for (int i = 0; i < TASKS; i++)
-        if (!fork())
-            _exit(takes_turns(i));
-    int failed = 0;
-    for (int i = 0; i < TASKS; i++) {
-        int status;
-        wait(&status);
-        failed |= status;
-    }
-    puts(failed ? "not kept" : "kept");
-    return failed != 0;
+    return take_turns(TASKS, keeps_its_base);
 }
