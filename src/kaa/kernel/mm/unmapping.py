@@ -58,9 +58,7 @@ def _unmap_beside_others(space: AddressSpace, start: u64, end: u64) -> None:
     space.lock.begin_downgrade()
     space.lock.end_downgrade()
     pages.unmap(space, vma.start, vma.end)
-    if first < last:
-        with space.table_lock:
-            space.page_table.free_range(first, last)
+    _free_between(space, first, last)
     space.lock.release_read()
 
 
@@ -111,6 +109,11 @@ def _remove(space: AddressSpace, vma: Vma) -> None:
 def free_tables(space: AddressSpace, start: u64, end: u64) -> None:
     """Free page tables that served nothing but [start, end), now empty."""
     first, last = _useless_tables(space, start, end)
+    _free_between(space, first, last)
+
+
+@inline
+def _free_between(space: AddressSpace, first: u64, last: u64) -> None:
     if first < last:
         with space.table_lock:
             space.page_table.free_range(first, last)

@@ -420,12 +420,19 @@ def activate_kernel() -> None:
     """Leave user address spaces: run on the kernel's own root. Interrupts are off."""
     local = percpu.local()
     if local.active_root != paging.kernel.root or local.left_root != 0:
-        previous = local.active_table
-        local.active_table = 0
-        local.active_root = paging.kernel.root
+        previous = _note_kernel(local)
         pcid.load_kernel(paging.kernel.root)
         local.left_root = 0
         _leave(previous, local.bit)
+
+
+@inline
+def _note_kernel(local: CpuLocal) -> u64:
+    """As PageTable._note, of the kernel's own root."""
+    previous = local.active_table
+    local.active_table = 0
+    local.active_root = paging.kernel.root
+    return previous
 
 
 def abandon(root: u64) -> None:
@@ -437,9 +444,7 @@ def abandon(root: u64) -> None:
         if pcid.choice.on:
             activate_kernel()
             return
-        previous = local.active_table
-        local.active_table = 0
-        local.active_root = paging.kernel.root
+        previous = _note_kernel(local)
         local.left_root = root
         _leave(previous, local.bit)
 
