@@ -214,23 +214,27 @@ def test_a_waiter_for_a_semaphore_is_overtaken_once_and_then_let_in(world: Machi
         assert sem.state.load() == 0
 
 
+def downgrade(sem: RwSem) -> None:
+    """The writer becomes a reader."""
+    sem.begin_downgrade()
+    sem.end_downgrade()
+
+
 def test_a_writer_that_becomes_a_reader_lets_readers_in_and_writers_not(world: Machine) -> None:
     writer, reader, other = world.task(), world.task(), world.task()
     sem = RwSem("s")
 
     def become_reader() -> None:
         world.run(writer)
-        sem.begin_downgrade()
-        sem.end_downgrade()
+        downgrade(sem)
 
-    become_reader_alone, leave = become_reader, sem.release_read
     world.run(writer)
     sem.acquire_write()
-    become_reader_alone()
+    downgrade(sem)
     assert sem.try_read()
-    leave()
+    sem.release_read()
     world.run(other)
-    world.meanwhile = [lambda: (world.run(writer), leave())]
+    world.meanwhile = [lambda: (world.run(writer), sem.release_read())]
     sem.acquire_write()
     assert world.woken == [other] and not world.meanwhile, "the reader inside was waited for"
     sem.release_write()
@@ -243,8 +247,8 @@ def test_a_writer_that_becomes_a_reader_lets_readers_in_and_writers_not(world: M
     world.meanwhile = [become_reader]
     sem.acquire_read()
     assert world.woken == [reader]
-    leave()
-    leave()
+    sem.release_read()
+    sem.release_read()
     assert sem.state.load() == 0
 
 
@@ -254,8 +258,7 @@ def test_a_writer_that_becomes_a_reader_wakes_no_waiting_writer_in_vain(world: M
 
     def become_reader() -> None:
         world.run(writer)
-        sem.begin_downgrade()
-        sem.end_downgrade()
+        downgrade(sem)
         assert world.woken == [] and not sem.try_read(), "who waits comes first"
         world.meanwhile.insert(0, sem.release_read)
         world.run(other)

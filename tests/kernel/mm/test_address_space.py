@@ -63,6 +63,13 @@ class File:
         self.written[index] = bytes(frame.contents(pfn))
 
 
+def cached(file: File) -> File:
+    """All its pages are in its cache."""
+    for index in range(file.cache.size_in_pages()):
+        frame.put_page(file.cache.read(index))
+    return file
+
+
 COMMANDS = ["map", "unmap", "protect_none", "protect_read", "protect_write", "store", "fork", "dontneed"]
 commands = st.sampled_from(COMMANDS)
 
@@ -420,9 +427,7 @@ def test_pages_are_not_copied_at_once_when_memory_is_short() -> None:
 def test_the_pages_around_the_code_that_goes_on_are_there_at_once() -> None:
     """Those that the parent has, of the area of a file, and no others."""
     boot()
-    file = File(b"d" * (40 * PAGE))
-    for index in range(40):
-        frame.put_page(file.cache.read(index))
+    file = cached(File(b"d" * (40 * PAGE)))
     parent = AddressSpace()
     parent.map(BASE + 4 * PAGE, 36 * PAGE, Prot.READ, MapFlag.PRIVATE | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     for index in (5, 30):
@@ -452,9 +457,7 @@ def test_a_private_file_mapping_never_writes_to_the_file() -> None:
 
 def test_one_read_fault_maps_the_cached_pages_around() -> None:
     boot()
-    file = File(b"b" * (20 * PAGE))
-    for index in range(20):
-        frame.put_page(file.cache.read(index))
+    file = cached(File(b"b" * (20 * PAGE)))
     space = AddressSpace()
     space.map(BASE, 20 * PAGE, Prot.READ, MapFlag.SHARED | MapFlag.FIXED, file, 0)  # type: ignore[arg-type]
     assert faults.resolve(space, BASE + 5 * PAGE, 4) == faults.RESOLVED
@@ -578,7 +581,6 @@ def test_limits_hold() -> None:
 
 
 def test_moving_an_area_keeps_its_contents() -> None:
-
     boot()
     space = AddressSpace()
     old = space.map(BASE, 3 * PAGE, RW, FIXED, None, 0)
@@ -615,11 +617,8 @@ def no_shrinkers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
-
     boot()
-    file = File(b"e" * (40 * PAGE), backed=True)
-    for index in range(40):
-        frame.put_page(file.cache.read(index))
+    file = cached(File(b"e" * (40 * PAGE), backed=True))
     kept = file.cache.read(3)
     file.cache.mark_dirty(file.cache.lookup(5))
     freed = reclaim.free_some(u64(60)) + reclaim.free_some(u64(60))
@@ -631,7 +630,6 @@ def test_clean_pages_of_files_are_reclaimed_and_read_again() -> None:
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_mapped_pages_that_nobody_touches_are_taken_out_and_come_back() -> None:
-
     boot()
     file = File(b"f" * (8 * PAGE), backed=True)
     space = AddressSpace()
@@ -662,7 +660,6 @@ def frame_of(file: File, index: int) -> u64:
 
 
 def test_truncate_holds_pages_that_entries_may_show_until_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-
     boot()
     file = File(b"f" * (4 * PAGE))
     spaces = [mapped(file, 2), mapped(file, 2)]
@@ -688,7 +685,6 @@ def test_truncate_holds_pages_that_entries_may_show_until_there_are_none(monkeyp
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_what_ended_programs_had_mapped_is_reclaimed() -> None:
-
     boot()
     file = File(b"f" * (3 * PAGE), backed=True)
     space = mapped(file, 3)
@@ -735,7 +731,6 @@ def test_a_page_that_is_mapped_while_somebody_looks_stays_mapped(monkeypatch: py
 
 @pytest.mark.usefixtures("no_shrinkers")
 def test_reclaim_goes_through_so_many_areas_unless_it_may_take_pages_out(monkeypatch: pytest.MonkeyPatch) -> None:
-
     boot()
     file = File(b"f" * PAGE, backed=True)
     spaces = [mapped(file, 1) for _ in range(3)]
@@ -752,7 +747,6 @@ def test_reclaim_goes_through_so_many_areas_unless_it_may_take_pages_out(monkeyp
 
 
 def test_what_was_mapped_once_is_invalidated_unless_somebody_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-
     boot()
     file = File(b"f" * (2 * PAGE), backed=True)
     mapped(file, 2).unmap(BASE, 2 * PAGE)
@@ -791,7 +785,6 @@ def test_what_was_stored_through_a_shared_mapping_is_written_when_it_goes() -> N
 
 
 def test_moving_a_view_beyond_what_a_file_can_hold_is_refused_not_a_panic() -> None:
-
     boot()
     file = File(b"f" * PAGE)
     space = AddressSpace()
@@ -804,7 +797,6 @@ def test_moving_a_view_beyond_what_a_file_can_hold_is_refused_not_a_panic() -> N
 
 @pytest.mark.parametrize("old", [(1 << 64) - PAGE, 1 << 47, BASE])
 def test_remapping_what_is_not_mapped_is_efault(old: int) -> None:
-
     boot()
     space = AddressSpace()
     with pytest.raises(OSError) as refused:
@@ -818,7 +810,6 @@ FILE_STEPS = ["split", "join", "cut", "grow", "touch", "move", "fork"]
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(FILE_STEPS), st.integers(0, 15), st.integers(1, 255)), max_size=30))
 def test_truncate_finds_every_mapped_page_however_areas_were_cut(script: list[tuple[str, int, int]]) -> None:
-
     boot(900)
     file = File(b"")
     file.size = 16 * PAGE
