@@ -289,14 +289,15 @@ class ClassInfo:
 
     def size_align(self) -> tuple[int, int]:
         """Size and alignment of a struct in bytes."""
-        size, align, _ = self._layout()
+        size, align, _ = self._layout
         return size, align
 
     def offset_of(self, name: str) -> int:
         """Where a field of a struct begins, in bytes."""
-        _, _, offsets = self._layout()
+        _, _, offsets = self._layout
         return offsets[name]
 
+    @functools.cached_property
     def _layout(self) -> tuple[int, int, dict[str, int]]:
         """Size, alignment, and where each field begins (of bits: the unit that they are in)."""
         self.prepare()
