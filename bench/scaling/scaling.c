@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much more one or more processors get done in the same time: the init of a machine of its own, which runs each
-// row (or those that are named) with 1, 2, … workers, worker n on processor n, ROUNDS times in turn, and prints
-// "row workers operations-per-second" for each, so that what a busy host does falls upon neighbours alike. On a Kaa that
+// row (or those that are named) with 1, 2, … workers, ROUNDS times in turn, and prints "row workers operations-per-second
+// nanoseconds" for each. Each worker has a processor of its own; a lone one has each processor by turns, as no two have
+// the same housekeeping to do. The nanoseconds are the longest that one of the workers needed for some arithmetic, right
+// before and right after its part: they tell whether the host had its processors for itself then. On a Kaa that
 // counts its locks also "waits row workers contended operations class" after a row: over all rounds, how often a lock
 // was found taken, and which class of locks most. A worker is a process of its own (rows that end in _threads: a thread;
 // pairs: two threads of one process).
@@ -24,12 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 8, MOST = 8, PAGES = 64, PAGE = 4096, LOCK_CLASSES = 256 };
-static const long long ROUND_NS = 150000000;
+enum { ROUNDS = 48, MOST = 8, PAGES = 64, PAGE = 4096, LOCK_CLASSES = 256, STEPS = 100000, TRIES = 4 };
+static const long long ROUND_NS = 30000000;
 
 struct shared {
     atomic_int ready, go, stop;
-    struct { _Alignas(128) atomic_long count; } of[MOST];
+    struct { _Alignas(128) atomic_long count, arithmetic_ns; } of[MOST];
 };
 static struct shared *shared;
 
@@ -56,9 +58,38 @@ static void pin(int cpu)
         fail("sched_setaffinity");
 }
 
+// How long some arithmetic takes that no kernel has a part in: the shortest of a few tries, without interrupts then.
+static long long arithmetic(void)
+{
+    static volatile unsigned result;
+    long long best = 1LL << 60;
+    for (int try = 0; try < TRIES; try++) {
+        long long began = now();
+        unsigned a = 1, b = 2, c = 3, d = 4;
+        for (unsigned i = 0; i < STEPS; i++) {
+            a += b ^ i;
+            b += c >> 3;
+            c ^= d + i;
+            d += a;
+        }
+        result = a ^ b ^ c ^ d;
+        long long took = now() - began;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
+static void measure_host(int worker)
+{
+    long long took = arithmetic();
+    if (took > atomic_load(&shared->of[worker].arithmetic_ns))
+        atomic_store(&shared->of[worker].arithmetic_ns, took);
+}
+
 static void start(int worker)
 {
     pin(worker);
+    measure_host(worker);
     atomic_fetch_add(&shared->ready, 1);
     while (!atomic_load(&shared->go))
         sched_yield();
@@ -226,17 +257,24 @@ static void *thread(void *argument)
     struct job *job = argument;
     start(job->worker);
     job->row->run(job->worker);
+    measure_host(job->worker);
     return 0;
 }
 
-static long long measure(const struct row *row, int workers, long *operations)
+struct result {
+    long operations;
+    long long a_second, arithmetic_ns;
+};
+
+// The workers have the processors from `first` on, of `cpus`.
+static struct result measure(const struct row *row, int workers, int first, int cpus)
 {
     memset(shared, 0, sizeof *shared);
     struct job jobs[MOST];
     pthread_t threads[MOST];
     pid_t children[MOST];
     for (int i = 0; i < workers; i++) {
-        jobs[i] = (struct job){row, i};
+        jobs[i] = (struct job){row, (first + i) % cpus};
         if (row->threads) {
             if (pthread_create(&threads[i], 0, thread, &jobs[i]))
                 fail("pthread_create");
@@ -258,11 +296,14 @@ static long long measure(const struct row *row, int workers, long *operations)
             pthread_join(threads[i], 0);
         else
             waitpid(children[i], 0, 0);
-    long total = 0;
-    for (int i = 0; i < workers; i++)
-        total += atomic_load(&shared->of[i].count);
-    *operations += total;
-    return total * 1000000000LL / (ended - began);
+    struct result result = {0};
+    for (int i = 0; i < cpus; i++) {
+        long long took = atomic_load(&shared->of[i].arithmetic_ns);
+        result.operations += atomic_load(&shared->of[i].count);
+        result.arithmetic_ns = took > result.arithmetic_ns ? took : result.arithmetic_ns;
+    }
+    result.a_second = result.operations * 1000000000LL / (ended - began);
+    return result;
 }
 
 // ---- how often locks were waited for --------------------------------------------------------------------------------
@@ -305,13 +346,15 @@ static struct lock_class *class_of(struct lock_class *classes, const char *name)
     return classes;
 }
 
-static int round_of(const struct row *row, int workers, struct waits *waits)
+static int round_of(const struct row *row, int workers, int first, int cpus, struct waits *waits)
 {
     struct lock_class *before = books->before, *after = books->after;
     memset(before, 0, sizeof books->before);
     read_locks(before);
-    printf("%s %d %lld\n", row->name, workers, measure(row, workers, &waits->operations));
+    struct result result = measure(row, workers, first, cpus);
+    printf("%s %d %lld %lld\n", row->name, workers, result.a_second, result.arithmetic_ns);
     fflush(stdout);
+    waits->operations += result.operations;
     int known = read_locks(after);
     for (int i = 0; i < known; i++) {
         struct lock_class *class = class_of(waits->of, after[i].name);
@@ -339,7 +382,7 @@ static void run(const struct row *row, int most)
     int counted = 0;
     for (int round = 0; round < ROUNDS; round++)
         for (int workers = 1; workers <= most; workers *= 2)
-            counted = round_of(row, workers, &waits[workers]);
+            counted = round_of(row, workers, round % most, most, &waits[workers]);
     for (int workers = 1; counted && workers <= most; workers *= 2)
         print_waits(row, workers, &waits[workers]);
     fflush(stdout);

@@ -3,9 +3,11 @@
 
 bench/scaling/scaling.c is the init of a machine with N processors (multi-threaded TCG, host time); it runs each row in
 many short rounds, by turns with 1, 2, … N workers pinned to processors of their own. The figure of a row is its
-speed-up: operations a second of N workers over those of one in the round just before. What the host does beside it
-moves single rounds a lot, so the median of all rounds counts, and half the range of their middle half stands beside it.
-The kernels take turns, too. Linux is Debian's cloud kernel, fetched by apt-get, or the one that --linux names.
+speed-up: operations a second of N workers over those of one in the round just before, the median of all such pairs,
+with its standard error. Whatever else the host does only takes away, and from N workers more often than from one; so
+each worker times some arithmetic right before and right after its part, and pairs are left out in which that took any
+of them longer than it can. The kernels take turns, too. Linux is Debian's cloud kernel, fetched by apt-get, or the one
+that --linux names.
 
 A last run, of a Kaa that counts its locks, tells how often N workers found a lock taken, per 1000 operations, and which
 class of locks the most.
@@ -15,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import pathlib
+import random
 import re
 import statistics
 import subprocess
@@ -29,11 +33,30 @@ from kaa.host.errors import FAILED, Refusal
 SOURCE = paths.HOME / "bench" / "scaling" / "scaling.c"
 FOLDER = paths.BUILD / "scaling"
 META_PACKAGE = "linux-image-cloud-amd64"
-LINE = re.compile(r"^(\w+) (\d+) (\d+)\r?$", re.MULTILINE)
+LINE = re.compile(r"^(\w+) (\d+) (\d+) (\d+)\r?$", re.MULTILINE)
 WAITS = re.compile(r"^waits (\w+) (\d+) (\d+) (\d+) ([^\r\n]+?)\r?$", re.MULTILINE)
 SECONDS = 240
-Rates = dict[tuple[str, int], list[float]]
-"""(row, workers) → operations a second, round by round."""
+FASTEST = 0.02
+"""The share of all rounds that may have been faster than what the arithmetic takes undisturbed: by luck."""
+DISTURBED = 1.05
+"""The arithmetic took so many times as long as it does undisturbed: something else had a part of the processor."""
+FEWEST = 4
+"""Pairs that a figure rests upon, at least."""
+RESAMPLES = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """Operations a second of all workers together, and the longest that one of them needed for the arithmetic."""
+
+    rate: float
+    arithmetic_ns: int
+
+
+Rounds = dict[tuple[str, int], list[Round]]
+"""(row, workers) → its rounds, in order: those at the same place of one row are a pair."""
+Pairs = dict[str, list[tuple[float, float]]]
+"""row → operations a second of one worker, and of N right after it."""
 Waits = dict[str, tuple[float, str]]
 """row → locks found taken per 1000 operations of all workers, and the class of which most were."""
 
@@ -85,12 +108,12 @@ def run(kernel: pathlib.Path, root: pathlib.Path, cpus: int, rows: list[str]) ->
     return done.stdout
 
 
-def rates_in(text: str) -> Rates:
-    """The rates that a machine printed."""
-    rates: Rates = {}
-    for row, workers, rate in LINE.findall(text):
-        rates.setdefault((row, int(workers)), []).append(float(rate))
-    return rates
+def rounds_in(text: str) -> Rounds:
+    """The rounds that a machine printed."""
+    rounds: Rounds = {}
+    for row, workers, rate, arithmetic_ns in LINE.findall(text):
+        rounds.setdefault((row, int(workers)), []).append(Round(float(rate), int(arithmetic_ns)))
+    return rounds
 
 
 def waits_in(text: str, cpus: int) -> Waits:
@@ -99,49 +122,73 @@ def waits_in(text: str, cpus: int) -> Waits:
             for row, workers, contended, operations, name in WAITS.findall(text) if int(workers) == cpus}
 
 
-def together(a: Rates, b: Rates) -> Rates:
+def together(a: Rounds, b: Rounds) -> Rounds:
     """The rounds of both."""
     return {key: a.get(key, []) + b.get(key, []) for key in {**a, **b}}
 
 
+def undisturbed_ns(*machines: Rounds) -> float:
+    """What the arithmetic takes on this host when nothing disturbs it; no kernel has a part in that."""
+    taken = sorted(each.arithmetic_ns for machine in machines for rounds in machine.values() for each in rounds)
+    return float(taken[int(FASTEST * len(taken))]) if taken else 0.0
+
+
+def undisturbed(rounds: Rounds, cpus: int, arithmetic_ns: float) -> Pairs:
+    """The pairs in which no worker's arithmetic took much longer than that."""
+    return {row: [(one.rate, many.rate) for one, many in zip(rounds[row, 1], all_rounds, strict=True)
+                  if max(one.arithmetic_ns, many.arithmetic_ns) <= DISTURBED * arithmetic_ns]
+            for (row, workers), all_rounds in rounds.items() if workers == cpus}
+
+
 @dataclasses.dataclass(frozen=True)
 class SpeedUp:
-    """What N workers get done over one: the median of all rounds, and half the range of their middle half."""
+    """What N workers get done over one: the median of the pairs, its standard error by resampling them, and how many
+    there are."""
 
     median: float
-    spread: float
+    error: float
+    pairs: int
 
     @classmethod
-    def of(cls, one: list[float], many: list[float]) -> SpeedUp:
-        """From the rates of one worker and of N, round by round."""
-        ratios = [b / a for a, b in zip(one, many, strict=True) if a]
-        if len(ratios) < 2:
-            return cls(ratios[0] if ratios else 0.0, 0.0)
-        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
-        return cls(median, (high - low) / 2)
+    def of(cls, pairs: list[tuple[float, float]]) -> SpeedUp | None:
+        """From the rates of one worker and of N; None when the host disturbed all but a few."""
+        ratios = [many / one for one, many in pairs if one]
+        if len(ratios) < FEWEST:
+            return None
+        chance = random.Random(0)
+        error = statistics.stdev(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
+        return cls(statistics.median(ratios), error, len(ratios))
+
+    def behind(self, other: SpeedUp) -> bool:
+        """Whether it is less than the other by more than chance explains: twice the standard error."""
+        return other.median - self.median > 2 * math.hypot(self.error, other.error)
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ± {self.spread:.2f}"
+        return f"{self.median:.2f} ± {self.error:.2f}"
 
 
-def speed_ups(rates: Rates, cpus: int) -> dict[str, SpeedUp]:
-    """{row: what `cpus` workers get done over one}."""
-    return {row: SpeedUp.of(rates[row, 1], many) for (row, workers), many in rates.items() if workers == cpus}
+def colour(ours: SpeedUp | None, theirs: SpeedUp | None) -> str:
+    """Green for at least Linux's, red for behind it, neither if the rounds cannot tell."""
+    if ours is None or theirs is None:
+        return "default"
+    return "green" if ours.median >= theirs.median else "red" if ours.behind(theirs) else "default"
 
 
-def table(kaa: Rates, linux: Rates, waits: Waits, cpus: int) -> Table:
-    """The figures side by side; green where Kaa's speed-up is at least Linux's."""
+def table(kaa: Rounds, linux: Rounds, waits: Waits, cpus: int) -> Table:
+    """The figures side by side; green where Kaa's speed-up is at least Linux's, red where it is behind."""
     made = Table(title=f"{cpus} processors over one: speed-up, and operations a second of one (multi-threaded TCG)")
-    for heading in ("", "Kaa", "Linux", "Kaa, one", "Linux, one", "Kaa / Linux, one", "waits / 1000"):
+    for heading in ("", "Kaa", "Linux", "pairs", "Kaa, one", "Linux, one", "Kaa / Linux, one", "waits / 1000"):
         made.add_column(heading, justify="right" if heading else "left")
-    ours, theirs = speed_ups(kaa, cpus), speed_ups(linux, cpus)
-    for row, up in ours.items():
-        there = theirs.get(row)
-        colour = "green" if there is None or up.median >= there.median else "red"
-        one, other = (statistics.median(rates[row, 1]) if (row, 1) in rates else 0.0 for rates in (kaa, linux))
+    reference = undisturbed_ns(kaa, linux)
+    pairs, other_pairs = undisturbed(kaa, cpus, reference), undisturbed(linux, cpus, reference)
+    for row, ours in pairs.items():
+        theirs = other_pairs.get(row, [])
+        up, there = SpeedUp.of(ours), SpeedUp.of(theirs)
+        one, other = (statistics.median(pair[0] for pair in of) if of else 0.0 for of in (ours, theirs))
         per_thousand, name = waits.get(row, (0.0, ""))
-        made.add_row(row, f"[{colour}]{up}[/]", "-" if there is None else str(there), f"{one:,.0f}",
-                     f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if other else "-",
+        made.add_row(row, f"[{colour(up, there)}]{up or '?'}[/]", f"{there or '?'}",
+                     f"{len(ours)}, {len(theirs)} of {len(kaa[row, cpus])}", f"{one:,.0f}" if one else "-",
+                     f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if one and other else "-",
                      f"{per_thousand:.2f} {name}" if name else "")
     return made
 
@@ -158,12 +205,12 @@ def main(words: list[str]) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     kernel, other = build.ensure(), options.linux or debian_kernel()
     root = archive()
-    kaa: Rates = {}
-    linux: Rates = {}
+    kaa: Rounds = {}
+    linux: Rounds = {}
     for turn in range(options.turns):
         print(f"kaa: turn {turn + 1} of {options.turns}", file=sys.stderr, flush=True)
-        kaa = together(kaa, rates_in(run(kernel, root, options.cpus, options.rows)))
-        linux = together(linux, rates_in(run(other, root, options.cpus, options.rows)))
+        kaa = together(kaa, rounds_in(run(kernel, root, options.cpus, options.rows)))
+        linux = together(linux, rounds_in(run(other, root, options.cpus, options.rows)))
     waits: Waits = {}
     if not options.no_waits:
         counting = flavour.ensure(flavour.LOCK_STATS)
