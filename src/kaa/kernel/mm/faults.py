@@ -52,8 +52,10 @@ MANY: Final = 16
 
 AROUND: Final = 0x1_0000
 """Bytes of a file that one read fault maps at most, aligned: 16 pages, those in the cache."""
-AHEAD: Final = 16
+AHEAD: Final = 32
 """Pages that one first touch of anonymous memory brings in at most."""
+LONGEST: Final = 6
+"""As far as touches in a row are counted: AHEAD is a half of 1 << LONGEST."""
 STREAK: Final = 0xFFF
 """Task.next_touch: an address, whose low bits count how many touches in a row came where they were expected."""
 STACK_GAP: Final = 0x10_0000
@@ -131,7 +133,7 @@ def _wanted_pages(vma: Vma, va: u64) -> u32:
     noted = task.next_touch
     streak = u32(noted & STREAK) if noted & PAGE_MASK == va else u32(0)
     number = u32(1) if streak < 2 else _more_pages(vma, va, streak)
-    task.next_touch = va + (u64(number) << PAGE_SHIFT) + min(streak + 1, 5)
+    task.next_touch = va + (u64(number) << PAGE_SHIFT) + min(streak + 1, LONGEST)
     return number
 
 
