@@ -179,6 +179,8 @@ def table(kaa: Rounds, linux: Rounds, waits: Waits, cpus: int) -> Table:
     made = Table(title=f"{cpus} processors over one: speed-up, and operations a second of one (multi-threaded TCG)")
     for heading in ("", "Kaa", "Linux", "pairs", "Kaa, one", "Linux, one", "Kaa / Linux, one", "waits / 1000"):
         made.add_column(heading, justify="right" if heading else "left")
+    most = max((len(rounds) for rounds in (*kaa.values(), *linux.values())), default=0)
+    made.caption = f"± standard error; pairs of rounds: of {most} each, those that the host left alone"
     reference = undisturbed_ns(kaa, linux)
     pairs, other_pairs = undisturbed(kaa, cpus, reference), undisturbed(linux, cpus, reference)
     for row, ours in pairs.items():
@@ -187,7 +189,7 @@ def table(kaa: Rounds, linux: Rounds, waits: Waits, cpus: int) -> Table:
         one, other = (statistics.median(pair[0] for pair in of) if of else 0.0 for of in (ours, theirs))
         per_thousand, name = waits.get(row, (0.0, ""))
         made.add_row(row, f"[{colour(up, there)}]{up or '?'}[/]", f"{there or '?'}",
-                     f"{len(ours)}, {len(theirs)} of {len(kaa[row, cpus])}", f"{one:,.0f}" if one else "-",
+                     f"{len(ours)}, {len(theirs)}", f"{one:,.0f}" if one else "-",
                      f"{other:,.0f}" if other else "-", f"{one / other:.2f}" if one and other else "-",
                      f"{per_thousand:.2f} {name}" if name else "")
     return made
